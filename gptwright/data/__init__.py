@@ -1,0 +1,1 @@
+"""Reading what people have: documents, conversations, prompts and comparisons; mixing and packing token streams."""

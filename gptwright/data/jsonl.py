@@ -1,0 +1,87 @@
+"""JSON Lines, plain or gzipped: one object per line, with errors that name file and line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gptwright.data.atomic import open_atomically
+from gptwright.errors import InputError
+
+
+def existing_file(path: str | Path) -> Path:
+    """The path, if it is a file."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: check the path, which is relative to {Path.cwd()}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name one file in it")
+    return path
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines of a file, unzipped when its name ends in .gz."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            yield from enumerate(file, start=1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path} is not a whole gzip file ({error}): copy it again, or rename it if it is not gzipped"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the file and its permissions") from None
+
+
+def decode_text(content: bytes, where: str | Path) -> str:
+    """UTF-8 text, without the mark that Windows editors put first."""
+    if b"\0" in content:
+        raise InputError(f"{where}: this is a binary file (it holds NUL bytes): give text encoded as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: not UTF-8 text (byte 0x{content[error.start]:02x} at {error.start}): save it as UTF-8"
+        ) from None
+
+
+def parse_object(line: bytes, where: str) -> dict[str, Any]:
+    """One JSON object."""
+    text = decode_text(line, where)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON ({error}); mend or remove that line") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: a JSON {type(value).__name__} where an object {{...}} is needed; mend or remove it")
+    # JSON can escape half of a surrogate pair, which no UTF-8 file and no tokenizer can hold.
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{where}: holds half of a surrogate pair (\\ud...); mend or remove that line") from None
+    return value
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each line that is not blank."""
+    path = existing_file(path)
+    return ((number, parse_object(line, f"{path}, line {number}")) for number, line in read_lines(path) if line.strip())
+
+
+def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write one object per line, gzipped when the name ends in .gz; the file appears only when whole. Gives the count."""
+    path = Path(path)
+    count = 0
+    with open_atomically(path) as file:
+        # No time and no name in the gzip header: same rows, same bytes.
+        zipped = gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) if path.suffix == ".gz" else None
+        for row in rows:
+            (zipped or file).write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            count += 1
+        if zipped:
+            zipped.close()
+    return count

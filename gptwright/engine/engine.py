@@ -1,0 +1,119 @@
+"""Batched generation with a KV cache.
+
+    engine = Engine(model, stop_ids={tokenizer.end_of_turn})
+    completions = engine.generate([Request(prompt_ids, SamplingParams(seed=1))])
+
+Requests of similar length share a batch; a row that has stopped leaves it, so that the rest go on faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gptwright.engine.sampling import SamplingParams, sample
+from gptwright.errors import InputError
+from gptwright.model.cache import KVCache
+from gptwright.model.transformer import LanguageModel
+from gptwright.records import FinishReason
+
+OnToken = Callable[[int, int], None]
+"""Called with (index of the request, new token id)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt as ids and how to continue it."""
+
+    prompt_ids: Sequence[int]
+    params: SamplingParams = SamplingParams()
+
+
+@dataclass
+class Completion:
+    """What was generated; with finish_reason 'stop' the last id is the stop token."""
+
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: FinishReason = "length"
+
+
+class Engine:
+    """Generates with one model. The model is read at each call, so a policy in training can be sampled as it is."""
+
+    def __init__(self, model: LanguageModel, *, stop_ids: set[int], max_rows: int = 128) -> None:
+        self.model = model
+        self.stop_ids = stop_ids
+        self.max_rows = max_rows
+
+    @torch.no_grad()
+    def generate(self, requests: Sequence[Request], on_token: OnToken | None = None) -> list[Completion]:
+        """One completion per request, in order. Raises InputError for a prompt that is empty or leaves no room to answer."""
+        context = self.model.config.context
+        for request in requests:
+            if not 0 < len(request.prompt_ids) < context:
+                raise InputError(
+                    f"the prompt has {len(request.prompt_ids)} tokens: it must have between 1 and {context - 1} to leave room "
+                    f"in the model's context of {context}"
+                )
+        was_training = self.model.training
+        self.model.eval()
+        completions = [Completion() for _ in requests]
+        order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
+        for start in range(0, len(order), self.max_rows):
+            self._generate_group(requests, order[start : start + self.max_rows], completions, on_token)
+        self.model.train(was_training)
+        return completions
+
+    def _generate_group(
+        self, requests: Sequence[Request], rows: list[int], completions: list[Completion], on_token: OnToken | None
+    ) -> None:
+        logits_BV, cache = self._prefill([requests[i].prompt_ids for i in rows], self._capacity(requests, rows))
+        while True:
+            params = [requests[i].params for i in rows]
+            positions = np.array([len(completions[i].ids) for i in rows])
+            ids_B, logprobs_B = sample(logits_BV, params, positions)
+            going = []
+            for row, (index, token, logprob) in enumerate(zip(rows, ids_B.tolist(), logprobs_B.tolist(), strict=True)):
+                completion = completions[index]
+                completion.ids.append(token)
+                completion.logprobs.append(logprob)
+                if on_token:
+                    on_token(index, token)
+                if token in self.stop_ids:
+                    completion.finish_reason = "stop"
+                elif len(completion.ids) < self._room(requests[index]):
+                    going.append(row)
+            if not going:
+                return
+            if len(going) < len(rows):
+                keep = torch.tensor(going, device=ids_B.device)
+                cache.keep(keep)
+                ids_B, rows = ids_B[keep], [rows[row] for row in going]
+            logits_BV = self.model(ids_B[:, None], cache)[:, -1]
+            cache.lengths_B += 1
+
+    def _prefill(self, prompts: list[Sequence[int]], capacity: int) -> tuple[Tensor, KVCache]:
+        """Logits after each prompt's last token, and the cache that holds the prompts."""
+        weight = self.model.model.embed_tokens.weight
+        cache = KVCache(self.model.config, len(prompts), capacity, device=weight.device, dtype=weight.dtype)
+        lengths_B = torch.tensor([len(prompt) for prompt in prompts], device=weight.device)
+        ids_BT = torch.zeros(len(prompts), int(lengths_B.max()), dtype=torch.long, device=weight.device)
+        for row, prompt in enumerate(prompts):
+            ids_BT[row, : len(prompt)] = torch.tensor(prompt, dtype=torch.long, device=weight.device)
+        hidden_BTD = self.model.model(ids_BT, cache)
+        cache.lengths_B = lengths_B
+        rows = torch.arange(len(prompts), device=weight.device)
+        return self.model.lm_head(hidden_BTD[rows, lengths_B - 1]), cache
+
+    def _room(self, request: Request) -> int:
+        """How many tokens this request may get: what it asks for, within the context."""
+        return min(request.params.max_new_tokens, self.model.config.context - len(request.prompt_ids))
+
+    def _capacity(self, requests: Sequence[Request], rows: list[int]) -> int:
+        return max(len(requests[i].prompt_ids) + self._room(requests[i]) for i in rows)
+

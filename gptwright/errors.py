@@ -1,0 +1,20 @@
+"""The two ways a command may fail on purpose; both carry one sentence for the person at the keyboard.
+
+A message names what is wrong, where, and how to mend it. Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class GptwrightError(Exception):
+    """A failure with a message for people; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(GptwrightError, ValueError):
+    """What was given cannot be used: a file, a setting, a folder. Exit code 2."""
+
+    exit_code = 2
+
+
+class RunError(GptwrightError, RuntimeError):
+    """The work itself failed: disk full, damaged checkpoint, diverged training. Exit code 1."""

@@ -1,0 +1,161 @@
+"""How well scores agree with rankings: a reward model's accuracy, its ceiling, its calibration and its bias to length.
+
+In go comparisons as labellers ranked them, and for each comparison one score per answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gptwright.errors import InputError
+from gptwright.evaluate.intervals import Figure, Floats, bootstrap_interval, paired
+from gptwright.records import Comparison
+
+Scores = Sequence[Sequence[float]]
+
+
+class CalibrationBin(TypedDict):
+    """One bin: the mean predicted and the observed share of wins, and how many pairs."""
+
+    predicted: float
+    observed: float
+    n: int
+
+
+class ScoreHistogram(TypedDict):
+    """Counts per bin of the scores of preferred and of rejected answers; one more edge than bins."""
+
+    edges: list[float]
+    chosen: list[int]
+    rejected: list[int]
+
+
+def pair_accuracy(comparisons: Sequence[Comparison], scores: Scores) -> Figure:
+    """The share of ranked pairs in which the better answer scores higher; equal scores count half.
+
+    Ties in rank are left out and n counts pairs. The interval is a bootstrap over comparisons: the pairs of one
+    prompt are not independent.
+    """
+    return _over_pairs([_verdicts(comparison, row) for comparison, row in _matched(comparisons, scores)])
+
+
+def ceiling(comparisons: Sequence[Comparison], utilities: Scores) -> Figure:
+    """The accuracy of the judge who knows the true worth of each answer: labellers err, so even that one is below 1."""
+    return pair_accuracy(comparisons, utilities)
+
+
+def agreement(first: Sequence[Comparison], second: Sequence[Comparison]) -> Figure:
+    """How often the first labeller orders a pair as the second did, over the pairs that the second ordered.
+
+    Comparison i of both must rank the same answers to the same prompt.
+    """
+    for one, other in zip(first, second, strict=False):
+        if (one.prompt.id, one.answers) != (other.prompt.id, other.answers):
+            raise InputError(f"agreement needs the same answers judged twice: prompt {one.prompt.id!r} differs")
+    return pair_accuracy(second, [[-rank for rank in comparison.ranks] for comparison in first])
+
+
+def accuracy_by_rank_distance(comparisons: Sequence[Comparison], scores: Scores) -> dict[int, Figure]:
+    """Pair accuracy for pairs 1, 2, ... ranks apart: neighbours are the hard ones."""
+    by_distance: dict[int, list[list[float]]] = {}
+    for comparison, row in _matched(comparisons, scores):
+        verdicts: dict[int, list[float]] = {}
+        for (better, worse), verdict in zip(comparison.pairs(), _verdicts(comparison, row), strict=True):
+            verdicts.setdefault(comparison.ranks[worse] - comparison.ranks[better], []).append(verdict)
+        for distance, values in verdicts.items():
+            by_distance.setdefault(distance, []).append(values)
+    return {distance: _over_pairs(by_distance[distance]) for distance in sorted(by_distance)}
+
+
+def pair_differences(comparisons: Sequence[Comparison], scores: Scores) -> tuple[Floats, Floats]:
+    """Score difference and outcome (1 if the first was preferred) of each ranked pair, for `calibration`.
+
+    A pair is taken in the order in which its answers were listed, which says nothing about the winner. Better minus
+    worse would make every outcome 1.
+    """
+    differences, outcomes = [], []
+    for comparison, row in _matched(comparisons, scores):
+        for better, worse in comparison.pairs():
+            first, second = min(better, worse), max(better, worse)
+            differences.append(row[first] - row[second])
+            outcomes.append(float(first == better))
+    return np.array(differences), np.array(outcomes)
+
+
+def calibration(score_differences: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> list[CalibrationBin]:
+    """Predicted chance of a win, sigmoid(difference), against the observed share.
+
+    Bins have equal width; empty ones are left out.
+    """
+    differences_N, outcomes_N = paired(score_differences, outcomes)
+    predicted_N = 0.5 * (1 + np.tanh(differences_N / 2))  # the sigmoid, without overflow
+    bin_N = np.minimum((predicted_N * bins).astype(np.int64), bins - 1)
+    curve: list[CalibrationBin] = []
+    for index in range(bins):
+        inside = bin_N == index
+        if inside.any():
+            observed = float(outcomes_N[inside].mean())
+            curve.append({"predicted": float(predicted_N[inside].mean()), "observed": observed, "n": int(inside.sum())})
+    return curve
+
+
+def expected_calibration_error(curve: Sequence[CalibrationBin]) -> float:
+    """The mean gap between predicted and observed, weighted by pairs (Naeini et al. 2015)."""
+    if not curve:
+        raise InputError("no calibration bins to take the error of: give at least one pair")
+    return sum(row["n"] * abs(row["predicted"] - row["observed"]) for row in curve) / sum(row["n"] for row in curve)
+
+
+def length_correlation(scores: ArrayLike, lengths: ArrayLike) -> float | None:
+    """Spearman's rank correlation of score and length; None where one never varies, which leaves it undefined."""
+    scores_N, lengths_N = (_mean_ranks(values_N) for values_N in paired(scores, lengths))
+    scores_N, lengths_N = scores_N - scores_N.mean(), lengths_N - lengths_N.mean()
+    scale = float(np.sqrt((scores_N**2).sum() * (lengths_N**2).sum()))
+    return float((scores_N * lengths_N).sum()) / scale if scale > 0 else None
+
+
+def score_histogram(comparisons: Sequence[Comparison], scores: Scores, bins: int = 24) -> ScoreHistogram:
+    """The scores of the better and of the worse answer of every ranked pair, on common edges."""
+    pairs = [(row[b], row[w]) for comparison, row in _matched(comparisons, scores) for b, w in comparison.pairs()]
+    if not pairs:
+        raise InputError("no ranked pairs: every comparison is a tie, so nothing is chosen or rejected")
+    chosen_N, rejected_N = np.array(pairs).T
+    edges = np.histogram_bin_edges(np.array(pairs), bins=bins)
+    chosen, rejected = np.histogram(chosen_N, edges)[0], np.histogram(rejected_N, edges)[0]
+    return {"edges": edges.tolist(), "chosen": chosen.tolist(), "rejected": rejected.tolist()}
+
+
+def _matched(comparisons: Sequence[Comparison], scores: Scores) -> list[tuple[Comparison, Sequence[float]]]:
+    if len(comparisons) != len(scores):
+        raise InputError(f"each comparison needs its scores, got {len(comparisons)} comparisons and {len(scores)} rows")
+    for comparison, row in zip(comparisons, scores, strict=True):
+        if len(row) != len(comparison.answers) or not np.isfinite(row).all():
+            answers = len(comparison.answers)
+            raise InputError(
+                f"prompt {comparison.prompt.id!r} needs a finite score for each of {answers} answers, got {row}"
+            )
+    return list(zip(comparisons, scores, strict=True))
+
+
+def _verdicts(comparison: Comparison, scores: Sequence[float]) -> list[float]:
+    """Per ranked pair: 1 if the better answer scores higher, 0.5 if they are equal, else 0."""
+    return [(1 + float(np.sign(scores[better] - scores[worse]))) / 2 for better, worse in comparison.pairs()]
+
+
+def _over_pairs(verdicts: Sequence[Sequence[float]]) -> Figure:
+    ranked = [row for row in verdicts if row]
+    if not ranked:
+        raise InputError("no ranked pairs to take an accuracy of: every comparison is a tie")
+    totals, counts = [sum(row) for row in ranked], [len(row) for row in ranked]
+    low, high = bootstrap_interval(totals, counts)
+    return Figure(sum(totals) / sum(counts), low, high, sum(counts))
+
+
+def _mean_ranks(values_N: Floats) -> Floats:
+    """Ranks from 0; equal values share the mean of theirs. [5, 7, 5] -> [0.5, 2, 0.5]."""
+    _, inverse, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]

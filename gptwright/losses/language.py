@@ -1,0 +1,35 @@
+"""Next-token prediction and what is read off the same logits: log-probabilities and entropy.
+
+Shapes: B batch, T tokens, V vocabulary. Logits at t predict token t+1; callers pass targets already shifted.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gptwright.losses.reduce import masked_mean
+
+
+def token_logprobs(logits_BTV: Tensor, target_BT: Tensor, temperature: float = 1.0) -> Tensor:
+    """log p(target) for each position, in float32 -> (B, T). The one place where log-probabilities are computed."""
+    logits_BTV = logits_BTV.float()
+    if temperature != 1.0:
+        logits_BTV = logits_BTV / temperature
+    nll = F.cross_entropy(logits_BTV.flatten(0, -2), target_BT.flatten(), reduction="none")
+    return -nll.view(target_BT.shape)
+
+
+def token_entropy(logits_BTV: Tensor, temperature: float = 1.0) -> Tensor:
+    """Entropy of the whole next-token distribution in nats -> (B, T)."""
+    logp_BTV = (logits_BTV.float() / temperature).log_softmax(dim=-1)
+    return -(logp_BTV.exp() * logp_BTV).sum(dim=-1)
+
+
+def language_loss(
+    logits_BTV: Tensor, target_BT: Tensor, mask_BT: Tensor | None = None, count: Tensor | float | None = None
+) -> Tensor:
+    """Mean negative log-likelihood per selected token, in nats; see `masked_mean` for `count`."""
+    mask_BT = torch.ones_like(target_BT, dtype=torch.bool) if mask_BT is None else mask_BT
+    return masked_mean(-token_logprobs(logits_BTV, target_BT), mask_BT, count)

@@ -1,0 +1,1 @@
+"""The transformer of the Qwen3/Llama family, its heads, its KV cache, and its Hugging Face folder."""

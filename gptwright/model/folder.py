@@ -1,0 +1,123 @@
+"""A model on disk is a Hugging Face folder: `config.json`, `model.safetensors`, `generation_config.json`.
+
+The tokenizer's files are written beside them by `tokenizer`. Weights are safetensors only: nothing is unpickled. A reward model's
+bias stands in `config.json` as `reward_bias`, since transformers' classification head has none; without it scores differ by that
+constant alone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gptwright.errors import InputError
+from gptwright.model.config import ModelConfig, from_hf, to_hf
+from gptwright.model.transformer import LanguageModel, ScalarModel
+
+MAX_SHARD_BYTES = 5_000_000_000
+
+
+def save_model(model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pad: int) -> None:
+    """Write weights in float32 and the configuration into an existing folder."""
+    scalar = isinstance(model, ScalarModel)
+    config = to_hf(model.config, scalar=scalar, eos=eos, pad=pad)
+    if isinstance(model, ScalarModel):
+        config["reward_bias"] = float(model.bias)
+    tensors = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
+    if model.config.tied:
+        tensors.pop("lm_head.weight", None)
+    _save_sharded(tensors, folder)
+    _write_json(folder / "config.json", config)
+    if not scalar:
+        generation = {"eos_token_id": eos, "pad_token_id": pad, "do_sample": True, "temperature": 1.0}
+        _write_json(folder / "generation_config.json", generation)
+
+
+def load_language_model(folder: Path) -> LanguageModel:
+    """Raises InputError when the folder is no language model of a supported family."""
+    config, values = _read_config(folder)
+    if any("SequenceClassification" in name for name in values.get("architectures") or []):
+        raise InputError(f"{folder} is a reward model: it only scores, and cannot write text; give a language model")
+    model = LanguageModel(config)
+    _load_into(model, folder, absent_is_fine={"lm_head.weight"} if config.tied else set())
+    return model.eval()
+
+
+def load_scalar_model(folder: Path) -> ScalarModel:
+    """Raises InputError when the folder is no reward model."""
+    config, values = _read_config(folder)
+    if not any("SequenceClassification" in name for name in values.get("architectures") or []):
+        raise InputError(f"{folder} is a language model, not a reward model: give the folder that `reward` wrote")
+    model = ScalarModel(config)
+    _load_into(model, folder, absent_is_fine=set())
+    model.bias.fill_(values.get("reward_bias", 0.0))
+    return model.eval()
+
+
+def _save_sharded(tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        if size and size + tensor.nbytes > MAX_SHARD_BYTES:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    if len(shards) == 1:
+        save_file(shards[0], folder / "model.safetensors", metadata={"format": "pt"})
+        return
+    weight_map = {}
+    for index, shard in enumerate(shards, 1):
+        file = f"model-{index:05d}-of-{len(shards):05d}.safetensors"
+        save_file(shard, folder / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(shard, file)
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def _read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder} is no model folder: config.json is missing; give a folder that a stage wrote")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return from_hf(values), values
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}): restore it or run the stage again") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be used: {error}") from error
+
+
+def _load_into(model: nn.Module, folder: Path, *, absent_is_fine: set[str]) -> None:
+    index = folder / "model.safetensors.index.json"
+    files = [folder / "model.safetensors"]
+    if index.is_file():
+        files = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    tensors: dict[str, torch.Tensor] = {}
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{folder} has no {file.name}: copy the weights there or run the stage again")
+        try:
+            tensors |= load_file(file)
+        except SafetensorError as error:
+            raise InputError(f"{file} is damaged ({error}): restore it or run the stage again") from error
+    expected = set(model.state_dict())
+    missing, unexpected = expected - set(tensors) - absent_is_fine, set(tensors) - expected
+    if missing or unexpected:
+        raise InputError(
+            f"{folder}: weights don't fit config.json (missing {sorted(missing)[:3]}, unexpected {sorted(unexpected)[:3]})"
+        )
+    try:
+        model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise InputError(f"{folder}: weights don't fit config.json: {str(error).splitlines()[-1].strip()}") from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,164 @@
+"""The decoder: embedding, blocks, final norm; and the two models built on it.
+
+`LanguageModel` gives next-token logits. `ScalarModel` gives one number per position: a reward model reads it at the reward
+token, a value model at every token.
+
+Shapes: B batch, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gptwright.model.attention import Attention, AttentionKernel, rope_table
+from gptwright.model.cache import KVCache, LayerCache
+from gptwright.model.config import ModelConfig
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward block (Shazeer, arXiv:2002.05202)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.width, config.hidden, bias=False)
+        self.up_proj = nn.Linear(config.width, config.hidden, bias=False)
+        self.down_proj = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return out
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward, each added to the residual stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.mlp = SwiGLU(config)
+
+    def forward(
+        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: LayerCache | None
+    ) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), cos, sin, mask, cache)
+        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+
+
+class Transformer(nn.Module):
+    """Token ids (B, T) to final hidden states (B, T, D)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.width)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        cos, sin = rope_table(config.context, config.head_dim, config.rope_theta)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, ids_BT: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Without a cache, rows start at position 0 and padding stands on the right, where causality hides it."""
+        x_BTD = self.embed_tokens(ids_BT)
+        if cache is None:
+            return self.blocks(x_BTD)
+        tokens = ids_BT.shape[1]
+        positions_BT = cache.lengths_B[:, None] + torch.arange(tokens, device=ids_BT.device)
+        visible = int(positions_BT.max()) + 1
+        mask = torch.arange(visible, device=ids_BT.device) <= positions_BT[:, None, :, None]
+        cos, sin = self.cos[positions_BT][:, None], self.sin[positions_BT][:, None]
+        for index, block in enumerate(self.layers):
+            x_BTD = block(x_BTD, cos, sin, mask, cache.layer(index, positions_BT, visible))
+        return self.norm(x_BTD)
+
+    def blocks(self, x_BTD: Tensor) -> Tensor:
+        """Embedded tokens to final hidden states: the part that torch.compile sees.
+
+        The embedding stays outside: compiled, its backward adds with atomics on CPU, in an order that changes from run to run.
+        """
+        tokens = x_BTD.shape[1]
+        cos, sin = self.cos[:tokens], self.sin[:tokens]
+        for block in self.layers:
+            x_BTD = block(x_BTD, cos, sin, None, None)
+        return self.norm(x_BTD)
+
+
+class LanguageModel(nn.Module):
+    """Next-token prediction: logits (B, T, V) = hidden states times the output matrix."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Transformer(config)
+        self.lm_head = nn.Linear(config.width, config.vocab_size, bias=False)
+        if config.tied:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def forward(self, ids_BT: Tensor, cache: KVCache | None = None) -> Tensor:
+        logits_BTV: Tensor = self.lm_head(self.model(ids_BT, cache))
+        return logits_BTV
+
+
+class ScalarModel(nn.Module):
+    """One number per position (B, T): (w . hidden + bias), the head of reward and value models.
+
+    `bias` is not trained: it is set so that reference demonstrations average 0 (Ouyang et al. 2022, section 3.5).
+    """
+
+    bias: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Transformer(config)
+        self.score = nn.Linear(config.width, 1, bias=False)
+        self.register_buffer("bias", torch.zeros(()), persistent=False)
+
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        value_BT: Tensor = self.score(self.model(ids_BT)).float().squeeze(-1)
+        return value_BT + self.bias
+
+
+def initialise(model: LanguageModel, seed: int) -> None:
+    """Random weights: N(0, 1/sqrt(fan_in)) matrices, the two writers of each block scaled by 1/sqrt(2 * layers).
+
+    The scaling keeps the residual stream's variance from growing with depth (GPT-2, Radford et al. 2019, section 2.3).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    depth_scale = 1 / math.sqrt(2 * model.config.layers)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() < 2:
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+                continue
+            std = 0.02 if "embed_tokens" in name or "lm_head" in name else parameter.shape[1] ** -0.5
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                std *= depth_scale
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+
+
+def scalar_from(language: LanguageModel, seed: int) -> ScalarModel:
+    """A reward model whose trunk is a copy of `language`; head N(0, 1/sqrt(D+1)) (Stiennon et al., arXiv:2009.01325)."""
+    scalar = ScalarModel(language.config)
+    scalar.model.load_state_dict(language.model.state_dict())
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        std = 1 / math.sqrt(language.config.width + 1)
+        scalar.score.weight.copy_(torch.randn(scalar.score.weight.shape, generator=generator) * std)
+    return scalar
+
+
+def use_attention(model: nn.Module, kernel: AttentionKernel) -> None:
+    """Switch every attention of `model` to one kernel."""
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.kernel = kernel

@@ -1,0 +1,313 @@
+"""A recipe: every setting of a run, as frozen pydantic models read from one YAML file.
+
+    load_recipe("quickstart", ["pretrain.tokens=2M", "seed=1"]) -> Recipe
+
+A default is written once, on its field. An unknown key, an impossible value and a setting without effect are errors that name key,
+value and remedy. Counts may be written 20M, 64k or 1e6.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from gptwright.errors import InputError
+
+SHIPPED = Path(__file__).parent / "recipes"
+_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "g": 1_000_000_000}
+
+
+def parse_count(value: Any) -> Any:
+    """'20M' -> 20_000_000, '64k' -> 64_000, 1e6 -> 1_000_000; anything else is left to pydantic."""
+    if isinstance(value, str) and value[-1:].lower() in _UNITS:
+        try:
+            return round(float(value[:-1]) * _UNITS[value[-1].lower()])
+        except ValueError:
+            return value
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """Where pretraining text comes from."""
+
+    files: str | None = None
+    """A file, folder or glob of .txt, .jsonl or .parquet; null takes the built-in world."""
+    world_seed: int = 0
+    """Which text the built-in world writes."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """Share of the text kept for validation; with one long file it is the file's end."""
+
+
+class TokenizerSettings(Section):
+    kind: Literal["bpe", "characters"] = "bpe"
+    vocab_size: Count = 2048
+    """Tokens in all, special ones included; with kind 'characters' it follows from the text."""
+    sample_bytes: Count = 4_000_000
+    """How much text the merges are learned from."""
+
+
+class ModelSettings(Section):
+    layers: Count = 4
+    width: Count = 128
+    heads: Count = 4
+    kv_heads: Count | None = None
+    """Key/value heads; null is as many as heads."""
+    head_dim: Count | None = None
+    """Size of one head; null is width / heads."""
+    hidden: Count | None = None
+    """Inner size of the SwiGLU block; null is 8/3 of the width, rounded up to a multiple of 32."""
+    context: Count = 256
+    """Longest sequence in tokens."""
+    qk_norm: bool = True
+    tied: bool = True
+    rope_theta: Positive = 10_000.0
+
+
+class OptimizerSettings(Section):
+    """How weights move: AdamW, with Muon for the matrices inside the blocks where asked."""
+
+    learning_rate: Positive = 3e-3
+    """Peak, of AdamW; Muon's update is scaled to the same size, so it takes the same number."""
+    muon: bool = True
+    muon_learning_rate: Positive | None = None
+    """Peak, of Muon; null is learning_rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: Positive = 1e-8
+    clip: Positive = 1.0
+    """Largest norm of the whole gradient."""
+    schedule: Literal["cosine", "stable_decay", "linear", "constant"] = "cosine"
+    warmup: Share = 0.02
+    """Share of the steps in which the rate rises from 0."""
+    decay: Share = 0.3
+    """With stable_decay: share of the steps, at the end, in which the rate falls."""
+    final: Share = 0.1
+    """The rate at the end, as a share of the peak."""
+
+    @model_validator(mode="after")
+    def _muon_rate_needs_muon(self) -> Self:
+        if self.muon_learning_rate is not None and not self.muon:
+            raise ValueError("muon_learning_rate has no effect with muon: false; remove one of the two")
+        return self
+
+
+class MachineSettings(Section):
+    """How the machine is used; no setting here changes what is learned, but for rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products; weights and optimizer stay in float32. 'auto' measures which is faster."""
+    compile: Literal["auto", "never", "always"] = "auto"
+    """torch.compile for pretraining; 'auto' measures whether it pays."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """Time between resumable checkpoints; 0 writes one after every step."""
+
+
+class PretrainSettings(Section):
+    tokens: Count = 5_000_000
+    batch_rows: Count = 32
+    """Rows of `model.context` tokens per optimizer step."""
+    micro_rows: Count | None = None
+    """Rows per forward pass; null is all of them at once."""
+    optimizer: OptimizerSettings = OptimizerSettings()
+    evaluations: Count = 10
+    """How often validation loss is measured, evenly over the run."""
+    sample_prompts: tuple[str, ...] = ()
+    """Continued at 0, 1, 3, 10, 30 and 100% of training, to watch it learn."""
+
+    @model_validator(mode="after")
+    def _rows_divide(self) -> Self:
+        if self.micro_rows and self.batch_rows % self.micro_rows:
+            raise ValueError(f"micro_rows ({self.micro_rows}) must divide batch_rows ({self.batch_rows})")
+        return self
+
+
+class SftSettings(Section):
+    data: str | None = None
+    """A file of conversations; null takes the world's demonstrations."""
+    demonstrations: Count = 4_000
+    """With the world: how many conversations."""
+    epochs: Count = 3
+    batch_conversations: Count = 64
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-3, final=0.1)
+    dropout: Share = 0.0
+    """Residual dropout (InstructGPT: 0.2)."""
+
+
+class RewardSettings(Section):
+    data: str | None = None
+    """A file of comparisons; null has the simulated labellers rank answers of the SFT model."""
+    prompts: Count = 1_500
+    """Prompts to collect comparisons for."""
+    answers: Annotated[int, Field(ge=2, le=9)] = 4
+    """K, the answers ranked per prompt (InstructGPT: 4 to 9)."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of the prompts kept for measuring the reward model."""
+    temperature: Positive = 1.0
+    epochs: Count = 1
+    batch_prompts: Count = 32
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=5e-4, muon=False, weight_decay=0.0, final=0.1)
+
+
+class PpoSettings(Section):
+    """Proximal policy optimization against the reward model; defaults follow docs/ppo.md."""
+
+    steps: Count = 40
+    """Rounds of rollout and update."""
+    episodes: Count = 128
+    """Answers sampled per round."""
+    minibatches: Count = 4
+    """Optimizer steps per pass over a round's answers."""
+    epochs: Count = 1
+    """Passes over a round's answers."""
+    max_new_tokens: Count = 80
+    temperature: Positive = 1.0
+    """Of sampling and of every log-probability."""
+    beta: Annotated[float, Field(ge=0)] = 0.05
+    """Weight of the per-token KL to the SFT model in the reward."""
+    adaptive_kl: Positive | None = None
+    """Target KL in nats per answer for the controller of Ziegler et al.; null keeps beta fixed."""
+    gamma: Share = 1.0
+    lam: Share = 0.95
+    clip: Positive = 0.2
+    value_clip: Positive = 0.2
+    value_warmup: Annotated[int, Field(ge=0)] = 2
+    """Rounds at the start in which only the value model learns."""
+    no_end_score: float = -1.0
+    """Score of an answer that ran into the length limit."""
+    approx_kl_limit: Positive = 0.1
+    """Stop a round's inner updates when the policy has moved this far from the one that sampled."""
+    pretrain_mix: Annotated[float, Field(ge=0)] = 0.1
+    """PPO-ptx: the pretraining gradient's norm, as a ratio to the policy gradient's; 0 turns it off."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
+    policy: OptimizerSettings = OptimizerSettings(
+        learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
+    )
+    value: OptimizerSettings = OptimizerSettings(
+        learning_rate=5e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
+    )
+    evaluations: Annotated[int, Field(ge=0)] = 4
+    """How often held-out gold score is measured on the way (never trained on)."""
+
+
+class EvaluateSettings(Section):
+    prompts: Count = 1_000
+    """Held-out prompts that every model answers."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    max_new_tokens: Count = 80
+    without_mix: bool = False
+    """Also train PPO without the pretraining mix, to report what the mix saves; doubles PPO's time."""
+
+
+class Recipe(Section):
+    """A whole run; a stage left out (null) is not run, and neither is what needs it."""
+
+    name: str
+    seed: int = 0
+    data: DataSettings = DataSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    model: ModelSettings = ModelSettings()
+    machine: MachineSettings = MachineSettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    sft: SftSettings | None = None
+    reward: RewardSettings | None = None
+    ppo: PpoSettings | None = None
+    evaluate: EvaluateSettings | None = None
+
+    @model_validator(mode="after")
+    def _stages_have_what_they_need(self) -> Self:
+        if self.reward and not self.sft:
+            raise ValueError("reward needs an sft section: the reward model starts from the SFT model")
+        if self.ppo and not self.reward:
+            raise ValueError("ppo needs a reward section: without a reward model there is nothing to practise against")
+        if self.evaluate and not self.sft:
+            raise ValueError("evaluate needs an sft section: it measures assistants; remove one or add the other")
+        if self.evaluate and self.evaluate.without_mix and not (self.ppo and self.ppo.pretrain_mix):
+            raise ValueError("evaluate.without_mix has no effect without ppo.pretrain_mix above 0; remove it")
+        return self
+
+
+def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """A shipped recipe by name or any YAML file, with `key=value` overrides laid over it.
+
+    Raises InputError naming the file, the key and the remedy.
+    """
+    path = Path(name_or_path)
+    if not path.suffix:
+        path = SHIPPED / f"{name_or_path}.yaml"
+        if not path.is_file():
+            shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+            raise InputError(f"no recipe is called {name_or_path!r}: use one of {shipped}, or a path to a .yaml file")
+    if not path.is_file():
+        raise InputError(f"recipe {path} does not exist: check the path")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"recipe {path} must be a mapping of settings such as 'name: mine'")
+    for override in overrides or []:
+        _apply_override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"recipe {path}: {_explain(error)}") from error
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r} must look like key=value, for example pretrain.tokens=2M")
+    *parents, last = key.split(".")
+    for parent in parents:
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
+        if not isinstance(values, dict):
+            raise InputError(f"override {override!r}: {parent} is a value, not a section")
+    values[last] = yaml.safe_load(text)
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a validation error as one sentence, with the nearest known key for a misspelt one."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(problem["loc"][:-1])
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"unknown key {key!r}: {remedy}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Recipe
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        section = next(option for option in options if isinstance(option, type) and issubclass(option, Section))
+    return list(section.model_fields)

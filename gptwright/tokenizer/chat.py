@@ -1,0 +1,50 @@
+"""The one chat renderer: messages to ids and loss mask, for SFT, reward model, RL, evaluation and serving.
+
+    <|user|>Hi<|end_of_turn|><|assistant|>Hello.<|end_of_turn|>
+       0    0        0            0        1        1             mask
+
+Every segment is encoded by itself, so a prompt's ids followed by an answer's ids are the ids of the whole chat, and
+no text can forge a turn. Nothing is stripped or added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gptwright.records import Message
+from gptwright.tokenizer.template import TEMPLATE_HASH, TEMPLATE_JINJA
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+__all__ = ["TEMPLATE_HASH", "TEMPLATE_JINJA", "Rendered", "render", "render_prompt", "response_ids"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A chat as ids; `mask` is 1 on what the assistant wrote and on the end of its turns, 0 elsewhere."""
+
+    ids: list[int]
+    mask: list[int]
+
+
+def render(messages: Sequence[Message], tokenizer: Tokenizer) -> Rendered:
+    """A whole chat."""
+    ids: list[int] = []
+    mask: list[int] = []
+    for message in messages:
+        content = response_ids(message.content, tokenizer)
+        ids.append(tokenizer.role_mark(message.role))
+        ids.extend(content)
+        mask.append(0)
+        mask.extend([int(message.role == "assistant")] * len(content))
+    return Rendered(ids, mask)
+
+
+def render_prompt(messages: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
+    """A chat that waits for the assistant: ends with the assistant's mark."""
+    return [*render(messages, tokenizer).ids, tokenizer.assistant]
+
+
+def response_ids(answer: str, tokenizer: Tokenizer) -> list[int]:
+    """What an assistant emits to say `answer`: its text, then the end of the turn."""
+    return [*tokenizer.encode(answer), tokenizer.end_of_turn]

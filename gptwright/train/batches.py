@@ -1,0 +1,47 @@
+"""Batches of sequences of unequal length: which examples belong together, and how they become tensors.
+
+The order is a pure function of (seed, epoch), so a resumed run needs only its step number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """A permutation of 0..count-1 for this epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def batch_indices(count: int, batch: int, seed: int, step: int) -> list[int]:
+    """The examples of optimizer step `step`; every epoch is a fresh permutation, its last batch the remainder."""
+    per_epoch = -(-count // batch)
+    epoch, position = divmod(step, per_epoch)
+    order = epoch_order(count, seed, epoch)
+    return [int(index) for index in order[position * batch : (position + 1) * batch]]
+
+
+def length_buckets(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Split indices into groups of similar length, each at most `max_tokens` when padded to its longest member."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if groups and (len(groups[-1]) + 1) * lengths[index] <= max_tokens:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def pad_right(rows: Sequence[Sequence[int]], fill: int) -> tuple[Tensor, Tensor]:
+    """Ids (B, T) padded on the right and the mask of real tokens (B, T), from lengths and never from the fill value."""
+    longest = max(len(row) for row in rows)
+    ids = torch.full((len(rows), longest), fill, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.bool)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[index, : len(row)] = True
+    return ids, mask

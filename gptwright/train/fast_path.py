@@ -1,0 +1,126 @@
+"""Which way of computing is fastest on this machine: found by a short measurement, remembered in the run's folder.
+
+Precision, compilation and the attention kernel change speed by up to two times, and which wins depends on the processor. The choice is
+stored, because a resumed run must compute the same bits as the one before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gptwright.losses.language import language_loss
+from gptwright.model.attention import AttentionKernel
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel, initialise, use_attention
+from gptwright.recipe import MachineSettings
+from gptwright.train.progress import say
+
+COMPILE_SECONDS = 40.0
+"""What compiling is taken to cost before it is measured; shorter runs don't try."""
+
+
+@dataclass(frozen=True)
+class FastPath:
+    """A way of computing, and the speed that was measured for it in tokens/s (0 when it was given, not measured)."""
+
+    device: str
+    precision: str
+    compiled: bool = False
+    kernel: AttentionKernel = "fused"
+    tokens_per_second: float = 0.0
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which forward passes run: weights stay float32, matrix products use `precision`."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, dtype=torch.bfloat16)
+
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
+    """(ids, targets) -> mean loss, computed the way `path` says."""
+    use_attention(model, path.kernel)
+
+    def after_embedding(x_BTD: Tensor, target_BT: Tensor) -> Tensor:
+        return language_loss(model.lm_head(model.model.blocks(x_BTD)), target_BT)
+
+    tail = torch.compile(after_embedding) if path.compiled else after_embedding
+
+    def loss(ids_BT: Tensor, target_BT: Tensor) -> Tensor:
+        with path.autocast():
+            return tail(model.model.embed_tokens(ids_BT), target_BT)
+
+    return loss
+
+
+def choose(folder: Path, config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int) -> FastPath:
+    """The path stored in `folder`, or else the fastest one measured now, which is then stored."""
+    stored = folder / "fast_path.json"
+    if stored.is_file():
+        return FastPath(**json.loads(stored.read_text(encoding="utf-8")))
+    path = _choose(config, settings, rows=rows, tokens=tokens)
+    stored.write_text(json.dumps(asdict(path), indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int) -> FastPath:
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    precisions = ["float32", "bfloat16"] if settings.precision == "auto" else [settings.precision]
+    eager = [FastPath(device, precision) for precision in precisions]
+    if len(eager) == 1 and settings.compile == "never":
+        return eager[0]
+    measured = [_measured(path, config, rows) for path in eager] if len(eager) > 1 or settings.compile == "auto" else eager
+    best = max(measured, key=lambda path: path.tokens_per_second)
+    worth_trying = settings.compile == "always" or (
+        settings.compile == "auto"
+        and compiler_present()
+        and tokens / max(best.tokens_per_second, 1.0) > 3 * COMPILE_SECONDS
+    )
+    if worth_trying:
+        kernel: AttentionKernel = "matmul" if device == "cpu" else "fused"
+        compiled = _measured(FastPath(device, best.precision, True, kernel), config, rows)
+        if settings.compile == "always" or compiled.tokens_per_second > best.tokens_per_second:
+            best = compiled
+    say(
+        f"fast path    {best.precision}, {'compiled' if best.compiled else 'eager'}, {best.kernel} attention: "
+        f"{best.tokens_per_second:,.0f} tokens/s"
+    )
+    return best
+
+
+def compiler_present() -> bool:
+    """torch.compile on CPU needs a C++ compiler at hand."""
+    return any(shutil.which(name) for name in (("cl",) if sys.platform == "win32" else ("g++", "clang++", "c++")))
+
+
+def _measured(path: FastPath, config: ModelConfig, rows: int, steps: int = 4) -> FastPath:
+    """Median speed of a few forward and backward passes on random tokens, after one to warm up."""
+    model = LanguageModel(config)
+    initialise(model, seed=0)
+    model.to(path.device)
+    loss_of = pretraining_loss(model, path)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(config.vocab_size, (rows, config.context + 1), generator=generator).to(path.device)
+    seconds = []
+    for _ in range(steps + 1):
+        started = time.perf_counter()
+        loss_of(ids[:, :-1], ids[:, 1:]).backward()  # type: ignore[no-untyped-call]
+        if path.device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    median = sorted(seconds[1:])[steps // 2]
+    return FastPath(path.device, path.precision, path.compiled, path.kernel, rows * config.context / median)

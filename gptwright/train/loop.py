@@ -1,0 +1,58 @@
+"""The one loop: resume, step, log, checkpoint, show progress.
+
+A stage hands in `do_step(step)`, a function of the step number and the weights alone, and gets back a loop that can be killed at any
+moment: on restart it goes on from the last checkpoint and ends at the same bits as a run that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gptwright.train.checkpoint import Checkpoints, Trainee
+from gptwright.train.progress import Progress
+from gptwright.train.runlog import RunLog
+
+Metrics = dict[str, float]
+
+
+def run_loop(
+    name: str,
+    trainee: Trainee,
+    do_step: Callable[[int], Metrics],
+    *,
+    total: int,
+    folder: Path,
+    log: RunLog,
+    checkpoint_seconds: float,
+    before_step: Callable[[int], None] | None = None,
+    note: Callable[[Metrics], str] | None = None,
+) -> float:
+    """Run steps up to `total` and return the seconds all of them took, those of earlier, killed processes included.
+
+    `before_step(s)` is called with the weights after s steps, for s = 0..total: the place to measure and to print samples.
+    Checkpoints go to `folder`.
+    """
+    checkpoints = Checkpoints(folder)
+    state = checkpoints.load_last(trainee)
+    first, earlier = 0, 0.0
+    if state is not None:
+        first, earlier = state["step"], state["seconds"]
+    log.rewind(state["logs"] if state else {})
+    started = saved = time.monotonic()
+    progress = Progress(name, total, first)
+    for step in range(first, total):
+        if before_step:
+            before_step(step)
+        metrics = do_step(step)
+        log.metrics({"step": step + 1, **metrics})
+        progress.update(step + 1, note(metrics) if note else "")
+        now = time.monotonic()
+        if now - saved >= checkpoint_seconds or step + 1 == total:
+            details = {"seconds": earlier + now - started, "logs": log.positions()}
+            checkpoints.save(trainee, step + 1, details)
+            saved = now
+    if before_step:
+        before_step(total)
+    return earlier + time.monotonic() - started

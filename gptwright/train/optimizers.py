@@ -1,0 +1,82 @@
+"""AdamW for embeddings, heads and vectors; Muon for the matrices inside the blocks where a recipe asks for it.
+
+Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix; `match_rms_adamw` (Liu et al., arXiv:2502.16982) scales its update to the
+size of AdamW's, so both take the same learning rate and weight decay.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gptwright.recipe import OptimizerSettings
+from gptwright.train.schedule import rate
+
+
+class Optimizers:
+    """The optimizers of one model, stepped and scheduled together."""
+
+    def __init__(self, model: nn.Module, settings: OptimizerSettings) -> None:
+        self.settings = settings
+        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.names = {id(parameter): name for name, parameter in named}
+        self.parameters = [parameter for _, parameter in named]
+        matrices = [p for name, p in named if settings.muon and p.dim() == 2 and ".layers." in f".{name}"]
+        in_muon = {id(parameter) for parameter in matrices}
+        rest = [p for p in self.parameters if id(p) not in in_muon]
+        decayed = [p for p in rest if p.dim() >= 2]
+        plain = [p for p in rest if p.dim() < 2]
+        groups = [
+            {"params": group, "weight_decay": decay}
+            for group, decay in ((decayed, settings.weight_decay), (plain, 0.0))
+            if group
+        ]
+        self.each: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps)
+        ]
+        self.peaks = [settings.learning_rate]
+        if matrices:
+            peak = settings.muon_learning_rate or settings.learning_rate
+            muon = torch.optim.Muon(
+                matrices, lr=peak, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+            self.each.append(muon)
+            self.peaks.append(peak)
+
+    def set_rate(self, step: int, total: int) -> float:
+        """Set the scheduled rate of this step; returns AdamW's."""
+        share = rate(self.settings, step, total)
+        for optimizer, peak in zip(self.each, self.peaks, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share
+        return self.peaks[0] * share
+
+    def zero_grad(self) -> None:
+        for optimizer in self.each:
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        for optimizer in self.each:
+            optimizer.step()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All state as named tensors: '<parameter>/<key>'."""
+        found = {}
+        for optimizer in self.each:
+            for parameter, state in optimizer.state.items():
+                for key, value in state.items():
+                    found[f"{self.names[id(parameter)]}/{key}"] = torch.as_tensor(value)
+        return found
+
+    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Restore what `tensors` gave, bit for bit."""
+        by_name = {name: dict[str, torch.Tensor]() for name in self.names.values()}
+        for key, value in tensors.items():
+            name, _, part = key.rpartition("/")
+            by_name[name][part] = value
+        for optimizer in self.each:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    state = by_name[self.names[id(parameter)]]
+                    if state:
+                        optimizer.state[parameter] = {key: value.clone() for key, value in state.items()}

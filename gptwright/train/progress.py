@@ -1,0 +1,48 @@
+"""Progress on stderr with time left: a live line on a terminal, a plain line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+PLAIN_SECONDS = 15.0
+LIVE_SECONDS = 0.2
+
+
+def clock(seconds: float) -> str:
+    """95 -> '1:35'; 3723 -> '1:02:03'."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+class Progress:
+    """Counts steps of one piece of work. The rate is that of this process, so a resumed run estimates from its own speed."""
+
+    def __init__(self, name: str, total: int, done: int = 0) -> None:
+        self.name, self.total, self.first = name, total, done
+        self.started = time.monotonic()
+        self.shown = 0.0
+        self.live = sys.stderr.isatty()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say that `done` of `total` is done; prints at most every `PLAIN_SECONDS` (live: `LIVE_SECONDS`), and at the end."""
+        now = time.monotonic()
+        if done < self.total and now - self.shown < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
+            return
+        self.shown = now
+        elapsed = now - self.started
+        left = elapsed / max(1, done - self.first) * (self.total - done)
+        timing = f"{clock(left)} left" if done < self.total else f"took {clock(elapsed)}"
+        line = f"{self.name:<12} {done:>6}/{self.total} {100 * done / max(1, self.total):3.0f}%  {timing}  {note}"
+        if self.live:
+            sys.stderr.write("\r\033[2K" + line + ("\n" if done >= self.total else ""))
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def say(message: str) -> None:
+    """One line for the person watching."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,66 @@
+"""One optimizer step: gradients of micro-batches added up, clipped, applied; never with a number that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gptwright.errors import RunError
+from gptwright.train.optimizers import Optimizers
+
+MAX_SKIPPED_IN_A_ROW = 5
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step did; `skipped` when loss or gradient was not finite and the weights were left alone."""
+
+    loss: float
+    grad_norm: float
+    skipped: bool
+
+
+def accumulate(losses: Iterable[Callable[[], Tensor]]) -> float:
+    """Add up the gradients of several losses, each already divided by the whole step's token count; returns their sum."""
+    total = 0.0
+    for loss_of in losses:
+        loss = loss_of()
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total
+
+
+def apply_gradients(optimizers: Optimizers, loss: float) -> StepResult:
+    """Clip the whole gradient's norm and step; a non-finite loss or norm skips the step."""
+    norm = torch.nn.utils.clip_grad_norm_(optimizers.parameters, optimizers.settings.clip)
+    skipped = not (bool(torch.isfinite(norm)) and torch.isfinite(torch.tensor(loss)))
+    if not skipped:
+        optimizers.step()
+    optimizers.zero_grad()
+    return StepResult(loss, float(norm), skipped)
+
+
+def gradient_step(optimizers: Optimizers, losses: Iterable[Callable[[], Tensor]]) -> StepResult:
+    """Accumulate and apply: the step of every stage with one loss."""
+    return apply_gradients(optimizers, accumulate(losses))
+
+
+class SkipCounter:
+    """Counts skipped steps and ends the run when they come in a row."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.in_a_row = 0
+
+    def see(self, result: StepResult, step: int) -> None:
+        """Raises RunError after `MAX_SKIPPED_IN_A_ROW` skipped steps in a row."""
+        self.in_a_row = self.in_a_row + 1 if result.skipped else 0
+        self.total += result.skipped
+        if self.in_a_row >= MAX_SKIPPED_IN_A_ROW:
+            raise RunError(
+                f"step {step}: loss or gradient was not finite {self.in_a_row} times in a row; "
+                "lower the learning rate, or set machine.precision=float32"
+            )
