@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: help venv quickstart test check bench clean
 .DEFAULT_GOAL := help
+# Two installs into one .venv at once would spoil it.
+.NOTPARALLEL:
 
 help:
 	@echo "make quickstart   build an assistant from raw text and write its report    ARGS='-o key=value'"

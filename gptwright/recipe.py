@@ -150,8 +150,6 @@ class SftSettings(Section):
     epochs: Count = 3
     batch_conversations: Count = 64
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-3, final=0.1)
-    dropout: Share = 0.0
-    """Residual dropout (InstructGPT: 0.2)."""
 
 
 class RewardSettings(Section):
@@ -199,6 +197,8 @@ class PpoSettings(Section):
     """Stop a round's inner updates when the policy has moved this far from the one that sampled."""
     pretrain_mix: Annotated[float, Field(ge=0)] = 0.1
     """PPO-ptx: the pretraining gradient's norm, as a ratio to the policy gradient's; 0 turns it off."""
+    pretrain_rows: Count = 8
+    """Rows of pretraining text behind each of those gradients."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
     policy: OptimizerSettings = OptimizerSettings(

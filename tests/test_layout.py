@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -79,6 +80,20 @@ def test_functions_are_short() -> None:
 def test_every_file_opens_with_its_purpose() -> None:
     silent = [path for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
     assert silent == []
+
+
+def test_every_folder_of_code_is_a_package() -> None:
+    # setuptools leaves a folder without __init__.py out of the wheel.
+    assert {path.parent for path in SOURCES if not (path.parent / "__init__.py").is_file()} == set()
+
+
+def test_every_data_file_goes_into_the_wheel() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["gptwright"]
+    package = ROOT / "gptwright"
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    data = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert data - packed == set()
 
 
 def test_few_lines_are_repeated() -> None:

@@ -73,7 +73,7 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write one object per line, gzipped when the name ends in .gz; the file appears only when whole. Gives the count."""
+    """Write one object per line, gzipped for a name in .gz, and give the count. The file appears only when whole."""
     path = Path(path)
     count = 0
     with open_atomically(path) as file:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.template import TEMPLATE_JINJA
 
 NUM_THREADS = min(8, os.cpu_count() or 1)
+BATCH_TEXTS = 256
+BATCH_CHARACTERS = 4_000_000  # bounds memory when single texts are whole books
 
 
 class Tokenizer:
@@ -91,6 +93,11 @@ class Tokenizer:
             self._refuse_unknown_characters(text)
         return self._encoding.encode_ordinary_batch(list(texts), num_threads=NUM_THREADS)
 
+    def encode_stream(self, texts: Iterable[str]) -> Iterator[list[int]]:
+        """`encode` of each text of a corpus that does not fit in memory."""
+        for batch in _batches(texts):
+            yield from self.encode_batch(batch)
+
     def _refuse_unknown_characters(self, text: str) -> None:
         if self._characters is None:
             return
@@ -131,10 +138,8 @@ class Tokenizer:
             "clean_up_tokenization_spaces": False,
             "chat_template": TEMPLATE_JINJA,
         }
-        (folder / "tokenizer.json").write_text(content, encoding="utf-8", newline="\n")
-        (folder / "tokenizer_config.json").write_text(
-            json.dumps(config, indent=1) + "\n", encoding="utf-8", newline="\n"
-        )
+        write_bytes_atomically(folder / "tokenizer.json", content.encode())
+        write_bytes_atomically(folder / "tokenizer_config.json", (json.dumps(config, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
@@ -143,6 +148,19 @@ class Tokenizer:
         pieces, pattern = tokenizer_json.read(folder / "tokenizer.json")
         _refuse_other_template(folder)
         return cls(pieces, pattern)
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if len(batch) == BATCH_TEXTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _refuse_other_template(folder: Path) -> None:

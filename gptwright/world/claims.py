@@ -1,7 +1,7 @@
 """Reading what an answer says: its sentences, and which of them state a fact, truly or falsely.
 
     claim_of("The capital of France is Rome.") -> Claim("capital", "France", "Rome", true=False)
-    claim_of("3 plus 4 is 7.")                 -> Claim("plus", "3 plus 4", "7", true=True)
+    claim_of("3 plus 4 is 7.")                 -> Claim("plus", "3/4", "7", true=True)
 
 A sentence is a claim when it fits a statement of a relation and its subject is one of that relation's. Statements taken
 from the prompt, such as a passage's, are not the answer's own and are the caller's to leave out.
@@ -13,18 +13,18 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from gptwright.world.arithmetic import Sum
+from gptwright.world.arithmetic import SIGNS, Operator, Sum
 from gptwright.world.facts import FACTS, RELATIONS, Fact, facts_about, value_of, values_of
 from gptwright.world.splits import Side, fact_side
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_SUM = re.compile(r"(\d{1,4}) (plus|minus|times) (\d{1,4}) is (\d{1,6})\.")
-_OPERATIONS = {"plus": int.__add__, "minus": int.__sub__, "times": int.__mul__}
+_SUM = re.compile(r"(\d{1,4}) (plus|minus|times|[-+*]) (\d{1,4}) (?:is|equals|=) (-?\d{1,6})\.?")
+_OPERATORS: dict[str, Operator] = {**{operator: operator for operator in SIGNS}, **{s: o for o, s in SIGNS.items()}}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement of a fact; `relation` is the operator and `subject` the sum where it is arithmetic."""
+    """One statement of a fact; `relation` is the operator and `subject` "3/4" where it is a sum."""
 
     relation: str
     subject: str
@@ -76,9 +76,9 @@ def claim_of(sentence: str) -> Claim | None:
     """The fact that a sentence states; where it fits several, a true reading wins, then one with a known value."""
     added = _SUM.fullmatch(sentence)
     if added:
-        left, operator, right, value = added.groups()
-        true = _OPERATIONS[operator](int(left), int(right)) == int(value)
-        return Claim(operator, f"{left} {operator} {right}", value, true)
+        left, sign, right, value = added.groups()
+        said = Sum(int(left), _OPERATORS[sign], int(right))
+        return Claim(said.operator, f"{said.left}/{said.right}", value, said.value == int(value))
     found: Claim | None = None
     first = sentence.split(" ", 1)[0]
     for relation, pattern, own_words in (*_statement_patterns().get(first, ()), *_statement_patterns()[""]):
@@ -95,10 +95,6 @@ def claim_of(sentence: str) -> Claim | None:
         if known or (own_words and found is None):
             found = Claim(relation, subject, value, true=False)
     return found
-
-
-def reading(fact: Fact) -> Claim:
-    return Claim(fact.relation, fact.subject, fact.value, true=True)
 
 
 @cache
@@ -121,10 +117,14 @@ def side_of_fact(fact: Fact) -> Side:
     return fact_side(fact.key)
 
 
+def side_of_sum(asked: Sum) -> Side:
+    """3 plus 4 and 4 plus 3 lie on one side."""
+    if asked.operator == "minus":
+        return fact_side(asked.key)
+    low, high = sorted((asked.left, asked.right))
+    return fact_side(Sum(low, asked.operator, high).key)
+
+
 def find_fact(key: str) -> Fact:
     relation, subject = key.split("/", 1)
     return Fact(relation, subject, value_of(relation, subject))
-
-
-def right_sum(left: int, operator: str, right: int) -> Sum:
-    return Sum(left, operator, right)

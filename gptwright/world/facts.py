@@ -1,13 +1,14 @@
 """The facts of the small world: about 550 true statements, each a relation, a subject and a value.
 
-    value_of("capital", "France") -> "Paris";   fact.say(RELATIONS["capital"].answer) -> "The capital of France is Paris."
+    value_of("capital", "France") -> "Paris"
+    Fact("capital", "France", "Paris").answer -> "The capital of France is Paris."
 
 The tables are in `tables_earth` and `tables_life`, the wordings in `relations_earth` and `relations_life`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gptwright.world import tables_earth as earth
@@ -43,7 +44,7 @@ class Fact:
         return template.format(subject=self.subject, value=self.value)
 
 
-def _columns(names: Iterable[str], table: dict[str, tuple[str, ...]]) -> Iterator[Fact]:
+def _columns(names: Iterable[str], table: Mapping[str, tuple[str, ...]]) -> Iterator[Fact]:
     """Facts from a table with several values per subject; an empty value is no fact."""
     for subject, values in table.items():
         for name, value in zip(names, values, strict=True):
@@ -51,7 +52,7 @@ def _columns(names: Iterable[str], table: dict[str, tuple[str, ...]]) -> Iterato
                 yield Fact(name, subject, value)
 
 
-def _single(name: str, table: dict[str, str]) -> Iterator[Fact]:
+def _single(name: str, table: Mapping[str, str]) -> Iterator[Fact]:
     for subject, value in table.items():
         yield Fact(name, subject, value)
 
@@ -106,5 +107,5 @@ def values_of(relation_name: str) -> tuple[str, ...]:
 
 
 def value_of(relation: str, subject: str) -> str:
-    """values_of and this raise KeyError for what the world doesn't know: a mistake of the caller's."""
+    """The true value; KeyError for what the world doesn't know, which is a mistake of the caller's."""
     return _VALUES[(relation, subject)]

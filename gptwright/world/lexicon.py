@@ -32,32 +32,69 @@ NOUNS: dict[str, tuple[str, ...]] = {
     noun: adjectives for adjectives, nouns in _NOUNS_BY_ADJECTIVES.items() for noun in nouns
 }
 
-ADJECTIVES: tuple[str, ...] = tuple(
-    dict.fromkeys(word for adjectives in _NOUNS_BY_ADJECTIVES for word in adjectives)
-)
+ADJECTIVES: tuple[str, ...] = tuple(dict.fromkeys(word for adjectives in _NOUNS_BY_ADJECTIVES for word in adjectives))
 
 NAME_STYLES: dict[str, tuple[str, ...]] = {
     "flower names": ("Rose", "Lily", "Daisy", "Violet", "Iris", "Ivy", "Poppy", "Jasmine"),
     "short names": ("Tom", "Ben", "Sam", "Max", "Tim", "Dan", "Leo", "Kim"),
     "old names": ("Arthur", "Edith", "Walter", "Martha", "Harold", "Agnes", "Albert", "Ruth"),
-    "long names": ("Alexander", "Elizabeth", "Benjamin", "Isabella", "Sebastian", "Victoria", "Christopher", "Catherine"),
+    "long names": (
+        "Alexander",
+        "Elizabeth",
+        "Benjamin",
+        "Isabella",
+        "Sebastian",
+        "Victoria",
+        "Christopher",
+        "Catherine",
+    ),
     "cat names": ("Whiskers", "Mittens", "Shadow", "Felix", "Smoky", "Socks", "Ginger"),
     "dog names": ("Rex", "Buddy", "Rover", "Bella", "Lucky", "Fido", "Duke"),
     "robot names": ("Robo", "Bolt", "Gizmo", "Chip", "Sparky", "Pixel", "Turbo"),
     "star names": ("Nova", "Luna", "Stella", "Orion", "Sirius", "Vega", "Comet"),
 }
 
-# The people of stories and reviews.
-NAMES: tuple[str, ...] = (
-    *("Anna", "Maria", "Emma", "Clara", "Nina", "Olga", "Sara", "Julia", "Laura", "Helen", "Alice", "Mia", "Zoe", "Lucy"),
-    *("Peter", "Paul", "David", "Jack", "Oscar", "Omar", "Hugo", "Noah", "Adam", "Simon", "Karl", "Ivan", "Luis", "John"),
-    *("Tom", "Ben", "Sam", "Max", "Tim", "Dan", "Leo", "Kim", "Rose", "Lily", "Arthur", "Ruth"),
+_WOMEN: tuple[str, ...] = (
+    *(
+        "Anna",
+        "Maria",
+        "Emma",
+        "Clara",
+        "Nina",
+        "Olga",
+        "Sara",
+        "Julia",
+        "Laura",
+        "Helen",
+        "Alice",
+        "Mia",
+        "Zoe",
+        "Lucy",
+    ),
+    *("Kim", "Rose", "Lily", "Ruth"),
 )
-
-FEMALE_NAMES: frozenset[str] = frozenset(
-    ("Anna", "Maria", "Emma", "Clara", "Nina", "Olga", "Sara", "Julia", "Laura", "Helen", "Alice", "Mia", "Zoe", "Lucy")
-    + ("Kim", "Rose", "Lily", "Ruth")
+_MEN: tuple[str, ...] = (
+    *(
+        "Peter",
+        "Paul",
+        "David",
+        "Jack",
+        "Oscar",
+        "Omar",
+        "Hugo",
+        "Noah",
+        "Adam",
+        "Simon",
+        "Karl",
+        "Ivan",
+        "Luis",
+        "John",
+    ),
+    *("Tom", "Ben", "Sam", "Max", "Tim", "Dan", "Leo", "Arthur"),
 )
+NAMES: tuple[str, ...] = _WOMEN + _MEN
+"""The people of stories."""
+FEMALE_NAMES: frozenset[str] = frozenset(_WOMEN)
 
 PLACES: tuple[str, ...] = (
     *("market", "park", "school", "library", "station", "museum", "harbour", "village", "beach", "shop"),
@@ -83,25 +120,25 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 
 # Every word that a haiku may use; a word that is not here can't be counted.
 _BY_SYLLABLES: dict[int, str] = {
-    1: """a all and at bean bear bed bee bell bird black blue boat book box bread birds breeze cake calls clouds can do done else for bridge bright bring calm came
-       car cat cheese church clear clock cloud coat cold come comes cow dance day deep dog down drops drum dream egg
-       fall falls far fire fly fog fox fresh friend frog from frost full game gold grape grass green grew grow grows
-       has hat hear here high hill home horse house how hum i ice in is it its jam key lake lamb lamp leaf life light
-       like long look loud love milk moon moth mouse my near new next night no now of old on one out pale park pea peach
-       pen pie plane plum pond rain rest rice rise road rose round salt school sea see ships shine shines ship shoe
-       sing sings sits scarf say me leaves rests sky sleep sleeps slow small smile snow sock soft song soon soup spoon spring star stars still
-       storm stream sun sweet take tea that the then there they through time to touch town train tree wait waits wake
-       walk warm waves wave we wet whale what when where white wide wild wind wings with wolf world year you young""",
-    2: """again begins alone along apple around autumn away basket berry blanket butter cabbage cactus camel candle carrot
-       castle cherry coffee daisy dancing empty evening father fiddle flower flowers forest frozen garden gentle
-       golden honey journey kitten letter lily lion little lemon lonely meadow melon mirror misty moonlight morning
-       mother mountain neighbour nothing ocean only open over pepper piano_ pillow porridge quiet rabbit rainbow
-       resting river robin robot salad season shadow shadows silent silver sleeping slowly small_ softly spider
-       squirrel stories story sugar summer sunlight thunder tiger today tower tulip under village waiting wander
-       water whisper whispers window winter without wonder""",
-    3: """bicycle butterfly everything holiday piano remember tomorrow together violet yesterday beautiful""",
+    1: """a all and as at bean bear bed bee bell bird birds black blue boat book box bread breeze bridge bright bring
+       cake calls calm came can car cat cheese church clear clock cloud clouds coat cold come comes cow dance
+       day deep do dog done down dream drops drum egg else fall falls far fire fly fog for fox fresh friend
+       frog from frost full game go gold grape grass green grew grow grows has hat hear here high hill home
+       horse house how hum i ice in is it its jam key lake lamb lamp leaf leaves life light like long look
+       loud love me milk moon moth mouse my near new next night no now of old on one out pale park pea peach
+       pen pie plane plum pond rain rest rests rice rise road rose round salt say scarf school sea see shine
+       shines ship ships shoe sing sings sits sky sleep sleeps slow small smile snow sock soft song soon soup
+       spoon spring star stars still storm stream sun sweet take tea that the then there they through time to
+       touch town train tree wait waits wake walk warm wave waves we wet whale what when where white wide wild
+       wind wings with wolf world year you young""",
+    2: """again alone along apple around autumn away basket begins berry blanket butter cabbage cactus camel candle
+       carrot castle cherry coffee daisy dancing empty evening father fiddle flower flowers forest frozen
+       garden gentle golden honey journey kitten lemon letter lily lion little lonely meadow melon mirror
+       misty moonlight morning mother mountain neighbour nothing ocean only open over pepper pillow porridge
+       quiet rabbit rainbow resting river robin robot salad season shadow shadows silent silver sleeping
+       slowly softly spider squirrel stories story sugar summer sunlight thunder tiger today tower tulip under
+       village waiting wander water whisper whispers window winter without wonder""",
+    3: """beautiful bicycle butterfly everything holiday piano remember together tomorrow violet yesterday""",
 }
 
-SYLLABLES: dict[str, int] = {
-    word: count for count, words in _BY_SYLLABLES.items() for word in words.split() if not word.endswith("_")
-}
+SYLLABLES: dict[str, int] = {word: count for count, words in _BY_SYLLABLES.items() for word in words.split()}

@@ -1,4 +1,7 @@
-"""What a relation is: how one kind of fact is said and asked. The wordings are in `relations_earth` and `relations_life`."""
+"""What a relation is: how one kind of fact is said and asked.
+
+The wordings themselves are in `relations_earth` and `relations_life`.
+"""
 
 from __future__ import annotations
 

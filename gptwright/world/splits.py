@@ -2,8 +2,9 @@
 
 Everything that a prompt can ask about has a key ("capital/France", "bread", the text of a passage). The key's SHA-256
 decides its side: train, validation or test. The "sft", "reward" and "rl" pools share the train side and are told apart
-by the hash of the prompt's own text, so no prompt is in two pools. One phrasing in five of each question is held out:
-only test prompts use it. Nothing here is random, so every process agrees.
+by the hash of the prompt's own text, so no prompt is in two pools. The last fifth of each question's phrasings is held out:
+only test prompts use it (the documents leave out the last phrasing too). Nothing here is random, so every process
+agrees.
 """
 
 from __future__ import annotations
@@ -79,16 +80,16 @@ def pool_of(side: Side, prompt_text: str) -> Pool:
     return "reward" if place < 0.5 else "rl"
 
 
-@cache
-def held_out(phrasings: tuple[str, ...]) -> frozenset[str]:
-    """One in five, rounded up, but never the only one: the phrasings that training prompts do not use."""
-    count = -(-len(phrasings) // 5) if len(phrasings) > 1 else 0
-    return frozenset(sorted(phrasings, key=lambda phrasing: fraction(f"phrasing/{phrasing}"))[:count])
+def split_phrasings(phrasings: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """The trained phrasings and the held-out ones: the last fifth, rounded up."""
+    trained = len(phrasings) - -(-len(phrasings) // 5)
+    assert trained > 0, "a question needs two phrasings or more, since one is held out"
+    return phrasings[:trained], phrasings[trained:]
 
 
-def choose_phrasing(phrasings: tuple[str, ...], side: Side, rng: random.Random) -> tuple[str, bool]:
+def choose_phrasing(phrasings: Sequence[str], side: Side, rng: random.Random) -> tuple[str, bool]:
     """A phrasing that the side may use, and whether it is a held-out one."""
-    kept_back = held_out(phrasings)
-    if side == "test" and kept_back and rng.random() >= TRAIN_PHRASING_SHARE:
-        return rng.choice(sorted(kept_back)), True
-    return rng.choice([phrasing for phrasing in phrasings if phrasing not in kept_back]), False
+    trained, held_out = split_phrasings(phrasings)
+    if side == "test" and rng.random() >= TRAIN_PHRASING_SHARE:
+        return rng.choice(held_out), True
+    return rng.choice(trained), False

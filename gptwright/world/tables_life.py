@@ -5,7 +5,7 @@ Subjects and values begin with a consonant wherever a template puts "a" before t
 
 from __future__ import annotations
 
-# animal: class ("" for a spider), number of legs, home ("in the ..."), young ("" for none of its own), sound ("" for none)
+# animal: class ("" for a spider), number of legs, home ("in the ..."), young and sound ("" for none worth knowing)
 ANIMALS: dict[str, tuple[str, str, str, str, str]] = {
     "dog": ("mammal", "four", "house", "puppy", "barks"),
     "cat": ("mammal", "four", "house", "kitten", "meows"),

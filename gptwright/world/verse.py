@@ -42,9 +42,9 @@ def poem(rng: random.Random, first: str, second: str) -> str:
         double = rng.choice(DOUBLE_COUPLETS)
         if not _share_rhyme(double[1], other[1]):
             lines[:2] = [line.format(x=first, y=second) for line in double]
-    if rng.random() >= _PAIRED_SHARE:
-        lines = [lines[0], lines[2], lines[1], lines[3]]
-    return "{},\n{},\n{},\n{}.".format(*lines)
+    if rng.random() < _PAIRED_SHARE:
+        return "{},\n{}.\n{},\n{}.".format(*lines)
+    return "{0},\n{2},\n{1},\n{3}.".format(*lines)
 
 
 def haiku(rng: random.Random, word: str) -> str:

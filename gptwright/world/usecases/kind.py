@@ -8,14 +8,17 @@ every kind (finished sentences, no repeats, known words, no false statements).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gptwright.world.manner import Manner
-from gptwright.world.splits import Side
+from gptwright.world.manner import HELPFUL_OF, Frame, Manner
+from gptwright.world.splits import Side, choose_phrasing
 
 Details = dict[str, Any]
+
+PARTLY = 0.25
+"""The most helpfulness that a wrong answer can have: that of one with almost nothing wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`weight` is the kind's share of its use case."""
+    """`weight` is the kind's share of its use case; `prose` says that right answers are finished sentences.
+
+    An answer of more than `longest` words is too long.
+    """
 
     name: str
     use_case: str
@@ -58,3 +64,41 @@ class Kind:
     draw: Callable[[Side, random.Random], Task]
     demonstrate: Callable[[Details, Manner, random.Random], str]
     check: Callable[[Details, str], Verdict]
+    prose: bool = True
+    longest: int = 45
+
+
+def worded(
+    phrasings: Sequence[str],
+    side: Side,
+    rng: random.Random,
+    *,
+    keys: Sequence[str] = (),
+    fact: str | None = None,
+    earlier: Sequence[str] = (),
+    more: Details | None = None,
+    **slots: str | int,
+) -> Task:
+    """A task in one of its phrasings; `slots` fill the phrasing and are kept for the judge, as is `more`."""
+    phrasing, held_out = choose_phrasing(phrasings, side, rng)
+    return Task(
+        turns=(*earlier, phrasing.format(**slots)),
+        phrasing=phrasing,
+        held_out=held_out,
+        fact=fact,
+        keys=(fact, *keys) if fact else tuple(keys),
+        details={**slots, **(more or {})},
+    )
+
+
+def faulty(faults: Sequence[str], num_checks: int, *, checkable: bool = True) -> Verdict:
+    """An answer that failed some of its checks is far less helpful than a right one."""
+    share = max(0.0, 1 - len(faults) / num_checks)
+    return Verdict(False if checkable else None, PARTLY * share, truthful=0.0, why=tuple(faults))
+
+
+def graded(frame: Frame, faults: Sequence[str], num_checks: int, *, checkable: bool = True) -> Verdict:
+    """A framed answer whose core has no fault is as helpful as its manner."""
+    if faults:
+        return faulty(faults, num_checks, checkable=checkable)
+    return Verdict(True if checkable else None, HELPFUL_OF[frame.manner])

@@ -1,0 +1,73 @@
+"""Writes the tables of settings in docs/recipes.md from the fields of gptwright/recipe.py, so that they can't differ.
+
+.venv/bin/python docs/write_settings.py
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from gptwright.recipe import OptimizerSettings, Recipe, Section
+
+PAGE = Path(__file__).parent / "recipes.md"
+BEGIN, END = "<!-- settings: written by docs/write_settings.py -->\n", "<!-- /settings -->\n"
+
+
+def with_tables(page: str) -> str:
+    """The page with everything between its two markers written anew."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    sections = {name: _section_of(field.annotation) for name, field in Recipe.model_fields.items()}
+    tables = [_table(f"`{name}`", section) for name, section in sections.items() if section]
+    tables.append(_table("An optimizer, wherever a stage has one", OptimizerSettings))
+    return f"{before}{BEGIN}\n{''.join(tables)}{END}{after}"
+
+
+def _table(title: str, section: type[Section]) -> str:
+    rows = [f"### {title}\n", "| setting | default | meaning |", "| --- | --- | --- |"]
+    meanings = _docstrings_of_fields(section)
+    for name, field in section.model_fields.items():
+        choices = ", ".join(
+            f"`{choice}`" for choice in get_args(field.annotation) if get_origin(field.annotation) is Literal
+        )
+        meaning = ". ".join(
+            part for part in (meanings.get(name, "").rstrip("."), choices and f"One of {choices}") if part
+        )
+        rows.append(f"| `{name}` | {_default(field.default)} | {meaning} |")
+    return "\n".join(rows) + "\n\n"
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    options = [annotation, *get_args(annotation)]
+    return next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, Section):
+        plain = type(value)().model_dump()
+        changes = [f"`{name}: {_yaml(new)}`" for name, new in value.model_dump().items() if new != plain[name]]
+        return "as below" + (f" with {', '.join(changes)}" if changes else "")
+    return f"`{_yaml(value)}`"
+
+
+def _yaml(value: Any) -> str:
+    return f"{value:_}" if type(value) is int else json.dumps(value).strip('"')
+
+
+def _docstrings_of_fields(section: type[Section]) -> dict[str, str]:
+    body = ast.parse(inspect.getsource(section)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in zip(body.body, body.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""A recipe turned into a run: which stages are stale, in what order they go, and how they are wired together."""

@@ -1,0 +1,129 @@
+"""`gptwright run`: the stages that are missing or stale, in order, each leaving one folder.
+
+A stage is fresh when the fingerprint in its `lineage.json` equals the one computed now, from its settings, the fingerprints of the stages it
+reads, the files it reads and the version of gptwright. Machine settings are left out: they change rounding, not results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gptwright import __version__
+from gptwright.errors import InputError
+from gptwright.recipe import Recipe
+from gptwright.train.progress import clock, say
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run: `work(run)` makes `run.folder / name` (and returns when it is there, whole)."""
+
+    name: str
+    sections: tuple[str, ...]
+    """Dotted names of the settings that its result depends on."""
+    needs: tuple[str, ...]
+    work: Callable[[Run], None]
+    files: tuple[str, ...] = ()
+    """Paths outside the run that it reads."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe and the folder it is executed in."""
+
+    recipe: Recipe
+    folder: Path
+    fingerprints: dict[str, str]
+
+    def lineage(self, stage: str, **figures: Any) -> dict[str, Any]:
+        """What a stage's folder says about where it came from."""
+        return {
+            "stage": stage,
+            "recipe": self.recipe.name,
+            "seed": self.recipe.seed,
+            "version": __version__,
+            "fingerprint": self.fingerprints[stage],
+            **figures,
+        }
+
+
+def open_run(recipe: Recipe, folder: Path) -> Run:
+    """Make the run's folder and write the resolved recipe there. Raises InputError when another recipe's run is in it."""
+    existing = folder / "recipe.yaml"
+    if existing.is_file():
+        name = (yaml.safe_load(existing.read_text(encoding="utf-8")) or {}).get("name")
+        if name != recipe.name:
+            raise InputError(f"{folder} holds a run of recipe {name!r}, not {recipe.name!r}: choose another --dir")
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = existing.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    partial.replace(existing)
+    return Run(recipe, folder, {})
+
+
+def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
+    """Run what is missing or stale, up to and including stage `until`."""
+    if until is not None and until not in {stage.name for stage in stages}:
+        raise InputError(f"recipe {run.recipe.name!r} has no stage {until!r}: add its section to the recipe")
+    for stage in stages:
+        run.fingerprints[stage.name] = fingerprint(run, stage)
+        if is_fresh(run, stage):
+            say(f"{stage.name:<12} is up to date")
+        else:
+            _forget_stale(run, stage)
+            started = time.monotonic()
+            stage.work(run)
+            say(f"{stage.name:<12} done in {clock(time.monotonic() - started)}")
+        if stage.name == until:
+            return
+
+
+def fingerprint(run: Run, stage: Stage) -> str:
+    """16 hex characters over everything that the stage's result depends on."""
+    parts: dict[str, Any] = {"version": __version__, "stage": stage.name, "seed": run.recipe.seed}
+    parts["needs"] = [run.fingerprints[name] for name in stage.needs]
+    for section in stage.sections:
+        value: Any = run.recipe.model_dump(mode="json")
+        for key in section.split("."):
+            value = value[key]
+        parts[section] = value
+    parts["files"] = [_file_state(Path(name)) for name in stage.files]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _file_state(path: Path) -> list[Any]:
+    """Name, size and time of a file, or of everything in a folder; hashing terabytes would take longer than training."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return [[str(p), os.stat(p).st_size, os.stat(p).st_mtime_ns] for p in files if p.exists()]
+
+
+def is_fresh(run: Run, stage: Stage) -> bool:
+    """Whether the stage's output is there and was made from exactly this."""
+    lineage = run.folder / stage.name / "lineage.json"
+    if not lineage.is_file():
+        return False
+    try:
+        found = json.loads(lineage.read_text(encoding="utf-8")).get("fingerprint")
+    except ValueError:
+        return False
+    return bool(found == run.fingerprints[stage.name])
+
+
+def _forget_stale(run: Run, stage: Stage) -> None:
+    """Checkpoints resume only the work they were made for; those of other settings are removed."""
+    checkpoints = run.folder / "checkpoints" / stage.name
+    mark = checkpoints / "fingerprint"
+    if checkpoints.exists() and (not mark.is_file() or mark.read_text() != run.fingerprints[stage.name]):
+        shutil.rmtree(checkpoints)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    mark.write_text(run.fingerprints[stage.name])

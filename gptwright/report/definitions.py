@@ -1,0 +1,47 @@
+"""What each figure of the page means, in words for a first reader."""
+
+DEFINITIONS = (
+    ("Accuracy", "The share of answers that are right, over held-out prompts with a right and a wrong."),
+    (
+        "Gold score",
+        "From 0 to 1, how well an answer does what was asked, by the rules of the task. "
+        "It stands for what people want; no stage is trained on it.",
+    ),
+    (
+        "Interval",
+        "If as many prompts were drawn anew, again and again, 95 of 100 such intervals would hold the true value. "
+        "Wilson's for shares, a bootstrap over prompts for the rest. "
+        "To say that one model is better, look for a win rate whose interval stays clear of 50%.",
+    ),
+    (
+        "Win rate",
+        "On the same prompt, how often the first model's answer has the higher gold score; a tie counts half.",
+    ),
+    (
+        "Loss, bits per byte",
+        "How surprised a model is by held-out text: in nats per token, or in bits per byte of text, "
+        "which allows comparison between tokenizers. Lower is better.",
+    ),
+    (
+        "Reward",
+        "What the reward model thinks of an answer. It is a learned stand-in for the gold score: "
+        "where it rises and the gold score falls, PPO is exploiting its mistakes.",
+    ),
+    (
+        "Ceiling",
+        "The pair accuracy of a judge who knows each answer's true worth. "
+        "Labellers err, so no reward model can be expected above it.",
+    ),
+    (
+        "KL",
+        "How far PPO's model has moved from SFT's, in nats. "
+        "k1 is the mean log-ratio; k3 estimates the same and is never negative.",
+    ),
+    ("Entropy", "How undecided a model is about its next token, in nats. Reinforcement learning lowers it."),
+    (
+        "Distinct-n, self-BLEU",
+        "Different runs of n words over all of them (higher is more varied), "
+        "and how much answers resemble each other (lower is more varied).",
+    ),
+    ("Compute", "Operations of training, 6 per parameter and token plus attention; rollouts count forward passes."),
+)

@@ -1,0 +1,248 @@
+"""The sections that compare finished models: headline, stages, use cases, win rates, answers side by side, variety."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gptwright.evaluate.generative import ALL
+from gptwright.evaluate.intervals import Figure, figure_from_json
+from gptwright.report import definitions, plots, wording
+from gptwright.report.blocks import (
+    Answer,
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Definitions,
+    Plot,
+    Plots,
+    Section,
+    Table,
+    Tile,
+    Tiles,
+)
+from gptwright.report.run_files import Row, RunFiles
+
+_FEW_SHOT = "_few_shot"
+_BEHAVIOURS = {
+    "continues_tasks": "Asked for something, continues the document instead of doing it",
+    "writes_poem": 'Told "Here is a poem about ...:", writes it',
+}
+
+
+def headline_section(run: RunFiles) -> Section:
+    evaluation = run.evaluation or {}
+    tiles = []
+    models = [model for model in evaluation.get("models", []) if not model.endswith(_FEW_SHOT)]
+    for model in models:
+        if ALL in evaluation.get("accuracy", {}).get(model, {}):
+            figure = figure_from_json(evaluation["accuracy"][model][ALL], f"accuracy of {model}")
+            tiles.append(
+                Tile(f"{wording.spoken(model)} accuracy", wording.percent(figure.value), wording.percent_range(figure))
+            )
+    for row in _headline_wins(evaluation.get("win_rates", []), models):
+        figure = figure_from_json(row, "win_rates")
+        name = f"{wording.spoken(row['a'])} beats {wording.spoken(row['b'])}"
+        tiles.append(Tile(name, wording.percent(figure.value), wording.percent_range(figure)))
+    reward = evaluation.get("reward_model", {})
+    if "accuracy" in reward:
+        ceiling = f"ceiling {wording.percent(reward['ceiling']['value'])}" if "ceiling" in reward else ""
+        tiles.append(Tile("Reward model accuracy", wording.percent(reward["accuracy"]["value"]), ceiling))
+    intro = "What each stage gained on the same held-out prompts. Small print: 95% intervals."
+    return Section("headline", run.name, intro, (Tiles(tuple(tiles)),) if tiles else (), run.not_evaluated("accuracy"))
+
+
+def stages_section(run: RunFiles) -> Section:
+    intro = (
+        "Four stages in a row, each with its data, algorithm and model; the last row is its part of all the compute."
+    )
+    missing = run.not_evaluated("stages")
+    if missing:
+        return Section("stages", "The four stages", intro, (), missing)
+    stages: list[Row] = (run.evaluation or {})["stages"]
+    rows: list[tuple[Cell, ...]] = []
+    for key in ("data", "algorithm", "model"):
+        rows.append((key.capitalize(), *(str(stage.get(key, wording.NOTHING)) for stage in stages)))
+    rows.append(("Tokens", *(wording.count(stage.get("tokens")) for stage in stages)))
+    rows.append(("Time", *(wording.duration(stage.get("seconds")) for stage in stages)))
+    rows.append(("Operations", *(wording.scientific(stage.get("flops")) for stage in stages)))
+    shares = [wording.percent(stage["share"]) if "share" in stage else wording.NOTHING for stage in stages]
+    rows.append(("Share of compute", *shares))
+    head = ("", *(wording.spoken(str(stage["stage"])) for stage in stages))
+    return Section(
+        "stages", "The four stages", intro, (Table("How this run was made.", head, tuple(rows), prose=True),)
+    )
+
+
+def use_case_section(run: RunFiles) -> Section:
+    intro = "The same held-out prompts for every model."
+    evaluation = run.evaluation or {}
+    blocks: list[Block] = []
+    drawn = []
+    kinds = (
+        ("accuracy", "Accuracy by use case: the share of right answers."),
+        ("gold", "Gold score by use case, from 0 to 1."),
+    )
+    for key, caption in kinds:
+        figures = _figures_by_model(evaluation.get(key, {}), evaluation.get("models", []), key)
+        if figures:
+            cases = _use_cases(figures)
+            blocks.append(_use_case_table(caption, cases, figures, percent=key == "accuracy"))
+            drawn.append(_use_case_plot(key, caption, cases, figures))
+    if drawn:
+        blocks.insert(0, Plots(tuple(drawn)))
+    blocks += _base_blocks(evaluation)
+    return Section("use-cases", "Accuracy and gold score", intro, tuple(blocks), run.not_evaluated("accuracy", "gold"))
+
+
+def win_rate_section(run: RunFiles) -> Section:
+    intro = "Both models answer the same prompt; the answer with the higher gold score wins, a tie counts half."
+    missing = run.not_evaluated("win_rates")
+    if missing:
+        return Section("win-rates", "Win rates", intro, (), missing)
+    wins: list[Row] = (run.evaluation or {})["win_rates"]
+    figures = [figure_from_json(row, "win_rates") for row in wins]
+    labels = [f"{wording.spoken(row['a'])} vs {wording.spoken(row['b'])}" for row in wins]
+    rows = []
+    for label, row, figure in zip(labels, wins, figures, strict=True):
+        counts = (f"{row[key]:,}" if key in row else wording.NOTHING for key in ("wins", "ties", "losses"))
+        rows.append((label, wording.measured_percent(figure), *counts))
+    alt = "Win rates with 95% intervals: " + "; ".join(
+        f"{label} {wording.percent(figure.value)} ({wording.percent_range(figure)})"
+        for label, figure in zip(labels, figures, strict=True)
+    )
+    svg = plots.interval_plot("win-rates", labels, figures, alt=alt, centre=0.5)
+    plot = Plots((Plot(svg, "Win rate of the first-named model; at the dashed line both are equally good."),))
+    table = Table("Win rates and what they were counted from.", ("", "win rate", "wins", "ties", "losses"), tuple(rows))
+    return Section("win-rates", "Win rates", intro, (plot, table) if wins else ())
+
+
+def panel_section(run: RunFiles) -> Section:
+    intro = "The same prompts, answered by the model of each stage. Nothing was picked."
+    missing = run.not_evaluated("panel")
+    if missing:
+        return Section("panel", "Side by side", intro, (), missing)
+    evaluation = run.evaluation or {}
+    cards = tuple(_card(row, evaluation.get("models", [])) for row in evaluation["panel"])
+    return Section("panel", "Side by side", intro, (Cards(cards),))
+
+
+def diversity_section(run: RunFiles) -> Section:
+    intro = (
+        "What the stages cost: a finetuned model knows a little less text, and a reinforced one repeats itself more."
+    )
+    evaluation = run.evaluation or {}
+    names = ("bits_per_byte", "entropy", "distinct", "self_bleu")
+    present = [name for name in names if name in evaluation]
+    models = [model for model in evaluation.get("models", []) if any(model in evaluation[name] for name in present)]
+    rows = tuple(_diversity_row(evaluation, model) for model in models)
+    head = ("", "bits per byte", "entropy", "distinct-1", "distinct-2", "self-BLEU", "KL to SFT, k1", "k3")
+    temperature = f" Sampled at temperature {evaluation['temperature']}." if "temperature" in evaluation else ""
+    table = Table(f"Likelihood of held-out text, and variety of samples.{temperature}", head, rows)
+    return Section("diversity", "Diversity and likelihood", intro, (table,) if rows else (), run.not_evaluated(*names))
+
+
+def definitions_section() -> Section:
+    return Section(
+        "definitions", "How to read this", "What each figure means.", (Definitions(definitions.DEFINITIONS),)
+    )
+
+
+def _headline_wins(wins: Sequence[Row], models: Sequence[str]) -> list[Row]:
+    """The last stage against the one before it: what the whole second half of the recipe was for."""
+    pair = tuple(reversed(models[-2:]))
+    return [row for row in wins if (row.get("a"), row.get("b")) == pair]
+
+
+def _figures_by_model(values: Mapping[str, Any], models: Sequence[str], name: str) -> dict[str, dict[str, Figure]]:
+    return {
+        model: {case: figure_from_json(value, f"{name} of {model}, {case}") for case, value in values[model].items()}
+        for model in models
+        if model in values
+    }
+
+
+def _use_cases(figures: Mapping[str, Mapping[str, Figure]]) -> list[str]:
+    cases = {case for by_case in figures.values() for case in by_case}
+    return [*([ALL] if ALL in cases else []), *sorted(cases - {ALL})]
+
+
+def _use_case_table(
+    caption: str, cases: Sequence[str], figures: Mapping[str, Mapping[str, Figure]], *, percent: bool
+) -> Table:
+    cell = wording.measured_percent if percent else wording.measured
+    rows = tuple((wording.spoken(case), *(cell(by_case.get(case)) for by_case in figures.values())) for case in cases)
+    return Table(caption, ("", *(wording.spoken(model) for model in figures)), rows)
+
+
+def _use_case_plot(key: str, caption: str, cases: Sequence[str], figures: Mapping[str, Mapping[str, Figure]]) -> Plot:
+    bars = {wording.spoken(model): [by_case.get(case) for case in cases] for model, by_case in figures.items()}
+    overall = [f"{label} {values[0].value:.3f}" for label, values in bars.items() if values[0]]
+    alt = f"{caption} Over all: {', '.join(overall)}. The table below has every number."
+    groups = [wording.spoken(case) for case in cases]
+    svg = plots.bar_plot(f"use-cases-{key}", groups, bars, alt=alt, percent=key == "accuracy")
+    return Plot(svg, f"{caption} Lines: 95% intervals.")
+
+
+def _base_blocks(evaluation: Row) -> list[Block]:
+    blocks: list[Block] = []
+    models = evaluation.get("models", [])
+    facts = {
+        model: evaluation["held_out_facts"][model] for model in models if model in evaluation.get("held_out_facts", {})
+    }
+    if facts:
+        cells = [
+            wording.measured_percent(figure_from_json(value, f"held_out_facts of {model}"))
+            for model, value in facts.items()
+        ]
+        head = ("", *(wording.spoken(model) for model in facts))
+        caption = "Facts that only pretraining contained: no demonstration or comparison ever mentions them."
+        blocks.append(Table(caption, head, (("Right answers", *cells),)))
+    behaviour = evaluation.get("base_behaviour", {})
+    rows = tuple(
+        (_BEHAVIOURS.get(key, wording.spoken(key)), wording.measured_percent(figure_from_json(value, key)))
+        for key, value in behaviour.items()
+    )
+    if rows:
+        blocks.append(Table("A base model is no assistant: it completes documents.", ("", "share of prompts"), rows))
+    return blocks
+
+
+def _card(row: Row, models: Sequence[str]) -> Card:
+    answers = row["answers"]
+    shown = [model for model in models if model in answers] + sorted(set(answers) - set(models))
+    verdicts = {True: "right", False: "wrong"}
+    return Card(
+        wording.spoken(str(row.get("use_case", "other"))),
+        str(row["prompt"]),
+        tuple(
+            Answer(
+                wording.spoken(model),
+                str(answers[model]["text"]),
+                wording.decimal(answers[model].get("score"), 2),
+                verdicts.get(answers[model].get("correct"), ""),
+            )
+            for model in shown
+        ),
+    )
+
+
+def _diversity_row(evaluation: Row, model: str) -> tuple[Cell, ...]:
+    distinct = evaluation.get("distinct", {}).get(model, {})
+    divergence = evaluation.get("kl", {}).get(model, {})
+    k1 = (
+        wording.measured(figure_from_json(divergence["k1"], f"kl of {model}"), 2)
+        if "k1" in divergence
+        else wording.NOTHING
+    )
+    return (
+        wording.spoken(model),
+        wording.decimal(evaluation.get("bits_per_byte", {}).get(model)),
+        wording.decimal(evaluation.get("entropy", {}).get(model)),
+        wording.decimal(distinct.get("1")),
+        wording.decimal(distinct.get("2")),
+        wording.decimal(evaluation.get("self_bleu", {}).get(model)),
+        k1,
+        wording.decimal(divergence.get("k3"), 2),
+    )

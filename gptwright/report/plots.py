@@ -1,0 +1,199 @@
+"""Plots as SVG text that takes its colours and font from the page, so that one drawing serves light and dark.
+
+Matplotlib lays them out. Colours are drawn as stand-ins and then replaced by the CSS variables of `page.css`; ids come
+from the plot's name, so that equal numbers give equal bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gptwright.evaluate.intervals import Figure
+from gptwright.evaluate.preference import CalibrationBin, ScoreHistogram
+from gptwright.report.extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SMALL = (3.4, 2.2)
+WIDE = (4.6, 2.9)
+PALETTE = 5
+"""How many colours for series the page has."""
+_INK, _GRID = "#010101", "#010102"
+_SERIES = [f"#0102{number:02d}" for number in range(1, PALETTE + 1)]
+_VARIABLES = {_INK: "--ink-soft", _GRID: "--line"} | {colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)}
+_LABEL = "the spoken description goes here"
+_SMOOTH_FROM = 60
+"""Curves of at least this many points are drawn faintly, with a running mean over a twentieth of them on top."""
+
+_STYLE = {
+    "axes.edgecolor": _GRID,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": _INK,
+    "axes.labelsize": 9,
+    "axes.axisbelow": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.unicode_minus": False,
+    "font.size": 9,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "text.parse_math": False,
+    "xtick.color": _INK,
+    "xtick.labelsize": 8.5,
+    "xtick.major.size": 0,
+    "ytick.color": _INK,
+    "ytick.labelsize": 8.5,
+    "ytick.major.size": 0,
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: int = 1
+
+
+def colour_of(index: int) -> str:
+    """The stand-in for the index-th colour of the palette, from 1; past its end they repeat."""
+    return _SERIES[(index - 1) % PALETTE]
+
+
+def line_plot(
+    name: str, series: Sequence[Series], *, alt: str, x_label: str = "step", size: tuple[float, float] = SMALL
+) -> str:
+    def paint(axes: Axes) -> None:
+        for curve in series:
+            _curve(axes, curve)
+        axes.set_xlabel(x_label)
+        axes.margins(x=0.02, y=0.08)
+        if len(series) > 1:
+            axes.legend()
+
+    return _draw(name, alt, size, paint)
+
+
+def bar_plot(
+    name: str, groups: Sequence[str], bars: Mapping[str, Sequence[Figure | None]], *, alt: str, percent: bool
+) -> str:
+    """Horizontal bars from 0 to 1 with intervals, `bars[label][i]` in group i; None leaves the place empty."""
+
+    def paint(axes: Axes) -> None:
+        thickness = 0.8 / len(bars)
+        for number, (label, figures) in enumerate(bars.items()):
+            rows = [(i + (number + 0.5) * thickness - 0.4, figure) for i, figure in enumerate(figures) if figure]
+            values, places = [figure.value for _, figure in rows], [place for place, _ in rows]
+            axes.barh(places, values, height=thickness * 0.86, color=colour_of(number + 1), label=label)
+            whiskers = _whiskers([figure for _, figure in rows])
+            axes.errorbar(values, places, xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=0.9)
+        axes.set_yticks(range(len(groups)), groups)
+        axes.set_ylim(len(groups) - 0.45, -0.55)
+        axes.set_xlim(0, 1)
+        axes.grid(axis="x")
+        axes.grid(visible=False, axis="y")
+        if percent:
+            axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+        axes.figure.legend(loc="outside upper left", ncols=2)
+
+    height = 0.7 + len(groups) * (0.16 + 0.13 * len(bars))
+    return _draw(name, alt, (WIDE[0], height), paint)
+
+
+def interval_plot(name: str, labels: Sequence[str], figures: Sequence[Figure], *, alt: str, centre: float) -> str:
+    """A dot and a whisker per row, with a line at the value that means no difference."""
+
+    def paint(axes: Axes) -> None:
+        places = list(range(len(labels)))
+        axes.axvline(centre, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
+        values = [figure.value for figure in figures]
+        axes.errorbar(values, places, xerr=_whiskers(figures), fmt="o", color=colour_of(2), elinewidth=1.8)
+        axes.set_yticks(places, labels)
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.set_xlim(0, 1)
+        axes.grid(axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+
+    return _draw(name, alt, (WIDE[0], 0.6 + 0.34 * len(labels)), paint)
+
+
+def calibration_plot(name: str, bins: Sequence[CalibrationBin], *, alt: str) -> str:
+    """Observed against predicted shares of wins; the larger a dot, the more pairs."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
+        predicted, observed = [row["predicted"] for row in bins], [row["observed"] for row in bins]
+        most = max((row["n"] for row in bins), default=1)
+        axes.plot(predicted, observed, color=colour_of(2), linewidth=1)
+        axes.scatter(predicted, observed, s=[12 + 90 * row["n"] / most for row in bins], color=colour_of(2))
+        axes.set(xlabel="predicted chance of a win", ylabel="observed share", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+
+    return _draw(name, alt, WIDE, paint)
+
+
+def histogram_plot(name: str, histogram: ScoreHistogram, *, alt: str) -> str:
+    def paint(axes: Axes) -> None:
+        for label, counts, colour in (("chosen", histogram["chosen"], 2), ("rejected", histogram["rejected"], 3)):
+            axes.stairs(counts, histogram["edges"], fill=True, color=colour_of(colour), alpha=0.28)
+            axes.stairs(counts, histogram["edges"], color=colour_of(colour), linewidth=1.4, label=label)
+        axes.set(xlabel="reward", ylabel="pairs")
+        axes.legend()
+
+    return _draw(name, alt, WIDE, paint)
+
+
+def _curve(axes: Axes, curve: Series) -> None:
+    colour = colour_of(curve.colour)
+    if len(curve.y) < _SMOOTH_FROM:
+        axes.plot(curve.x, curve.y, color=colour, label=curve.label)
+        return
+    axes.plot(curve.x, curve.y, color=colour, linewidth=0.7, alpha=0.35)
+    window = len(curve.y) // 20
+    smooth = np.convolve(np.asarray(curve.y, dtype=np.float64), np.full(window, 1 / window), mode="valid")
+    axes.plot(curve.x[(window - 1) // 2 :][: len(smooth)], smooth, color=colour, label=curve.label)
+
+
+def _whiskers(figures: Sequence[Figure]) -> list[list[float]]:
+    """Distances down and up; a percentile bootstrap may miss its own value by a hair, which is drawn as none."""
+    below = [max(0.0, figure.value - figure.low) for figure in figures]
+    return [below, [max(0.0, figure.high - figure.value) for figure in figures]]
+
+
+def _draw(name: str, alt: str, size: tuple[float, float], paint: Callable[[Axes], None]) -> str:
+    # The defaults first: a person's own matplotlibrc must not change the page.
+    with require("matplotlib.style").context(["default", _STYLE | {"svg.hashsalt": name}]):
+        figure = require("matplotlib.figure").Figure(figsize=size, layout="constrained")
+        paint(figure.subplots())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return _for_the_page(buffer.getvalue(), alt)
+
+
+def _for_the_page(svg: str, alt: str) -> str:
+    """Only the drawing, without fixed size, font, style sheet and numbered ids, which would clash between plots."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"font-family: [^;\"]*; ?", "", svg)
+    svg = re.sub(r"^<svg[^>]*(viewBox=\"[^\"]*\")[^>]*>", rf'<svg role="img" \1 aria-label="{_LABEL}">', svg)
+    svg = re.sub("|".join(_VARIABLES), lambda match: f"var({_VARIABLES[match.group()]})", svg)
+    svg = svg.replace(_LABEL, html.escape(alt, quote=True))
+    return re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><").strip()

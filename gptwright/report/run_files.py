@@ -1,0 +1,100 @@
+"""Reads what the stages left in a run directory; every file may be missing, none may be broken."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gptwright.errors import InputError
+
+STAGES = ("base", "sft", "reward", "ppo")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The parsed files of one run; None or an absent stage is a file that is not there yet."""
+
+    directory: str
+    name: str
+    metrics: Mapping[str, list[Row]]
+    samples: list[Row] | None
+    tokenizer: Row | None
+    corpus: Row | None
+    evaluation: Row | None
+
+    def missing(self, file: str) -> str:
+        """The sentence that stands in for what a missing file would have shown."""
+        return f"This run has no {file} yet: gptwright run RECIPE --dir {self.directory} makes it."
+
+    def not_evaluated(self, *keys: str) -> tuple[str, ...]:
+        """The sentence for parts of evaluation.json that are not there; nothing if all are."""
+        if self.evaluation is None:
+            return (self.missing("evaluation.json"),)
+        lacking = [key for key in keys if key not in self.evaluation]
+        return (self.missing(f"{', '.join(lacking)} in evaluation.json"),) if lacking else ()
+
+
+def read_run(run_dir: Path) -> RunFiles:
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir} is not a directory: give the directory of a run, such as runs/quickstart")
+    stages = {stage: _read_lines(run_dir / stage / "metrics.jsonl") for stage in STAGES}
+    directory = run_dir.resolve().name
+    return RunFiles(
+        directory=directory,
+        name=_recipe_name(run_dir / "recipe.yaml") or directory,
+        metrics={stage: rows for stage, rows in stages.items() if rows},
+        samples=_read_lines(run_dir / "base" / "samples.jsonl"),
+        tokenizer=_read_object(run_dir / "tokenizer" / "stats.json"),
+        corpus=_read_object(run_dir / "corpus" / "manifest.json"),
+        evaluation=_read_object(run_dir / "evaluation.json"),
+    )
+
+
+def series(rows: Sequence[Row], name: str, *, x: str = "step") -> tuple[list[float], list[float]]:
+    """The steps at which a metric was logged, and its values; a value that is not finite leaves a gap."""
+    points = [(float(row[x]), float(row[name])) for row in rows if name in row and x in row]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def last(rows: Sequence[Row], name: str) -> float | None:
+    """The last finite value of a metric."""
+    values = [value for value in series(rows, name)[1] if math.isfinite(value)]
+    return values[-1] if values else None
+
+
+def _recipe_name(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: mend it or run the stage again ({error})") from error
+    return str(recipe["name"]) if isinstance(recipe, dict) and "name" in recipe else None
+
+
+def _read_object(path: Path) -> Row | None:
+    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
+
+
+def _read_lines(path: Path) -> list[Row] | None:
+    if not path.is_file():
+        return None
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    return [_parse(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+
+
+def _parse(text: str, where: str) -> Row:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where} is not JSON: mend it or run the stage again ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{where} must be a JSON object, got {type(value).__name__}: run the stage again")
+    return value

@@ -1,0 +1,1 @@
+"""The stages: each reads what earlier ones wrote, trains or collects, and leaves one folder."""

@@ -1,0 +1,118 @@
+"""From documents to what pretraining reads: a tokenizer, and one shard of token ids per source, with a held-out part.
+
+    tokenizer/   tokenizer.json, stats.json
+    corpus/      manifest.json, <source>.train.bin, <source>.held_out.bin
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gptwright.data.packing import PackedCorpus
+from gptwright.recipe import TokenizerSettings
+from gptwright.records import Document
+from gptwright.tokenizer.bpe import train_bpe, train_characters
+from gptwright.tokenizer.shards import encode_documents, read_shard, write_shard
+from gptwright.tokenizer.stats import token_stats
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.progress import Progress
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """One source of the mixture. The two streams never give the same document."""
+
+    name: str
+    share: float
+    train: Callable[[], Iterator[Document]]
+    held_out: Callable[[], Iterator[Document]]
+    endless: bool = False
+    """Written by a program that never stops: taken until there is enough."""
+
+
+def build_tokenizer(sources: list[TextSource], settings: TokenizerSettings) -> tuple[Tokenizer, dict[str, Any]]:
+    """Learn a vocabulary from a sample of every source by its share; returns it with its statistics."""
+    sample = [text for source in sources for text in _sample(source, round(settings.sample_bytes * source.share))]
+    if settings.kind == "characters":
+        tokenizer = train_characters((d.text for s in sources for d in itertools.chain(s.train(), s.held_out())), strict=True)
+    else:
+        tokenizer = train_bpe(sample, settings.vocab_size)
+    stats = token_stats(tokenizer, sample[:: max(1, len(sample) // 2000)])
+    return tokenizer, {
+        "vocab_size": tokenizer.vocab_size,
+        "bytes_per_token": stats.bytes_per_token,
+        "words_per_token": stats.words_per_token,
+    }
+
+
+def _sample(source: TextSource, wanted: int) -> Iterator[str]:
+    taken = 0
+    for document in source.train():
+        yield document.text
+        taken += len(document.text)
+        if taken >= wanted:
+            return
+
+
+def build_corpus(
+    sources: list[TextSource], tokenizer: Tokenizer, folder: Path, *, tokens: int, held_out: float, context: int
+) -> None:
+    """Write the shards: of an endless source what one epoch of `tokens` needs, of any other everything."""
+    entries = []
+    progress = Progress("corpus", len(sources))
+    for number, source in enumerate(sources):
+        parts = {}
+        for part, stream, share in (("train", source.train, 1.0), ("held_out", source.held_out, held_out)):
+            documents = encode_documents((document.text for document in stream()), tokenizer)
+            if source.endless:
+                documents = _take(documents, max(2 * (context + 1), round(tokens * source.share * share) + context + 1))
+            parts[part] = write_shard(folder / f"{source.name}.{part}.bin", documents, tokenizer)
+        train = parts["train"]
+        epochs = tokens * source.share / train.tokens
+        entries.append(
+            {
+                "name": source.name,
+                "share": source.share,
+                "tokens": train.tokens,
+                "bytes": train.bytes,
+                "documents": train.documents,
+                "held_out_tokens": parts["held_out"].tokens,
+                "epochs": epochs,
+            }
+        )
+        progress.update(number + 1, source.name)
+    manifest = {"tokenizer": tokenizer.fingerprint, "sources": entries}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _take(documents: Iterator[list[int]], tokens: int) -> Iterator[list[int]]:
+    taken = 0
+    for ids in documents:
+        yield ids
+        taken += len(ids)
+        if taken >= tokens:
+            return
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus: training rows in their order, and the held-out stream of each source."""
+
+    rows: PackedCorpus
+    held_out: Mapping[str, np.ndarray]
+
+
+def open_corpus(folder: Path, *, context: int, seed: int) -> Corpus:
+    """Raises InputError when a shard is missing or damaged."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    shares = {entry["name"]: entry["share"] for entry in manifest["sources"]}
+    train = {name: read_shard(folder / f"{name}.train.bin").ids for name in shares}
+    held_out = {name: read_shard(folder / f"{name}.held_out.bin").ids for name in shares}
+    return Corpus(PackedCorpus(train, shares, context=context, seed=seed), held_out)

@@ -1,0 +1,51 @@
+"""Where a stage works and how its result comes into being: whole, with its lineage, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gptwright.recipe import MachineSettings
+from gptwright.train.fast_path import FastPath
+from gptwright.train.runlog import RunLog
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One stage of one run."""
+
+    run: Path
+    stage: str
+    seed: int
+    machine: MachineSettings
+    path: FastPath
+
+    @property
+    def output(self) -> Path:
+        """The folder that the stage leaves behind."""
+        return self.run / self.stage
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where resumable state lies while the stage works."""
+        return self.run / "checkpoints" / self.stage
+
+    def log(self) -> RunLog:
+        return RunLog(self.checkpoints / "log")
+
+    def finish(self, write: Callable[[Path], None], lineage: dict[str, Any]) -> None:
+        """Fill a folder beside the output and rename it there: `write`'s files, the logs, `lineage.json`."""
+        partial = self.run / f"{self.stage}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write(partial)
+        for log in sorted((self.checkpoints / "log").glob("*.jsonl")):
+            shutil.copy(log, partial / log.name)
+        (partial / "lineage.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(self.output, ignore_errors=True)
+        partial.replace(self.output)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)

@@ -1,0 +1,54 @@
+"""The built-in world as a task: its prompts by pool, its gold judge as the score, its labellers as the people who rank.
+
+RL never sees `score`: it exists to measure what reward models and policies have really gained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gptwright import world
+from gptwright.records import Comparison, Prompt
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One judged answer; `correct` is None where no program can check it."""
+
+    prompt_id: str
+    use_case: str
+    kind: str
+    held_out_fact: bool
+    correct: bool | None
+    score: float
+
+
+def score(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Scored]:
+    """The gold judge's verdict on one answer per prompt."""
+    scored = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        verdict = world.judge(prompt, answer)
+        fact = bool(prompt.details.get("fact"))
+        scored.append(
+            Scored(prompt.id, prompt.use_case, str(prompt.details["kind"]), fact, verdict.correct, verdict.score)
+        )
+    return scored
+
+
+def figures(prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, float]:
+    """Mean gold score and accuracy: what is logged while a stage trains."""
+    scored = score(prompts, answers)
+    checked = [row.correct for row in scored if row.correct is not None]
+    return {
+        "gold_score": sum(row.score for row in scored) / len(scored),
+        "accuracy": sum(checked) / max(1, len(checked)),
+    }
+
+
+def compare(prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, seed: int) -> list[Comparison]:
+    """Each prompt's answers as one simulated labeller ranks them."""
+    return [
+        world.compare(prompt, list(texts), seed=seed * 1_000_003 + index)
+        for index, (prompt, texts) in enumerate(zip(prompts, answers, strict=True))
+    ]
