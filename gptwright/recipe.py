@@ -2,8 +2,8 @@
 
     load_recipe("quickstart", ["pretrain.tokens=2M", "seed=1"]) -> Recipe
 
-A default is written once, on its field. An unknown key, an impossible value and a setting without effect are errors that name key,
-value and remedy. Counts may be written 20M, 64k or 1e6.
+A default is written once, on its field. An unknown key, an impossible value and a setting without effect are errors
+that name key, value and remedy. Counts may be written 20M, 64k or 1e6.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def parse_count(value: Any) -> Any:
     if isinstance(value, str) and value[-1:].lower() in _UNITS:
         try:
             return round(float(value[:-1]) * _UNITS[value[-1].lower()])
-        except ValueError:
+        except (ValueError, OverflowError):  # 'infk' overflows
             return value
     if isinstance(value, str):
         try:
@@ -39,6 +39,8 @@ def parse_count(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -46,16 +48,44 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lay_over_defaults(cls, values: Any) -> Any:
+        """One setting of an inner section leaves that section's other defaults as this section has them.
+
+        Without it `ppo.policy.learning_rate: 1e-4` would also bring back Muon.
+        """
+        if not isinstance(values, dict):
+            return values
+        defaults = {name: cls.model_fields[name].default for name in values if name in cls.model_fields}
+        return values | {
+            name: default.model_dump() | values[name]
+            for name, default in defaults.items()
+            if isinstance(default, Section) and isinstance(values[name], dict)
+        }
+
+    def _refuse_changed(self, names: tuple[str, ...], reason: str) -> None:
+        """Raises ValueError when one of these settings differs from its default although it has no effect."""
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect {reason}; remove one of the two")
+
 
 class DataSettings(Section):
     """Where pretraining text comes from."""
 
     files: str | None = None
     """A file, folder or glob of .txt, .jsonl or .parquet; null takes the built-in world."""
-    world_seed: int = 0
+    world_seed: Seed = 0
     """Which text the built-in world writes."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """Share of the text kept for validation; with one long file it is the file's end."""
+
+    @model_validator(mode="after")
+    def _seed_is_the_worlds(self) -> Self:
+        if self.files is not None:
+            self._refuse_changed(("world_seed",), "with files")
+        return self
 
 
 class TokenizerSettings(Section):
@@ -64,6 +94,12 @@ class TokenizerSettings(Section):
     """Tokens in all, special ones included; with kind 'characters' it follows from the text."""
     sample_bytes: Count = 4_000_000
     """How much text the merges are learned from."""
+
+    @model_validator(mode="after")
+    def _sizes_are_bpes(self) -> Self:
+        if self.kind == "characters":
+            self._refuse_changed(("vocab_size", "sample_bytes"), "with kind: characters")
+        return self
 
 
 class ModelSettings(Section):
@@ -92,7 +128,7 @@ class OptimizerSettings(Section):
     muon_learning_rate: Positive | None = None
     """Peak, of Muon; null is learning_rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     eps: Positive = 1e-8
     clip: Positive = 1.0
     """Largest norm of the whole gradient."""
@@ -105,9 +141,11 @@ class OptimizerSettings(Section):
     """The rate at the end, as a share of the peak."""
 
     @model_validator(mode="after")
-    def _muon_rate_needs_muon(self) -> Self:
-        if self.muon_learning_rate is not None and not self.muon:
-            raise ValueError("muon_learning_rate has no effect with muon: false; remove one of the two")
+    def _nothing_without_effect(self) -> Self:
+        if not self.muon:
+            self._refuse_changed(("muon_learning_rate",), "with muon: false")
+        if self.schedule != "stable_decay":
+            self._refuse_changed(("decay",), f"with schedule: {self.schedule}")
         return self
 
 
@@ -151,6 +189,12 @@ class SftSettings(Section):
     batch_conversations: Count = 64
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-3, final=0.1)
 
+    @model_validator(mode="after")
+    def _count_is_the_worlds(self) -> Self:
+        if self.data is not None:
+            self._refuse_changed(("demonstrations",), "with data")
+        return self
+
 
 class RewardSettings(Section):
     data: str | None = None
@@ -165,6 +209,12 @@ class RewardSettings(Section):
     epochs: Count = 1
     batch_prompts: Count = 32
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=5e-4, muon=False, weight_decay=0.0, final=0.1)
+
+    @model_validator(mode="after")
+    def _collecting_is_the_worlds(self) -> Self:
+        if self.data is not None:
+            self._refuse_changed(("prompts", "answers", "temperature"), "with data")
+        return self
 
 
 class PpoSettings(Section):
@@ -199,7 +249,7 @@ class PpoSettings(Section):
     """PPO-ptx: the pretraining gradient's norm, as a ratio to the policy gradient's; 0 turns it off."""
     pretrain_rows: Count = 8
     """Rows of pretraining text behind each of those gradients."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Decay = 0.0
     """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
     policy: OptimizerSettings = OptimizerSettings(
         learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
@@ -224,7 +274,7 @@ class Recipe(Section):
     """A whole run; a stage left out (null) is not run, and neither is what needs it."""
 
     name: str
-    seed: int = 0
+    seed: Seed = 0
     data: DataSettings = DataSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     model: ModelSettings = ModelSettings()
@@ -286,7 +336,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         values = values[parent]
         if not isinstance(values, dict):
             raise InputError(f"override {override!r}: {parent} is a value, not a section")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"override {override!r}: {text!r} is not valid YAML; quote it") from error
 
 
 def _explain(error: ValidationError) -> str:

@@ -124,10 +124,9 @@ def _ranked(row: Row) -> Comparison:
     )
     if prompt is None or not well_formed:
         raise InputError(f"{row.where}: a comparison needs a prompt, answers (texts) and ranks (whole numbers)")
+    asked = _prompt(inner)
     try:
-        return Comparison(_prompt(inner), tuple(answers or ()), tuple(ranks or ()), _text_or(row, "labeller", ""))
-    except InputError:
-        raise
+        return Comparison(asked, tuple(answers or ()), tuple(ranks or ()), _text_or(row, "labeller", ""))
     except ValueError as error:
         raise InputError(f"{row.where}: {error}; mend or remove that row") from None
 

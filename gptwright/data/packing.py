@@ -47,10 +47,6 @@ class PackedCorpus:
                 )
         self._orders: list[OrderedDict[int, tuple[int, np.ndarray]]] = [OrderedDict() for _ in self._streams]
 
-    def rows_per_epoch(self, name: str) -> int:
-        """Whole rows in one epoch of a source."""
-        return len(self._streams[self.mixture.names.index(name)]) // self.context
-
     def row(self, index: int) -> np.ndarray:
         """Row `index`: context + 1 ids as int64."""
         return self.rows(index, 1)[0]

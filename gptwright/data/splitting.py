@@ -14,8 +14,8 @@ def split_documents(documents: Sequence[Document], held_out_share: float) -> tup
     """(training, held out) documents, with that share of the characters held out.
 
     Documents are taken in order of their text's hash, so that the split does not follow the order of the corpus and
-    equal texts go the same way. The last one taken is cut: its tail is held out. A corpus of one text therefore loses
-    its last tenth to 0.1, which is nanoGPT's split of Shakespeare.
+    equal texts go the same way. Only the last one taken is cut: its tail is held out. A corpus of one text therefore
+    loses its last tenth to 0.1, which is nanoGPT's split of Shakespeare.
     """
     if not 0 < held_out_share < 1:
         raise InputError(

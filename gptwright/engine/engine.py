@@ -52,13 +52,15 @@ class Engine:
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request], on_token: OnToken | None = None) -> list[Completion]:
-        """One completion per request, in order. Raises InputError for a prompt that is empty or leaves no room to answer."""
+        """One completion per request, in order. Raises InputError for a prompt that is empty or leaves no room to
+        answer.
+        """
         context = self.model.config.context
         for request in requests:
             if not 0 < len(request.prompt_ids) < context:
                 raise InputError(
-                    f"the prompt has {len(request.prompt_ids)} tokens: it must have between 1 and {context - 1} to leave room "
-                    f"in the model's context of {context}"
+                    f"the prompt has {len(request.prompt_ids)} tokens: it must have between 1 and {context - 1} to "
+                    f"leave room in the model's context of {context}"
                 )
         was_training = self.model.training
         self.model.eval()
@@ -116,4 +118,3 @@ class Engine:
 
     def _capacity(self, requests: Sequence[Request], rows: list[int]) -> int:
         return max(len(requests[i].prompt_ids) + self._room(requests[i]) for i in rows)
-

@@ -1,7 +1,7 @@
 """How the next token is drawn.
 
-A draw is the inverse of the cumulative distribution at one uniform number, and that number is a function of (seed, position) alone: the
-same request gives the same answer whatever else is in the batch.
+A draw is the inverse of the cumulative distribution at one uniform number, and that number is a function of (seed,
+position) alone: the same request gives the same answer whatever else is in the batch.
 
 Shapes: B rows, V vocabulary.
 """
@@ -79,7 +79,8 @@ def _truncate(logp_BV: Tensor, params: list[SamplingParams]) -> Tensor:
     sorted_BV, order_BV = logp_BV.sort(dim=-1, descending=True, stable=True)
     rank_V = torch.arange(logp_BV.shape[1], device=logp_BV.device)
     top_k_B = torch.tensor([p.top_k or logp_BV.shape[1] for p in params], device=logp_BV.device)
-    top_p_B = torch.tensor([p.top_p for p in params], device=logp_BV.device)
+    # Rounding may bring a sum to 1 before the last token: a row with top_p 1 keeps its tail all the same.
+    top_p_B = torch.tensor([p.top_p if p.top_p < 1 else float("inf") for p in params], device=logp_BV.device)
     before_BV = sorted_BV.exp().cumsum(dim=-1) - sorted_BV.exp()
     keep_BV = (rank_V < top_k_B[:, None]) & (before_BV < top_p_B[:, None])
     kept_BV = torch.where(keep_BV, sorted_BV, torch.full_like(sorted_BV, float("-inf")))

@@ -5,7 +5,6 @@ Shapes: B batch, T tokens, V vocabulary. Logits at t predict token t+1; callers 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,6 +29,10 @@ def token_entropy(logits_BTV: Tensor, temperature: float = 1.0) -> Tensor:
 def language_loss(
     logits_BTV: Tensor, target_BT: Tensor, mask_BT: Tensor | None = None, count: Tensor | float | None = None
 ) -> Tensor:
-    """Mean negative log-likelihood per selected token, in nats; see `masked_mean` for `count`."""
-    mask_BT = torch.ones_like(target_BT, dtype=torch.bool) if mask_BT is None else mask_BT
-    return masked_mean(-token_logprobs(logits_BTV, target_BT), mask_BT, count)
+    """Mean negative log-likelihood per selected token (without a mask: every token), in nats; `count` as in
+    `masked_mean`.
+    """
+    nll_BT = -token_logprobs(logits_BTV, target_BT)
+    if mask_BT is None:
+        return nll_BT.sum() / (nll_BT.numel() if count is None else count)
+    return masked_mean(nll_BT, mask_BT, count)

@@ -1,7 +1,7 @@
 """PPO's clipped surrogate (Schulman et al., arXiv:1707.06347, equation 7).
 
-    ratio = p_policy(token) / p_old(token)
-    loss  = -min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A)      per token
+ratio = p_policy(token) / p_old(token)
+loss  = -min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A)      per token
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 def ranking_loss(reward_K: Tensor, pairs: list[tuple[int, int]]) -> Tensor:
     """-1/P * sum over pairs (w, l) of log sigmoid(r_w - r_l), for one prompt.
 
-    `pairs` index `reward_K` as (better, worse); without ties P is C(K, 2). All pairs of a prompt are one element of
-    the batch: shuffled apart, each answer would be fitted K-1 times in one epoch and overfit (section 3.5 of the paper).
+    `pairs` index `reward_K` as (better, worse); without ties P is C(K, 2). All pairs of a prompt are one element of the
+    batch: shuffled apart, each answer would be fitted K-1 times in one epoch and overfit (section 3.5 of the paper).
     Raises ValueError without pairs.
     """
     if not pairs:

@@ -17,8 +17,8 @@ def masked_sum(x: Tensor, mask: Tensor) -> Tensor:
 def masked_mean(x: Tensor, mask: Tensor, count: Tensor | float | None = None) -> Tensor:
     """Mean of x where mask is true.
 
-    `count` replaces the divisor: with the token count of the whole optimizer step, micro-batches of any size add up to the same
-    mean. Raises ValueError when nothing is selected and no count is given.
+    `count` replaces the divisor: with the token count of the whole optimizer step, micro-batches of any size add up to
+    the same mean. Raises ValueError when nothing is selected and no count is given.
     """
     if count is None:
         count = mask.sum()

@@ -38,8 +38,8 @@ def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Tensor | None, kernel: AttentionKernel) -> Tensor:
     """Softmax attention -> (B, H, T, E). `mask` is True where a query may look; None means causal with S = T.
 
-    "fused" is torch's scaled_dot_product_attention. "matmul" writes the products out: on a CPU under torch.compile it is
-    the faster one for short contexts, though it computes the masked half too.
+    "fused" is torch's scaled_dot_product_attention. "matmul" writes the products out: on a CPU under torch.compile it
+    is the faster one for short contexts, though it computes the masked half too.
     """
     groups = q_BHTE.shape[1] // k_BKSE.shape[1]
     if groups > 1:
@@ -71,15 +71,13 @@ class Attention(nn.Module):
             self.k_norm = nn.RMSNorm(config.head_dim, eps=config.norm_eps)
         self.kernel: AttentionKernel = "fused"
 
-    def forward(
-        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: LayerCache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
         batch, tokens, _ = x_BTD.shape
         q = self.q_proj(x_BTD).view(batch, tokens, self.heads, self.head_dim)
         k = self.k_proj(x_BTD).view(batch, tokens, self.kv_heads, self.head_dim)
         v = self.v_proj(x_BTD).view(batch, tokens, self.kv_heads, self.head_dim).transpose(1, 2)
         if self.qk_norm:
-            q, k = self.q_norm(q), self.k_norm(k)
+            q, k = self.q_norm(q.float()), self.k_norm(k.float())  # norms in float32 whatever the products' precision
         q, k = q.transpose(1, 2), k.transpose(1, 2)
         q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
         if cache is not None:

@@ -72,9 +72,10 @@ class ModelConfig:
         Attention: scores and mixing are 2 * 2 * (T/2) * heads * head_dim per layer forward, three times that with
         the backward pass (PaLM, arXiv:2204.02311, appendix B, with the causal half counted).
         """
-        norms = self.layers * 2 * self.width + self.width
-        matmul = self.parameter_count() - norms - (0 if self.tied else self.vocab_size * self.width)
-        return 6.0 * matmul + 6.0 * self.layers * self.heads * self.head_dim * context
+        query, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        block = self.width * (2 * query + 2 * kv) + 3 * self.width * self.hidden
+        matmul = self.layers * block + self.vocab_size * self.width
+        return 6.0 * matmul + 6.0 * self.layers * query * context
 
 
 _CLASS_PREFIX = {"qwen3": "Qwen3", "qwen2": "Qwen2", "llama": "Llama"}
@@ -123,6 +124,8 @@ def from_hf(values: dict[str, Any]) -> ModelConfig:
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
         raise ValueError(f"RoPE scaling {rope!r} is not supported: only the default is")
+    if values.get("use_sliding_window"):
+        raise ValueError("sliding-window attention is not supported: only full attention is")
     heads = values["num_attention_heads"]
     return ModelConfig(
         vocab_size=values["vocab_size"],

@@ -1,8 +1,8 @@
 """A model on disk is a Hugging Face folder: `config.json`, `model.safetensors`, `generation_config.json`.
 
-The tokenizer's files are written beside them by `tokenizer`. Weights are safetensors only: nothing is unpickled. A reward model's
-bias stands in `config.json` as `reward_bias`, since transformers' classification head has none; without it scores differ by that
-constant alone.
+The tokenizer's files are written beside them by `tokenizer`. Weights are safetensors only: nothing is unpickled. A
+reward model's bias stands in `config.json` as `reward_bias`, since transformers' classification head has none; without
+it scores differ by that constant alone.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def load_scalar_model(folder: Path) -> ScalarModel:
 
 
 def _save_sharded(tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    for stale in folder.glob("model*.safetensors*"):  # an old index would win over new weights
+        stale.unlink()
     shards: list[dict[str, torch.Tensor]] = [{}]
     size = 0
     for name, tensor in tensors.items():
@@ -72,7 +74,7 @@ def _save_sharded(tensors: dict[str, torch.Tensor], folder: Path) -> None:
     if len(shards) == 1:
         save_file(shards[0], folder / "model.safetensors", metadata={"format": "pt"})
         return
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for index, shard in enumerate(shards, 1):
         file = f"model-{index:05d}-of-{len(shards):05d}.safetensors"
         save_file(shard, folder / file, metadata={"format": "pt"})
@@ -85,20 +87,30 @@ def _read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     path = folder / "config.json"
     if not path.is_file():
         raise InputError(f"{folder} is no model folder: config.json is missing; give a folder that a stage wrote")
+    values = _read_json(path)
+    try:
+        return from_hf(values), values
+    except KeyError as error:
+        raise InputError(f"{path} has no {error}: restore it or run the stage again") from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be used: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return from_hf(values), values
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): restore it or run the stage again") from error
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{path} cannot be used: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no JSON object: restore it or run the stage again")
+    return values
 
 
 def _load_into(model: nn.Module, folder: Path, *, absent_is_fine: set[str]) -> None:
     index = folder / "model.safetensors.index.json"
     files = [folder / "model.safetensors"]
     if index.is_file():
-        files = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        files = [folder / name for name in sorted(set(_read_json(index).get("weight_map", {}).values()))]
     tensors: dict[str, torch.Tensor] = {}
     for file in files:
         if not file.is_file():
@@ -111,12 +123,16 @@ def _load_into(model: nn.Module, folder: Path, *, absent_is_fine: set[str]) -> N
     missing, unexpected = expected - set(tensors) - absent_is_fine, set(tensors) - expected
     if missing or unexpected:
         raise InputError(
-            f"{folder}: weights don't fit config.json (missing {sorted(missing)[:3]}, unexpected {sorted(unexpected)[:3]})"
+            f"{folder}: weights don't fit config.json (missing {sorted(missing)[:3]}, unexpected "
+            f"{sorted(unexpected)[:3]}); put the two files of one model there or run the stage again"
         )
     try:
         model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
-        raise InputError(f"{folder}: weights don't fit config.json: {str(error).splitlines()[-1].strip()}") from error
+        raise InputError(
+            f"{folder}: weights don't fit config.json ({str(error).splitlines()[-1].strip()}); "
+            "put the two files of one model there or run the stage again"
+        ) from error
 
 
 def _write_json(path: Path, value: Any) -> None:

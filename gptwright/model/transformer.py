@@ -1,7 +1,7 @@
 """The decoder: embedding, blocks, final norm; and the two models built on it.
 
-`LanguageModel` gives next-token logits. `ScalarModel` gives one number per position: a reward model reads it at the reward
-token, a value model at every token.
+`LanguageModel` gives next-token logits. `ScalarModel` gives one number per position: a reward model reads it at the
+reward token, a value model at every token.
 
 Shapes: B batch, T tokens, D width, V vocabulary.
 """
@@ -43,9 +43,7 @@ class Block(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.width, eps=config.norm_eps)
         self.mlp = SwiGLU(config)
 
-    def forward(
-        self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: LayerCache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: LayerCache | None) -> Tensor:
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), cos, sin, mask, cache)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
@@ -83,7 +81,8 @@ class Transformer(nn.Module):
     def blocks(self, x_BTD: Tensor) -> Tensor:
         """Embedded tokens to final hidden states: the part that torch.compile sees.
 
-        The embedding stays outside: compiled, its backward adds with atomics on CPU, in an order that changes from run to run.
+        The embedding stays outside: compiled, its backward adds with atomics on CPU, in an order that changes from run
+        to run.
         """
         tokens = x_BTD.shape[1]
         cos, sin = self.cos[:tokens], self.sin[:tokens]
@@ -147,7 +146,7 @@ def initialise(model: LanguageModel, seed: int) -> None:
 
 
 def scalar_from(language: LanguageModel, seed: int) -> ScalarModel:
-    """A reward model whose trunk is a copy of `language`; head N(0, 1/sqrt(D+1)) (Stiennon et al., arXiv:2009.01325)."""
+    """A reward model with a copy of `language` as trunk; head N(0, 1/sqrt(D+1)) (Stiennon et al., arXiv:2009.01325)."""
     scalar = ScalarModel(language.config)
     scalar.model.load_state_dict(language.model.state_dict())
     generator = torch.Generator().manual_seed(seed)

@@ -1,7 +1,8 @@
 """`gptwright run`: the stages that are missing or stale, in order, each leaving one folder.
 
-A stage is fresh when the fingerprint in its `lineage.json` equals the one computed now, from its settings, the fingerprints of the stages it
-reads, the files it reads and the version of gptwright. Machine settings are left out: they change rounding, not results.
+A stage is fresh when the fingerprint in its `lineage.json` equals the one computed now, from its settings, the
+fingerprints of the stages it reads, the files it reads and the version of gptwright. Machine settings are left out:
+they change rounding, not results.
 """
 
 from __future__ import annotations

@@ -16,16 +16,16 @@ from gptwright.data.jsonl import write_jsonl
 from gptwright.data.sources import find_files, read_documents
 from gptwright.data.splitting import split_documents
 from gptwright.errors import InputError
-from gptwright.model.config import ModelConfig
 from gptwright.model.folder import load_language_model, load_scalar_model, save_model
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
+from gptwright.pipeline.wiring import model_config, open_run_corpus, place, split_comparisons, workspace
 from gptwright.recipe import PpoSettings, Recipe
-from gptwright.records import Comparison, Conversation, Document, Prompt, to_json
+from gptwright.records import Conversation, Document, Prompt, to_json
 from gptwright.report import write_report
 from gptwright.stages.answers import answer_text, sample_answers
-from gptwright.stages.corpus import Corpus, TextSource, build_corpus, build_tokenizer, open_corpus
+from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer
 from gptwright.stages.ppo import Ppo, ppo
 from gptwright.stages.pretrain import evaluate_language, pretrain
 from gptwright.stages.reward import train_reward_model
@@ -33,7 +33,6 @@ from gptwright.stages.sft import Measure, sft
 from gptwright.stages.workspace import Workspace
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.fast_path import FastPath, choose
 from gptwright.train.progress import say
 from gptwright.world.documents import SOURCES, documents
 
@@ -61,49 +60,11 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     if recipe.ppo:
         stages.append(Stage("ppo", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo")))
         if recipe.evaluate and recipe.evaluate.without_mix:
-            stages.append(
-                Stage("ppo_without_mix", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo_without_mix"))
-            )
+            stages.append(Stage("ppo_without_mix", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo_without_mix")))
     if recipe.evaluate:
         stages.append(Stage("evaluation", ("evaluate",), tuple(stage.name for stage in stages), evaluate_run))
     stages.append(Stage("report", (), tuple(stage.name for stage in stages), _report))
     return stages
-
-
-def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
-    """The recipe's model with its derived sizes filled in. Raises InputError when they don't fit together."""
-    given = recipe.model
-    if given.head_dim is None and given.width % given.heads:
-        raise InputError(f"model.width ({given.width}) must be a multiple of model.heads ({given.heads})")
-    try:
-        return ModelConfig(
-            vocab_size=vocab_size,
-            context=given.context,
-            width=given.width,
-            layers=given.layers,
-            heads=given.heads,
-            kv_heads=given.kv_heads or given.heads,
-            head_dim=given.head_dim or given.width // given.heads,
-            hidden=given.hidden or -(-given.width * 8 // 3 // 32) * 32,
-            rope_theta=given.rope_theta,
-            qk_norm=given.qk_norm,
-            tied=given.tied,
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
-
-
-def workspace(run: Run, stage: str) -> Workspace:
-    """A stage's place in the run. Pretraining uses the measured fast path; the others run eagerly, in the same precision."""
-    recipe = run.recipe
-    tokenizer = Tokenizer.load(run.folder / "tokenizer")
-    rows = recipe.pretrain.micro_rows or recipe.pretrain.batch_rows
-    config = model_config(recipe, tokenizer.vocab_size)
-    path = choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens)
-    if stage != "base":
-        precision = path.precision if path.device == "cuda" else "float32"
-        path = FastPath(path.device, precision)
-    return Workspace(run.folder, stage, recipe.seed, recipe.machine, path)
 
 
 def text_sources(recipe: Recipe) -> list[TextSource]:
@@ -137,7 +98,7 @@ def _tokenizer(run: Run) -> None:
         tokenizer.save(folder)
         (folder / "stats.json").write_text(json.dumps(stats, indent=2) + "\n", encoding="utf-8")
 
-    _place(run, "tokenizer").finish(write, run.lineage("tokenizer", tokenizer=tokenizer.fingerprint))
+    place(run, "tokenizer").finish(write, run.lineage("tokenizer", tokenizer=tokenizer.fingerprint))
 
 
 def _corpus(run: Run) -> None:
@@ -154,34 +115,25 @@ def _corpus(run: Run) -> None:
             context=recipe.model.context,
         )
 
-    _place(run, "corpus").finish(write, run.lineage("corpus", tokenizer=tokenizer.fingerprint))
-
-
-def _place(run: Run, stage: str) -> Workspace:
-    """A workspace for stages without a model."""
-    return Workspace(run.folder, stage, run.recipe.seed, run.recipe.machine, FastPath("cpu", "float32"))
+    place(run, "corpus").finish(write, run.lineage("corpus", tokenizer=tokenizer.fingerprint))
 
 
 def _base(run: Run) -> None:
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
     config = model_config(recipe, tokenizer.vocab_size)
-    corpus = _open_corpus(run)
+    corpus = open_run_corpus(run)
     say(f"base         {config.parameter_count():,} parameters, {recipe.pretrain.tokens:,} tokens")
-    place = workspace(run, "base")
+    spot = workspace(run, "base")
     torch.manual_seed(recipe.seed)
     model = LanguageModel(config)
     initialise(model, recipe.seed)
-    result = pretrain(model, tokenizer, corpus, recipe.pretrain, place)
+    result = pretrain(model, tokenizer, corpus, recipe.pretrain, spot)
     flops = config.flops_per_token(config.context) * result.tokens
-    _finish_model(run, place, model, tokenizer, flops=flops, **dataclasses.asdict(result))
-
-
-def _open_corpus(run: Run) -> Corpus:
-    return open_corpus(run.folder / "corpus", context=run.recipe.model.context, seed=run.recipe.seed)
+    _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
 def _finish_model(
-    run: Run, place: Workspace, model: LanguageModel | ScalarModel, tokenizer: Tokenizer, **figures: Any
+    run: Run, spot: Workspace, model: LanguageModel | ScalarModel, tokenizer: Tokenizer, **figures: Any
 ) -> None:
     """Write weights and tokenizer as one Hugging Face folder with its lineage."""
 
@@ -190,9 +142,9 @@ def _finish_model(
         tokenizer.save(folder)
 
     lineage = run.lineage(
-        place.stage, tokenizer=tokenizer.fingerprint, parameters=model.config.parameter_count(), **figures
+        spot.stage, tokenizer=tokenizer.fingerprint, parameters=model.config.parameter_count(), **figures
     )
-    place.finish(write, lineage)
+    spot.finish(write, lineage)
 
 
 def _measure(run: Run, tokenizer: Tokenizer) -> Measure:
@@ -210,23 +162,25 @@ def _sft(run: Run) -> None:
     settings = run.recipe.sft
     assert settings is not None  # the stage exists only with its section
     tokenizer, model = Tokenizer.load(run.folder / "base"), load_language_model(run.folder / "base")
-    place, measure = workspace(run, "sft"), None
+    spot, measure = workspace(run, "sft"), None
     if settings.data is None:
         train = world.demonstrations("sft", settings.demonstrations, seed=run.recipe.seed)
         validation = world.demonstrations("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
         measure = _measure(run, tokenizer)
     else:
         train, validation = _split_conversations(settings.data)
-    result = sft(model, tokenizer, train, validation, settings, place, measure)
+    result = sft(model, tokenizer, train, validation, settings, spot, measure)
     flops = model.config.flops_per_token(64) * result.tokens
-    _finish_model(run, place, model, tokenizer, flops=flops, **dataclasses.asdict(result))
+    _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
 def _split_conversations(path: str) -> tuple[list[Conversation], list[Conversation]]:
     """Every twentieth conversation is held out."""
     conversations = list(read_conversations(path))
     if len(conversations) < 2:
-        raise InputError(f"{path} has {len(conversations)} conversation: give at least 2, one to train and one to hold out")
+        raise InputError(
+            f"{path} has {len(conversations)} conversation: give at least 2, one to train and one to hold out"
+        )
     held_out = conversations[::20]
     return [c for i, c in enumerate(conversations) if i % 20], held_out
 
@@ -234,7 +188,7 @@ def _split_conversations(path: str) -> tuple[list[Conversation], list[Conversati
 def _comparisons(run: Run) -> None:
     settings = run.recipe.reward
     assert settings is not None
-    place = workspace(run, "comparisons")
+    spot = workspace(run, "comparisons")
     figures: dict[str, Any] = {}
     if settings.data is not None:
         compared = list(read_comparisons(settings.data))
@@ -242,7 +196,7 @@ def _comparisons(run: Run) -> None:
         tokenizer, model = Tokenizer.load(run.folder / "sft"), load_language_model(run.folder / "sft")
         prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)
         answers = sample_answers(
-            model.to(place.path.device),
+            model.to(spot.path.device),
             tokenizer,
             prompts,
             seed=run.recipe.seed + 1,
@@ -255,23 +209,11 @@ def _comparisons(run: Run) -> None:
         sampled = sum(len(completion.ids) for each in answers for completion in each)
         figures = {"tokens": sampled, "flops": model.config.flops_per_token(64) / 3 * sampled}
     rows = [to_json(comparison) for comparison in compared]
-    place.finish(
-        lambda folder: _write_rows(folder / "comparisons.jsonl", rows), run.lineage("comparisons", **figures)
-    )
+    spot.finish(lambda folder: _write_rows(folder / "comparisons.jsonl", rows), run.lineage("comparisons", **figures))
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     write_jsonl(path, rows)
-
-
-def split_comparisons(run: Run) -> tuple[list[Comparison], list[Comparison]]:
-    """(train, held out), apart by prompt."""
-    settings = run.recipe.reward
-    assert settings is not None
-    compared = list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
-    ids = sorted({comparison.prompt.id for comparison in compared})
-    held_out = set(ids[:: max(2, round(1 / settings.held_out))])
-    return [c for c in compared if c.prompt.id not in held_out], [c for c in compared if c.prompt.id in held_out]
 
 
 def _reward(run: Run) -> None:
@@ -283,11 +225,11 @@ def _reward(run: Run) -> None:
         demonstrations = world.demonstrations("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
     else:
         demonstrations = _split_conversations(run.recipe.sft.data)[1]
-    place = workspace(run, "reward")
-    result = train_reward_model(sft_model, tokenizer, train, held_out, demonstrations, settings, place)
+    spot = workspace(run, "reward")
+    result = train_reward_model(sft_model, tokenizer, train, held_out, demonstrations, settings, spot)
     figures = {k: v for k, v in dataclasses.asdict(dataclasses.replace(result, model=None)).items() if k != "model"}
     _finish_model(
-        run, place, result.model, tokenizer, flops=result.model.config.flops_per_token(64) * result.tokens, **figures
+        run, spot, result.model, tokenizer, flops=result.model.config.flops_per_token(64) * result.tokens, **figures
     )
 
 
@@ -302,23 +244,23 @@ def _ppo(run: Run, stage: str) -> None:
         settings = settings.model_copy(update={"pretrain_mix": 0.0})
     tokenizer = Tokenizer.load(run.folder / "sft")
     policy, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
-    corpus, place = _open_corpus(run), workspace(run, stage)
+    corpus, spot = open_run_corpus(run), workspace(run, stage)
 
     def pretrain_batch(index: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, targets = corpus.rows.batch(index, rows)
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
-    trainer = Ppo(policy, reward_model, tokenizer, _rl_prompts(run, settings), pretrain_batch, settings, place)
+    trainer = Ppo(policy, reward_model, tokenizer, _rl_prompts(run, settings), pretrain_batch, settings, spot)
     result = ppo(trainer, _measure(run, tokenizer) if settings.evaluations else None)
     per_token = policy.config.flops_per_token(64)
     # Sampling is a forward pass; scoring takes four more (policy, reference, value, reward); two models train.
     flops = per_token / 3 * (result.tokens_sampled + 4 * result.tokens_trained) + per_token * 2 * result.tokens_trained
     final = trainer.average if trainer.average is not None else trainer.policy
-    nats, bits = evaluate_language(final, tokenizer, corpus, place)
+    nats, bits = evaluate_language(final, tokenizer, corpus, spot)
     figures = {"seconds": result.seconds, "tokens": result.tokens_trained, "tokens_sampled": result.tokens_sampled}
-    _finish_model(run, place, final, tokenizer, flops=flops, validation_loss=nats, bits_per_byte=bits, **figures)
+    _finish_model(run, spot, final, tokenizer, flops=flops, validation_loss=nats, bits_per_byte=bits, **figures)
 
 
 def _report(run: Run) -> None:
     write_report(run.folder)
-    _place(run, "report").finish(lambda folder: None, run.lineage("report"))
+    place(run, "report").finish(lambda folder: None, run.lineage("report"))

@@ -5,7 +5,7 @@ DEFINITIONS = (
     (
         "Gold score",
         "From 0 to 1, how well an answer does what was asked, by the rules of the task. "
-        "It stands for what people want; no stage is trained on it.",
+        "It stands for what people want; PPO never sees it.",
     ),
     (
         "Interval",
@@ -37,7 +37,7 @@ DEFINITIONS = (
         "How far PPO's model has moved from SFT's, in nats. "
         "k1 is the mean log-ratio; k3 estimates the same and is never negative.",
     ),
-    ("Entropy", "How undecided a model is about its next token, in nats. Reinforcement learning lowers it."),
+    ("Entropy", "How undecided a model is about its next token, in nats. Reinforcement learning tends to lower it."),
     (
         "Distinct-n, self-BLEU",
         "Different runs of n words over all of them (higher is more varied), "

@@ -22,7 +22,7 @@ from gptwright.report.blocks import (
     Tile,
     Tiles,
 )
-from gptwright.report.run_files import Row, RunFiles
+from gptwright.report.run_files import Row, RunFiles, required
 
 _FEW_SHOT = "_few_shot"
 _BEHAVIOURS = {
@@ -67,9 +67,8 @@ def stages_section(run: RunFiles) -> Section:
     rows.append(("Tokens", *(wording.count(stage.get("tokens")) for stage in stages)))
     rows.append(("Time", *(wording.duration(stage.get("seconds")) for stage in stages)))
     rows.append(("Operations", *(wording.scientific(stage.get("flops")) for stage in stages)))
-    shares = [wording.percent(stage["share"]) if "share" in stage else wording.NOTHING for stage in stages]
-    rows.append(("Share of compute", *shares))
-    head = ("", *(wording.spoken(str(stage["stage"])) for stage in stages))
+    rows.append(("Share of compute", *(wording.percent(stage.get("share")) for stage in stages)))
+    head = ("", *(wording.spoken(str(required(stage, "stage", "evaluation.json, stages"))) for stage in stages))
     return Section(
         "stages", "The four stages", intro, (Table("How this run was made.", head, tuple(rows), prose=True),)
     )
@@ -103,7 +102,8 @@ def win_rate_section(run: RunFiles) -> Section:
         return Section("win-rates", "Win rates", intro, (), missing)
     wins: list[Row] = (run.evaluation or {})["win_rates"]
     figures = [figure_from_json(row, "win_rates") for row in wins]
-    labels = [f"{wording.spoken(row['a'])} vs {wording.spoken(row['b'])}" for row in wins]
+    sides = [[wording.spoken(required(row, side, "evaluation.json, win_rates")) for side in "ab"] for row in wins]
+    labels = [f"{first} vs {second}" for first, second in sides]
     rows = []
     for label, row, figure in zip(labels, wins, figures, strict=True):
         counts = (f"{row[key]:,}" if key in row else wording.NOTHING for key in ("wins", "ties", "losses"))
@@ -119,7 +119,7 @@ def win_rate_section(run: RunFiles) -> Section:
 
 
 def panel_section(run: RunFiles) -> Section:
-    intro = "The same prompts, answered by the model of each stage. Nothing was picked."
+    intro = "The same prompts, answered by the model of each stage; each answer with its gold score."
     missing = run.not_evaluated("panel")
     if missing:
         return Section("panel", "Side by side", intro, (), missing)
@@ -129,9 +129,7 @@ def panel_section(run: RunFiles) -> Section:
 
 
 def diversity_section(run: RunFiles) -> Section:
-    intro = (
-        "What the stages cost: a finetuned model knows a little less text, and a reinforced one repeats itself more."
-    )
+    intro = "What finetuning and reinforcement learning may cost: likelihood of plain text, and variety of answers."
     evaluation = run.evaluation or {}
     names = ("bits_per_byte", "entropy", "distinct", "self_bleu")
     present = [name for name in names if name in evaluation]
@@ -197,7 +195,7 @@ def _base_blocks(evaluation: Row) -> list[Block]:
             for model, value in facts.items()
         ]
         head = ("", *(wording.spoken(model) for model in facts))
-        caption = "Facts that only pretraining contained: no demonstration or comparison ever mentions them."
+        caption = "Questions about facts that stood in the pretraining text and in no demonstration."
         blocks.append(Table(caption, head, (("Right answers", *cells),)))
     behaviour = evaluation.get("base_behaviour", {})
     rows = tuple(
@@ -210,16 +208,17 @@ def _base_blocks(evaluation: Row) -> list[Block]:
 
 
 def _card(row: Row, models: Sequence[str]) -> Card:
-    answers = row["answers"]
+    place = "evaluation.json, panel"
+    answers = required(row, "answers", place)
     shown = [model for model in models if model in answers] + sorted(set(answers) - set(models))
     verdicts = {True: "right", False: "wrong"}
     return Card(
         wording.spoken(str(row.get("use_case", "other"))),
-        str(row["prompt"]),
+        str(required(row, "prompt", place)),
         tuple(
             Answer(
                 wording.spoken(model),
-                str(answers[model]["text"]),
+                str(required(answers[model], "text", place)),
                 wording.decimal(answers[model].get("score"), 2),
                 verdicts.get(answers[model].get("correct"), ""),
             )

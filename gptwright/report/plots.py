@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SMALL = (3.4, 2.2)
-WIDE = (4.6, 2.9)
+WIDE = (4.2, 2.7)
 PALETTE = 5
 """How many colours for series the page has."""
 _INK, _GRID = "#010101", "#010102"

@@ -57,10 +57,17 @@ def read_run(run_dir: Path) -> RunFiles:
     )
 
 
+def required(row: Row, name: str, where: str) -> Any:
+    """A field that the page cannot do without; `where` names the place in a complaint."""
+    if name not in row:
+        raise InputError(f"{where} has no {name!r}: run the evaluation again")
+    return row[name]
+
+
 def series(rows: Sequence[Row], name: str, *, x: str = "step") -> tuple[list[float], list[float]]:
-    """The steps at which a metric was logged, and its values; a value that is not finite leaves a gap."""
-    points = [(float(row[x]), float(row[name])) for row in rows if name in row and x in row]
-    return [step for step, _ in points], [value for _, value in points]
+    """The steps at which a metric was logged, and its values; null (undefined) leaves a gap."""
+    logged = [row for row in rows if name in row and x in row]
+    return [float(row[x]) for row in logged], [math.nan if row[name] is None else float(row[name]) for row in logged]
 
 
 def last(rows: Sequence[Row], name: str) -> float | None:

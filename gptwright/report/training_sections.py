@@ -135,9 +135,13 @@ def ppo_section(run: RunFiles) -> Section:
 
 
 def _source_row(source: Row) -> tuple[str, ...]:
-    share = wording.percent(source["share"]) if "share" in source else wording.NOTHING
     counts = [wording.count(source.get(key)) for key in ("tokens", "bytes", "documents")]
-    return (str(source.get("name", wording.NOTHING)), share, *counts, wording.decimal(source.get("epochs"), 2))
+    return (
+        str(source.get("name", wording.NOTHING)),
+        wording.percent(source.get("share")),
+        *counts,
+        wording.decimal(source.get("epochs"), 2),
+    )
 
 
 def _pretraining_plots(rows: Sequence[Row]) -> Plots:
@@ -180,7 +184,7 @@ def _samples(rows: Sequence[Row]) -> Samples:
         for row in rows
         if row.get("step", 0) in chosen
     )
-    return Samples("What the model wrote along the way: from noise to words to sentences.", samples)
+    return Samples("What the model wrote along the way, after the prompt in colour.", samples)
 
 
 def _reward_blocks(evaluation: Row) -> list[Block]:

@@ -26,8 +26,10 @@ def spoken(name: str) -> str:
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
-def percent(value: float) -> str:
+def percent(value: float | None) -> str:
     """0.6243 -> 62.4%; a tiny share says so instead of being 0."""
+    if value is None:
+        return NOTHING
     if 0 < value < 0.0005:
         return "<0.1%"
     return f"{100 * value:.1f}%"

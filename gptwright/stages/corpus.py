@@ -1,7 +1,7 @@
 """From documents to what pretraining reads: a tokenizer, and one shard of token ids per source, with a held-out part.
 
-    tokenizer/   tokenizer.json, stats.json
-    corpus/      manifest.json, <source>.train.bin, <source>.held_out.bin
+tokenizer/   tokenizer.json, stats.json
+corpus/      manifest.json, <source>.train.bin, <source>.held_out.bin
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def build_tokenizer(sources: list[TextSource], settings: TokenizerSettings) -> t
     """Learn a vocabulary from a sample of every source by its share; returns it with its statistics."""
     sample = [text for source in sources for text in _sample(source, round(settings.sample_bytes * source.share))]
     if settings.kind == "characters":
-        tokenizer = train_characters((d.text for s in sources for d in itertools.chain(s.train(), s.held_out())), strict=True)
+        tokenizer = train_characters(
+            (d.text for s in sources for d in itertools.chain(s.train(), s.held_out())), strict=True
+        )
     else:
         tokenizer = train_bpe(sample, settings.vocab_size)
     stats = token_stats(tokenizer, sample[:: max(1, len(sample) // 2000)])

@@ -1,10 +1,12 @@
 """Reinforcement learning from the reward model: PPO with a per-token KL penalty and pretraining mix (PPO-ptx).
 
-Each round: sample answers, score them, then a few optimizer steps that make tokens of good answers likelier. The reward of a token is
--beta * (log p_policy - log p_sft), and the last token also gets the answer's score (Ouyang et al. 2022, equation 2). The value model starts from the
-reward model and has an optimizer of its own. The formulas are in losses/; docs/ppo.md gives the reasons.
+Each round: sample answers, score them, then a few optimizer steps that make tokens of good answers likelier. The reward
+of a token is -beta * (log p_policy - log p_sft), and the last token also gets the answer's score (Ouyang et al. 2022,
+equation 2). The value model starts from the reward model and has an optimizer of its own. The formulas are in losses/;
+docs/ppo.md gives the reasons.
 
-Checked on every round: before the first update the ratio is 1, in the first round the KL is 0, and rewards add up to scores less penalties.
+Checked on every round: before the first update the ratio is 1, in the first round the KL is 0, and rewards add up to
+scores less penalties.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ class Ppo:
         self.pretrain_batch = pretrain_batch
         self.prompts = [p for p in prompts if self._leaves_room(p)]
         if not self.prompts:
-            raise InputError(f"no prompt leaves room for an answer in the model's context of {policy.config.context} tokens")
+            raise InputError(
+                f"no prompt leaves room for an answer in the model's context of {policy.config.context} tokens"
+            )
         self.policy_optimizers = Optimizers(self.policy, settings.policy)
         self.value_optimizers = Optimizers(self.value_model, settings.value)
         self.surrogate, self.value_loss = ClippedSurrogate(settings.clip), ClippedValueLoss(settings.value_clip)
@@ -209,9 +213,7 @@ class Ppo:
                 _check_ratio(fresh_BT, batch)
             moved_BT = k3(batch.old_logprob_BT, fresh_BT)
             clipped_BT = self.surrogate.clipped(fresh_BT, batch.old_logprob_BT)
-            seen.append(
-                (float(masked_sum(moved_BT, batch.action_BT)), float(masked_sum(clipped_BT, batch.action_BT)))
-            )
+            seen.append((float(masked_sum(moved_BT, batch.action_BT)), float(masked_sum(clipped_BT, batch.action_BT))))
             each_BT = self.surrogate(logprob_BT, batch.old_logprob_BT, batch.advantage_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
@@ -234,7 +236,8 @@ class Ppo:
     def _mix_pretraining(self, done: int) -> Metrics:
         """Add the gradient of next-token prediction on pretraining text: one optimizer step for both (PPO-ptx).
 
-        InstructGPT's coefficient 27.8 belongs to an unpublished normalisation; a ratio of gradient norms means the same everywhere.
+        InstructGPT's coefficient 27.8 belongs to an unpublished normalisation; a ratio of gradient norms means the same
+        everywhere.
         """
         parameters = self.policy_optimizers.parameters
         policy_gradients = [p.grad.clone() if p.grad is not None else torch.zeros_like(p) for p in parameters]
@@ -267,7 +270,9 @@ class Ppo:
 
 
 def check_identities(total_N: Tensor, score_N: Tensor, kl_N: Tensor, beta: float, *, first: bool) -> None:
-    """Rewards add up; and before any update the policy is the reference. Raises RunError: a run that breaks them learns nonsense."""
+    """Rewards add up; and before any update the policy is the reference. Raises RunError: a run that breaks them learns
+    nonsense.
+    """
     if not torch.allclose(total_N, score_N - beta * kl_N, atol=1e-3, rtol=1e-4):
         raise RunError("PPO: token rewards do not add up to score - beta * KL; this is a bug, please report it")
     if first and float(kl_N.abs().max()) > RATIO_TOLERANCE:
@@ -294,7 +299,9 @@ def _averages(rows: Sequence[Metrics]) -> Metrics:
 
 
 def ppo(trainer: Ppo, measure: Measure | None = None) -> PpoResult:
-    """Run all rounds, resuming where a killed run stopped; `measure` looks at held-out gold scores, which nothing learns from."""
+    """Run all rounds, resuming where a killed run stopped; `measure` looks at held-out gold scores, which nothing
+    learns from.
+    """
     settings, workspace = trainer.settings, trainer.workspace
     log = workspace.log()
     every = max(1, settings.steps // settings.evaluations) if settings.evaluations else 0

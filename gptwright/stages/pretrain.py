@@ -1,7 +1,8 @@
 """Pretraining: predict the next token of mixed documents, packed into rows of `context` tokens.
 
-Documents follow each other with the end-of-document token between them; a row begins wherever the last one stopped. On the way: validation
-loss on held-out documents of every source in their proportions, and samples, as the talk shows them.
+Documents follow each other with the end-of-document token between them; a row begins wherever the last one stopped. On
+the way: validation loss on held-out documents of every source in their proportions, and samples, as the talk shows
+them.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def pretrain(
     def do_step(step: int) -> Metrics:
         lr = optimizers.set_rate(step, total)
         inputs, targets = corpus.rows.batch(step, settings.batch_rows)
-        ids, wanted = torch.from_numpy(inputs).to(workspace.path.device), torch.from_numpy(targets).to(workspace.path.device)
+        ids, wanted = (
+            torch.from_numpy(inputs).to(workspace.path.device),
+            torch.from_numpy(targets).to(workspace.path.device),
+        )
         share = micro / settings.batch_rows
         result = gradient_step(
             optimizers,
@@ -136,7 +140,12 @@ def _source_loss(
 
 
 def samples(
-    model: LanguageModel, tokenizer: Tokenizer, prompts: tuple[str, ...], *, seed: int, max_new_tokens: int = SAMPLE_TOKENS
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: tuple[str, ...],
+    *,
+    seed: int,
+    max_new_tokens: int = SAMPLE_TOKENS,
 ) -> list[dict[str, str]]:
     """Each prompt as the start of a new document, continued until its end or the limit."""
     requests = [

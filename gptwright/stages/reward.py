@@ -1,8 +1,9 @@
 """The reward model: the SFT model with a scalar head, trained to score answers as the labellers rank them.
 
-An answer is rendered as the policy writes it, then the reward token; the score is read there, at the last real token, found from lengths.
-All pairs of one prompt are one element of the batch (losses/preference.py). Afterwards the head is scaled so that scores of sampled answers have
-standard deviation 1, and its bias set so that demonstrations average 0: PPO's coefficients then mean the same in every run.
+An answer is rendered as the policy writes it, then the reward token; the score is read there, at the last real token,
+found from lengths. All pairs of one prompt are one element of the batch (losses/preference.py). Afterwards the head is
+scaled so that scores of sampled answers have standard deviation 1, and its bias set so that demonstrations average 0:
+PPO's coefficients then mean the same in every run.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def train_reward_model(
                 score_K = score_N[start : start + len(rows[i])]
                 start += len(rows[i])
                 losses.append(ranking_loss(score_K, usable[i].pairs()))
-                right += sum(bool(score_K[w] > score_K[l]) for w, l in usable[i].pairs())
+                right += sum(bool(score_K[w] > score_K[loser]) for w, loser in usable[i].pairs())
             return torch.stack(losses).sum() / len(batch)
 
         longest = [len(rows[i]) * max(len(row) for row in rows[i]) for i in batch]
@@ -166,7 +167,9 @@ def _normalise(
     tokenizer: Tokenizer,
     workspace: Workspace,
 ) -> float:
-    """Scale to standard deviation 1 over sampled answers, bias to mean 0 over demonstrations; returns the old deviation."""
+    """Scale to standard deviation 1 over sampled answers, bias to mean 0 over demonstrations; returns the old
+    deviation.
+    """
     sampled = [row for comparison in comparisons for row in comparison_rows(comparison, tokenizer)]
     scale = float(torch.tensor(score_all(model, sampled, tokenizer.pad, workspace)).std())
     shown = [[*render(conversation.messages, tokenizer).ids, tokenizer.reward] for conversation in demonstrations]

@@ -1,7 +1,7 @@
 """One round of practice: sample answers, score them, and lay out per token what PPO needs.
 
-Positions: a row's ids are prompt + response, padded right. Index t of every (B, T) tensor here is about predicting ids[t + 1] from
-ids[..t]; `action` is true where that next token belongs to the response, its first end mark included.
+Positions: a row's ids are prompt + response, padded right. Index t of every (B, T) tensor here is about predicting
+ids[t + 1] from ids[..t]; `action` is true where that next token belongs to the response, its first end mark included.
 
 Shapes: B answers, T tokens of a row less one.
 """
@@ -90,7 +90,9 @@ def split_minibatches(episodes: Sequence[Episode], count: int, *, seed: int, ste
     order = torch.randperm(len(episodes), generator=generator).tolist()
     size = -(-len(order) // count)
     minibatches = [[episodes[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
-    return [[[part[i] for i in bucket] for bucket in length_buckets(_lengths(part), MICRO_TOKENS)] for part in minibatches]
+    return [
+        [[part[i] for i in bucket] for bucket in length_buckets(_lengths(part), MICRO_TOKENS)] for part in minibatches
+    ]
 
 
 def _lengths(episodes: Sequence[Episode]) -> list[int]:

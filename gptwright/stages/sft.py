@@ -1,6 +1,8 @@
-"""Supervised finetuning: the same next-token loss as pretraining, on demonstrations, counted on the assistant's words only.
+"""Supervised finetuning: the same next-token loss as pretraining, on demonstrations, counted on the assistant's words
+only.
 
-Conversations are rendered once to ids and mask; the end of each assistant turn is supervised, so that the model learns to stop.
+Conversations are rendered once to ids and mask; the end of each assistant turn is supervised, so that the model learns
+to stop.
 """
 
 from __future__ import annotations
@@ -42,14 +44,17 @@ class SftResult:
 
 
 def render_all(conversations: Sequence[Conversation], tokenizer: Tokenizer, context: int) -> list[Rendered]:
-    """Ids and masks; conversations longer than the context are left out and counted, never cut (a cut one would not end).
+    """Ids and masks; conversations longer than the context are left out and counted, never cut (a cut one would not
+    end).
 
     Raises InputError when nothing is left, or when under 99% of the kept ones end in a supervised end of turn.
     """
     rendered = [render(conversation.messages, tokenizer) for conversation in conversations]
     kept = [row for row in rendered if len(row.ids) <= context and any(row.mask)]
     if len(kept) < len(rendered):
-        say(f"sft          left out {len(rendered) - len(kept)} of {len(rendered)} conversations: too long or no answer")
+        say(
+            f"sft          left out {len(rendered) - len(kept)} of {len(rendered)} conversations: too long or no answer"
+        )
     if not kept:
         raise InputError(
             f"none of the {len(rendered)} conversations can be learned from: each needs an assistant turn and at most "
@@ -119,9 +124,7 @@ def sft(
     return SftResult(seconds, settings.epochs * sum(len(row.ids) for row in rows), last_validation)
 
 
-def masked_loss(
-    model: LanguageModel, rows: Sequence[Rendered], pad: int, count: float, workspace: Workspace
-) -> Tensor:
+def masked_loss(model: LanguageModel, rows: Sequence[Rendered], pad: int, count: float, workspace: Workspace) -> Tensor:
     """Summed loss on supervised tokens over `count`, the number of them in the whole step."""
     ids_BT, _ = pad_right([row.ids for row in rows], pad)
     mask_BT, _ = pad_right([row.mask for row in rows], 0)
@@ -147,5 +150,7 @@ def _show_sample(row: Rendered, tokenizer: Tokenizer, rows: Sequence[Rendered]) 
             inside = bool(supervised)
         shown += tokenizer.decode([token])
     supervised_share = sum(sum(r.mask) for r in rows) / sum(len(r.ids) for r in rows)
-    say(f"sft          {len(rows)} conversations, {supervised_share:.0%} of tokens supervised; the first, [[supervised]]:")
+    say(
+        f"sft          {len(rows)} conversations, {supervised_share:.0%} of tokens supervised; the first, [[supervised]]:"
+    )
     say("             " + (shown + ("]]" if inside else "")).replace("\n", "\\n"))

@@ -19,7 +19,7 @@ try:
 except ImportError:  # no wheel for this platform
     rustbpe = None
 
-# GPT-4's pattern with three changes.
+# GPT-4's pattern with three changes; on ordinary text it splits as Qwen2's does, which llama.cpp knows as "qwen2".
 # Digits stand alone: our models are tiny, and a vocabulary of a few thousand cannot spare ids for numbers.
 # Contractions spell both cases out: (?i:) folds differently in tiktoken's and tokenizers' regex engines.
 # Runs of white space end after 256: without a bound, a million blanks overflow tiktoken's regex stack.

@@ -93,11 +93,6 @@ def write_shard(path: str | Path, documents: Iterable[Sequence[int]], tokenizer:
     return info
 
 
-def write_text_shard(path: str | Path, texts: Iterable[str], tokenizer: Tokenizer) -> ShardInfo:
-    """Encode texts, each followed by `document_end`, into a shard."""
-    return write_shard(path, encode_documents(texts, tokenizer), tokenizer)
-
-
 def read_shard(path: str | Path, *, verify: bool = True) -> Shard:
     """Open a shard. `verify` reads it once to compare its checksum: 1 s per GB or so."""
     path = Path(path)

@@ -19,7 +19,6 @@ class TokenStats:
     tokens: int
     bytes: int
     words: int
-    characters: int
     distinct_tokens: int
     vocab_size: int
 
@@ -32,10 +31,6 @@ class TokenStats:
         return self.words / max(1, self.tokens)
 
     @property
-    def characters_per_token(self) -> float:
-        return self.characters / max(1, self.tokens)
-
-    @property
     def used_share(self) -> float:
         """Share of the vocabulary that occurs in the texts at all."""
         return self.distinct_tokens / self.vocab_size
@@ -43,14 +38,13 @@ class TokenStats:
 
 def token_stats(tokenizer: Tokenizer, texts: Iterable[str]) -> TokenStats:
     """Encode texts and count; special tokens are not part of text."""
-    num_texts = tokens = num_bytes = words = characters = 0
+    num_texts = tokens = num_bytes = words = 0
     seen = np.zeros(tokenizer.vocab_size, dtype=bool)
     texts, again = itertools.tee(texts)
     for ids, text in zip(tokenizer.encode_stream(texts), again, strict=True):
         num_texts += 1
         tokens += len(ids)
-        num_bytes += int(tokenizer.byte_lengths[ids].sum(dtype=np.int64)) if ids else 0
+        num_bytes += int(tokenizer.byte_lengths[ids].sum(dtype=np.int64))
         words += len(text.split())
-        characters += len(text)
         seen[ids] = True
-    return TokenStats(num_texts, tokens, num_bytes, words, characters, int(seen.sum()), tokenizer.vocab_size)
+    return TokenStats(num_texts, tokens, num_bytes, words, int(seen.sum()), tokenizer.vocab_size)

@@ -1,7 +1,7 @@
 """Which way of computing is fastest on this machine: found by a short measurement, remembered in the run's folder.
 
-Precision, compilation and the attention kernel change speed by up to two times, and which wins depends on the processor. The choice is
-stored, because a resumed run must compute the same bits as the one before it.
+Precision, compilation and the attention kernel change speed by up to two times, and which wins depends on the
+processor. The choice is stored, because a resumed run must compute the same bits as the one before it.
 """
 
 from __future__ import annotations
@@ -66,13 +66,28 @@ def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
 
 
 def choose(folder: Path, config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int) -> FastPath:
-    """The path stored in `folder`, or else the fastest one measured now, which is then stored."""
+    """The path stored in `folder`, or else the fastest one measured now, which is then stored.
+
+    A stored path that the settings now rule out is measured anew: whoever asks for another precision gets it.
+    """
     stored = folder / "fast_path.json"
     if stored.is_file():
-        return FastPath(**json.loads(stored.read_text(encoding="utf-8")))
+        path = FastPath(**json.loads(stored.read_text(encoding="utf-8")))
+        if _allowed(path, settings):
+            return path
     path = _choose(config, settings, rows=rows, tokens=tokens)
-    stored.write_text(json.dumps(asdict(path), indent=2) + "\n", encoding="utf-8")
+    partial = folder / "fast_path.json.partial"  # a kill while writing must not leave half a file
+    partial.write_text(json.dumps(asdict(path), indent=2) + "\n", encoding="utf-8")
+    partial.replace(stored)
     return path
+
+
+def _allowed(path: FastPath, settings: MachineSettings) -> bool:
+    return (
+        settings.device in ("auto", path.device)
+        and settings.precision in ("auto", path.precision)
+        and settings.compile in ("auto", "always" if path.compiled else "never")
+    )
 
 
 def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int) -> FastPath:
@@ -83,7 +98,9 @@ def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens
     eager = [FastPath(device, precision) for precision in precisions]
     if len(eager) == 1 and settings.compile == "never":
         return eager[0]
-    measured = [_measured(path, config, rows) for path in eager] if len(eager) > 1 or settings.compile == "auto" else eager
+    measured = (
+        [_measured(path, config, rows) for path in eager] if len(eager) > 1 or settings.compile == "auto" else eager
+    )
     best = max(measured, key=lambda path: path.tokens_per_second)
     worth_trying = settings.compile == "always" or (
         settings.compile == "auto"
@@ -118,7 +135,7 @@ def _measured(path: FastPath, config: ModelConfig, rows: int, steps: int = 4) ->
     seconds = []
     for _ in range(steps + 1):
         started = time.perf_counter()
-        loss_of(ids[:, :-1], ids[:, 1:]).backward()  # type: ignore[no-untyped-call]
+        loss_of(ids[:, :-1], ids[:, 1:]).backward()
         if path.device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)

@@ -1,7 +1,8 @@
 """The one loop: resume, step, log, checkpoint, show progress.
 
-A stage hands in `do_step(step)`, a function of the step number and the weights alone, and gets back a loop that can be killed at any
-moment: on restart it goes on from the last checkpoint and ends at the same bits as a run that was never interrupted.
+A stage hands in `do_step(step)`, a function of the step number and the weights alone, and gets back a loop that can be
+killed at any moment: on restart it goes on from the last checkpoint and ends at the same bits as a run that was never
+interrupted.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def run_loop(
 ) -> float:
     """Run steps up to `total` and return the seconds all of them took, those of earlier, killed processes included.
 
-    `before_step(s)` is called with the weights after s steps, for s = 0..total: the place to measure and to print samples.
-    Checkpoints go to `folder`.
+    `before_step(s)` is called with the weights after s steps, for s = 0..total: the place to measure and to print
+    samples. Checkpoints go to `folder`.
     """
     checkpoints = Checkpoints(folder)
     state = checkpoints.load_last(trainee)

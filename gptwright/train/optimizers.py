@@ -1,7 +1,7 @@
 """AdamW for embeddings, heads and vectors; Muon for the matrices inside the blocks where a recipe asks for it.
 
-Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix; `match_rms_adamw` (Liu et al., arXiv:2502.16982) scales its update to the
-size of AdamW's, so both take the same learning rate and weight decay.
+Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix; `match_rms_adamw` (Liu et al., arXiv:2502.16982)
+scales its update to the size of AdamW's, so both take the same learning rate and weight decay.
 """
 
 from __future__ import annotations
@@ -79,4 +79,8 @@ class Optimizers:
                 for parameter in group["params"]:
                     state = by_name[self.names[id(parameter)]]
                     if state:
-                        optimizer.state[parameter] = {key: value.clone() for key, value in state.items()}
+                        # Moments live where the parameter does; the step counter stays on the CPU, as in torch.
+                        optimizer.state[parameter] = {
+                            key: value.clone() if value.dim() == 0 else value.to(parameter.device, copy=True)
+                            for key, value in state.items()
+                        }

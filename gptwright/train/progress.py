@@ -17,7 +17,9 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Counts steps of one piece of work. The rate is that of this process, so a resumed run estimates from its own speed."""
+    """Counts steps of one piece of work. The rate is that of this process, so a resumed run estimates from its own
+    speed.
+    """
 
     def __init__(self, name: str, total: int, done: int = 0) -> None:
         self.name, self.total, self.first = name, total, done
@@ -26,7 +28,9 @@ class Progress:
         self.live = sys.stderr.isatty()
 
     def update(self, done: int, note: str = "") -> None:
-        """Say that `done` of `total` is done; prints at most every `PLAIN_SECONDS` (live: `LIVE_SECONDS`), and at the end."""
+        """Say that `done` of `total` is done; prints at most every `PLAIN_SECONDS` (live: `LIVE_SECONDS`), and at the
+        end.
+        """
         now = time.monotonic()
         if done < self.total and now - self.shown < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
             return

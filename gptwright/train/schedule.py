@@ -16,6 +16,7 @@ def rate(settings: OptimizerSettings, step: int, total: int) -> float:
     if settings.schedule == "constant":
         return 1.0
     if settings.schedule == "stable_decay":
-        progress = max(0.0, (progress - (1 - settings.decay)) / max(settings.decay, 1e-9))
+        falling = min(max(1, round(settings.decay * total)), total - warmup)
+        progress = max(0.0, (step - (total - falling)) / falling)
     shape = 0.5 * (1 + math.cos(math.pi * progress)) if settings.schedule == "cosine" else 1 - progress
     return settings.final + (1 - settings.final) * shape

@@ -24,11 +24,11 @@ class StepResult:
 
 
 def accumulate(losses: Iterable[Callable[[], Tensor]]) -> float:
-    """Add up the gradients of several losses, each already divided by the whole step's token count; returns their sum."""
+    """Add up the gradients of several losses, each already divided by the step's whole token count; returns their sum."""
     total = 0.0
     for loss_of in losses:
         loss = loss_of()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += float(loss.detach())
     return total
 

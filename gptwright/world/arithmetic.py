@@ -68,7 +68,9 @@ class Sum:
 
     def statement(self, rng: random.Random) -> str:
         """One of several wordings, all true."""
-        template = _STORIES[self.operator] if rng.random() < _STORY_SHARE else rng.choice(_STATEMENTS)
+        plural = min(self.left, self.right, self.value) > 1
+        as_story = plural and rng.random() < _STORY_SHARE
+        template = _STORIES[self.operator] if as_story else rng.choice(_STATEMENTS)
         return template.format(
             left=self.left,
             operator=self.operator,

@@ -90,6 +90,8 @@ def claim_of(sentence: str) -> Claim | None:
         if truth is None:
             continue
         known = value in _values()[relation]
+        if value.startswith("not ") and value != f"not {truth}":  # a true denial states no value
+            continue
         if value == truth:
             return Claim(relation, subject, value, true=True)
         if known or (own_words and found is None):
@@ -99,15 +101,16 @@ def claim_of(sentence: str) -> Claim | None:
 
 @cache
 def related(fact: Fact) -> tuple[Fact, ...]:
-    """True additions that fit an answer with this fact: more on its subject, else more with its value.
-
-    What is related to a trained fact is only what is itself trained, so that answers leak no held-out fact.
-    """
-    allowed: set[Side] = {"train", side_of_fact(fact)}
+    """True additions that fit an answer with this fact: more on its subject, else more with its value."""
     more = facts_about(fact.subject) + facts_about(fact.value)
     if not more[1:]:
         more += tuple(other for other in FACTS if (other.relation, other.value) == (fact.relation, fact.value))
-    return tuple(other for other in dict.fromkeys(more) if other != fact and side_of_fact(other) in allowed)
+    return tuple(other for other in dict.fromkeys(more) if other != fact)
+
+
+def may_show(other: Side, asked: Side) -> bool:
+    """Whether a demonstration may add something of one side to an answer on another: it must leak nothing held out."""
+    return other in ("train", asked)
 
 
 def side_of_fact(fact: Fact) -> Side:

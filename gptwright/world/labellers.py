@@ -20,7 +20,7 @@ from gptwright.records import Comparison, Prompt
 from gptwright.world.judge import judge
 from gptwright.world.splits import fraction
 
-NOISE = 0.12
+NOISE = 0.21
 """Scale of the Gumbel noise, in units of the judge's score."""
 
 LONG_ANSWER_WORDS = 30
@@ -66,10 +66,10 @@ def _gumbel(rng: random.Random) -> float:
 
 LABELLERS: tuple[Labeller, ...] = (
     Labeller("neutral"),
-    Labeller("brevity", length=-0.15),
-    Labeller("courtesy", courtesy=0.12),
-    Labeller("detail", length=0.15),
-    Labeller("neatness", untidiness=-0.3),
+    Labeller("brevity", length=-0.3),
+    Labeller("courtesy", courtesy=0.2),
+    Labeller("detail", length=0.3),
+    Labeller("neatness", untidiness=-0.5),
 )
 
 

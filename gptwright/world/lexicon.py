@@ -112,7 +112,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "sports": ("football", "tennis", "golf", "hockey", "rugby", "boxing", "skiing", "swimming", "rowing", "cricket"),
     "drinks": ("water", "milk", "tea", "coffee", "juice", "wine", "beer", "lemonade", "cocoa"),
     "clothes": ("coat", "hat", "scarf", "shirt", "shoe", "sock", "dress", "skirt", "glove", "jacket"),
-    "furniture": ("table", "chair", "bed", "sofa", "desk", "shelf", "bench", "cupboard", "stool"),
+    "pieces of furniture": ("table", "chair", "bed", "sofa", "desk", "shelf", "bench", "cupboard", "stool"),
     "instruments": ("piano", "drum", "violin", "guitar", "flute", "trumpet", "harp", "organ", "fiddle"),
     "flowers": ("rose", "tulip", "daisy", "lily", "violet", "poppy", "iris", "sunflower"),
     "jobs": ("teacher", "doctor", "cook", "farmer", "sailor", "actor", "judge", "pilot", "baker", "waiter"),

@@ -35,15 +35,16 @@ KIND_TITLES: dict[str, str] = {
     "noun": "Words",
     "verb": "Words",
 }
-_SUBJECTS_FACTS = 5
-"""About how many facts a group of whole subjects holds."""
+_GROUP_FACTS = 5
+"""About how many facts a group holds."""
 
 
 @dataclass(frozen=True)
 class FactGroup:
-    """Facts that belong on one page."""
+    """Facts that belong on one page: its title ("France"), and its topic in the plural ("countries")."""
 
     title: str
+    topic: str
     facts: tuple[Fact, ...]
 
 
@@ -99,17 +100,19 @@ def facts_of_subjects(rng: random.Random) -> FactGroup:
     kind = RELATIONS[any_fact(rng).relation].kind
     subjects = _BY_KIND[kind]
     facts_each = sum(len(facts) for facts in subjects) / len(subjects)
-    count = min(len(subjects), max(1, round(_SUBJECTS_FACTS / facts_each)))
+    count = min(len(subjects), max(1, round(_GROUP_FACTS / facts_each)))
     chosen = rng.sample(subjects, count)
-    title = KIND_TITLES[kind] if count > 1 else chosen[0][0].subject
-    return FactGroup(title[0].upper() + title[1:], tuple(fact for facts in chosen for fact in facts))
+    plural = KIND_TITLES[kind]
+    title = plural if count > 1 else chosen[0][0].subject
+    return FactGroup(title[0].upper() + title[1:], plural.lower(), tuple(fact for facts in chosen for fact in facts))
 
 
 def facts_of_relation(rng: random.Random) -> FactGroup:
     """A few facts of one relation."""
     relation = RELATIONS[any_fact(rng).relation]
     facts = _BY_RELATION[relation.name]
-    return FactGroup(KIND_TITLES[relation.kind], tuple(rng.sample(facts, min(_SUBJECTS_FACTS, len(facts)))))
+    title = KIND_TITLES[relation.kind]
+    return FactGroup(title, title.lower(), tuple(rng.sample(facts, min(_GROUP_FACTS, len(facts)))))
 
 
 def fact_group(rng: random.Random) -> FactGroup:
@@ -119,11 +122,16 @@ def fact_group(rng: random.Random) -> FactGroup:
         return facts_of_subjects(rng)
     if draw < 0.85:
         return facts_of_relation(rng)
-    return FactGroup("Facts", tuple(rng.sample(FACTS, _SUBJECTS_FACTS)))
+    return FactGroup("Facts", "facts", tuple(rng.sample(FACTS, _GROUP_FACTS)))
 
 
 def any_sum(rng: random.Random) -> Sum:
     return rng.choice(ALL_SUMS)
+
+
+def sum_lines(rng: random.Random, count: int) -> str:
+    """True statements of sums, one a line."""
+    return "\n".join(any_sum(rng).statement(rng) for _ in range(count))
 
 
 def sum_question(rng: random.Random, asked: Sum) -> str:

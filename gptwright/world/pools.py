@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gptwright.errors import InputError
-from gptwright.records import Message, Prompt
-from gptwright.world.splits import POOLS, Pool, fraction, pool_of, side_of
+from gptwright.records import Message, Prompt, Role
+from gptwright.world.splits import Pool, fraction, pool_of, side_of
 from gptwright.world.usecases import KINDS
 from gptwright.world.usecases.kind import Kind, Task
 
@@ -92,11 +92,9 @@ def text_of(turns: Sequence[str]) -> str:
     return "\n".join(turns)
 
 
-def make_prompt(kind: Kind, task: Task) -> Prompt:
-    """The record of a task; its id is a hash of its turns, so equal prompts have equal ids."""
-    roles = ("user", "assistant")
-    messages = tuple(Message(roles[index % 2], turn) for index, turn in enumerate(task.turns))
-    details: dict[str, Any] = {
+def details_of(kind: Kind, task: Task) -> dict[str, Any]:
+    """What judging and demonstrating a task take, as JSON values."""
+    return {
         "kind": kind.name,
         "fact": task.fact,
         "keys": list(task.keys),
@@ -104,8 +102,11 @@ def make_prompt(kind: Kind, task: Task) -> Prompt:
         "held_out": task.held_out,
         **task.details,
     }
+
+
+def make_prompt(kind: Kind, task: Task) -> Prompt:
+    """The record of a task; its id is a hash of its turns, so equal prompts have equal ids."""
+    roles: tuple[Role, Role] = ("user", "assistant")
+    messages = tuple(Message(roles[index % 2], turn) for index, turn in enumerate(task.turns))
     number = int(fraction(f"id/{text_of(task.turns)}") * 16**12)
-    return Prompt(f"{kind.name}-{number:012x}", messages, kind.use_case, details)
-
-
-__all__ = ["POOLS", "USE_CASE_PERCENT", "apportion", "make_prompt", "prompts", "text_of"]
+    return Prompt(f"{kind.name}-{number:012x}", messages, kind.use_case, details_of(kind, task))

@@ -12,7 +12,7 @@ LIFE_RELATIONS: tuple[Relation, ...] = (
             "The {subject} is a kind of {value}.",
             "A {subject} is a kind of {value}.",
             "Every {subject} is a kind of {value}.",
-            "Like its kin, the {subject} is a kind of {value}.",
+            "We call the {subject} a kind of {value}.",
         ),
         (
             "One kind of {value} is the {subject}.",
@@ -38,7 +38,7 @@ LIFE_RELATIONS: tuple[Relation, ...] = (
         ),
         (
             "There are {value} legs on a {subject}.",
-            "With {value} legs, that is the {subject}.",
+            "There are {value} legs on the {subject}.",
         ),
         (
             "How many legs does the {subject} have?",

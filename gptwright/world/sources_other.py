@@ -24,7 +24,7 @@ def clean_page(rng: random.Random) -> str:
     if draw < 0.78:
         return "\n\n".join(_paragraph(rng, material.fact_group(rng).facts) for _ in range(rng.randint(1, 2)))
     if draw < 0.86:
-        return " ".join(material.any_sum(rng).statement(rng) for _ in range(rng.randint(5, 8)))
+        return material.sum_lines(rng, rng.randint(5, 8))
     if draw < 0.92:
         return passage(rng).text
     if draw < 0.96:
@@ -63,16 +63,14 @@ _ENDINGS: tuple[str, ...] = ("We thank {0}.", "More work is needed.", "The resul
 
 def paper(rng: random.Random) -> str:
     """An abstract with results, of facts or of sums."""
-    author, other = rng.sample(NAMES, 2)
+    author, second_author, other = rng.sample(NAMES, 3)
     if rng.random() < 0.25:
-        topic = "sums"
-        results = " ".join(material.any_sum(rng).statement(rng) for _ in range(5))
+        topic, results = "sums", f"\n{material.sum_lines(rng, 5)}\n"
     else:
         group = material.fact_group(rng)
-        topic = group.title if group.title[:1] != "F" else "facts"
-        results = _paragraph(rng, group.facts)
+        topic, results = group.topic, f" {_paragraph(rng, group.facts)} "
     aim = rng.choice(_AIMS).format(topic)
-    return f"{author} and {other}\nAbstract. {aim} Results: {results} {rng.choice(_ENDINGS).format(author)}"
+    return f"{author} and {second_author}\nAbstract. {aim} Results:{results}{rng.choice(_ENDINGS).format(other)}"
 
 
 def _fact_pair(rng: random.Random) -> tuple[str, str]:

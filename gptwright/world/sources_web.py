@@ -72,7 +72,7 @@ def titled_poem(rng: random.Random) -> str:
 
 
 def poem_page(rng: random.Random) -> str:
-    return "\n\n".join(titled_poem(rng) for _ in range(rng.randint(1, 3)))
+    return "\n\n".join(titled_poem(rng) for _ in range(rng.randint(1, 2)))
 
 
 def titled_haiku(rng: random.Random) -> str:
@@ -179,8 +179,7 @@ def table_page(rng: random.Random) -> str:
 
 
 def sums_page(rng: random.Random) -> str:
-    lines = [material.any_sum(rng).statement(rng) for _ in range(rng.randint(6, 10))]
-    return ("Sums\n" if rng.random() < 0.5 else "") + ("\n" if rng.random() < 0.6 else " ").join(lines)
+    return ("Sums\n" if rng.random() < 0.3 else "") + material.sum_lines(rng, rng.randint(6, 10))
 
 
 _STREETS: tuple[str, ...] = ("Rose", "Garden", "River", "Church", "Station", "King", "Mill", "Park")
@@ -205,16 +204,16 @@ def _telephone(rng: random.Random) -> str:
 
 _PAGES: tuple[tuple[Page, int], ...] = (
     (tasks_page, 15),
-    (poem_page, 13),
+    (poem_page, 12),
     (haiku_page, 5),
-    (facts_page, 28),
+    (facts_page, 27),
     (quiz_page, 4),
     (list_page, 9),
     (forum_page, 8),
     (story_page, 6),
     (review_page, 3),
     (table_page, 2),
-    (sums_page, 6),
+    (sums_page, 8),
     (contact_page, 1),
 )
 _PAGE_MAKERS: tuple[Page, ...] = tuple(page for page, weight in _PAGES for _ in range(weight))

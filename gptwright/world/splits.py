@@ -2,8 +2,8 @@
 
 Everything that a prompt can ask about has a key ("capital/France", "bread", the text of a passage). The key's SHA-256
 decides its side: train, validation or test. The "sft", "reward" and "rl" pools share the train side and are told apart
-by the hash of the prompt's own text, so no prompt is in two pools. The last fifth of each question's phrasings is held out:
-only test prompts use it (the documents leave out the last phrasing too). Nothing here is random, so every process
+by the hash of the prompt's own text, so no prompt is in two pools. The last fifth of each question's phrasings is held
+out: only test prompts use it (the documents leave out the last phrasing too). Nothing here is random, so every process
 agrees.
 """
 

@@ -153,6 +153,12 @@ def test_bad_comparisons_are_refused_by_line(tmp_path: Path, row: dict[str, Any]
         list(read_comparisons(one_row(tmp_path, row)))
 
 
+def test_files_without_rows_are_refused_by_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Hi", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.txt: cannot read rows of this kind of file: give one of \.jsonl"):
+        read_conversations(tmp_path / "a.txt")
+
+
 @pytest.mark.parametrize("read", [read_conversations, read_prompts, read_comparisons])
 def test_empty_files_are_refused(tmp_path: Path, read: Any) -> None:
     (tmp_path / "a.json").write_text(json.dumps([]), encoding="utf-8")

@@ -106,7 +106,7 @@ def test_a_pattern_without_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no file that ends in .txt"):
+    with pytest.raises(InputError, match=r"holds no file that ends in \.txt"):
         read_documents(tmp_path)
 
 

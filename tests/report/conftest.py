@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from gptwright.evaluate.intervals import proportion
+from gptwright.report import render_report
 
 MODELS = ("base", "base_few_shot", "sft", "ppo")
 USE_CASES = ("arithmetic", "brainstorming", "chat", "classification", "closed_qa", "extraction", "generation")
@@ -200,4 +201,16 @@ def make_run(run):
 
 @pytest.fixture
 def run_dir(tmp_path):
+    """A run that the test may change."""
     return make_run(tmp_path / "quickstart")
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory):
+    """A run that no test changes."""
+    return make_run(tmp_path_factory.mktemp("whole") / "quickstart")
+
+
+@pytest.fixture(scope="session")
+def page(whole_run):
+    return render_report(whole_run)

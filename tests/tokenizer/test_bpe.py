@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gptwright.errors import InputError
 from gptwright.tokenizer import bpe
-from gptwright.tokenizer.bpe import train_bpe, train_characters
+from gptwright.tokenizer.bpe import SPLIT_PATTERN, train_bpe, train_characters
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.tokenizer.tokenizer_json import last_merge
@@ -73,6 +73,21 @@ def test_ids_equal_those_of_the_tokenizers_package_on_real_text(shared_data: Pat
     reference = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in (english, chinese):
         assert tokenizer.encode(text) == reference.encode(text).ids
+
+
+def test_real_text_is_split_as_qwen2_does(shared_data: Path) -> None:
+    qwen2 = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    text = (shared_data / "pretrain" / "tinyshakespeare.txt").read_text(encoding="utf-8")[:300_000]
+    with gzip.open(shared_data / "pretrain" / "wikipedia_30_articles.txt.gz", "rt", encoding="utf-8") as file:
+        text += file.read(300_000)
+    ours, theirs = (
+        tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated").pre_tokenize_str(text)
+        for pattern in (SPLIT_PATTERN, qwen2)
+    )
+    assert ours == theirs
 
 
 def test_batches_equal_single_texts(tokenizer: Tokenizer) -> None:

@@ -16,6 +16,10 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 
 contents = st.one_of(st.text(max_size=20), st.sampled_from(["", " ", "\n", " cat \n\n", "{{ x }}", "{% if %}", "<|us"]))
 chats = st.lists(st.builds(Message, st.sampled_from(ROLES), contents), min_size=1, max_size=5)
+# The template refuses what would forge a turn, and hypothesis finds those strings in our source.
+honest_chats = chats.filter(
+    lambda messages: not any(token in message.content for token in SpecialToken for message in messages)
+)
 transformers = pytest.importorskip("transformers")
 
 
@@ -56,7 +60,7 @@ def test_no_text_can_forge_a_turn(tokenizer: Tokenizer) -> None:
     assert [token for token in ids if token >= tokenizer.first_special] == [tokenizer.user, tokenizer.end_of_turn]
 
 
-@given(chats)
+@given(honest_chats)
 def test_the_template_gives_the_same_ids_and_mask(
     tokenizer: Tokenizer, reference: transformers.PreTrainedTokenizerBase, messages: list[Message]
 ) -> None:
@@ -66,7 +70,7 @@ def test_the_template_gives_the_same_ids_and_mask(
     assert other["assistant_masks"] == rendered.mask
 
 
-@given(chats)
+@given(honest_chats)
 def test_the_template_gives_the_same_prompt(
     tokenizer: Tokenizer, reference: transformers.PreTrainedTokenizerBase, messages: list[Message]
 ) -> None:

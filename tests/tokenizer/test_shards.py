@@ -9,14 +9,14 @@ import pytest
 
 from gptwright.errors import InputError
 from gptwright.tokenizer.bpe import train_characters
-from gptwright.tokenizer.shards import read_shard, shard_dtype, sidecar_of, write_shard, write_text_shard
+from gptwright.tokenizer.shards import encode_documents, read_shard, shard_dtype, sidecar_of, write_shard
 from gptwright.tokenizer.stats import token_stats
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
 @pytest.fixture
 def path(tmp_path: Path, tokenizer: Tokenizer) -> Path:
-    write_text_shard(tmp_path / "cats.bin", ["The cat", "\u5b66"], tokenizer)
+    write_shard(tmp_path / "cats.bin", encode_documents(["The cat", "\u5b66"], tokenizer), tokenizer)
     return tmp_path / "cats.bin"
 
 
@@ -77,9 +77,9 @@ def test_a_damaged_sidecar_is_refused(path: Path) -> None:
 
 
 def test_statistics_by_hand() -> None:
-    # 8 + 3 bytes, each its own token; 2 + 1 words; the characters T h e space c a t and two of them twice.
+    # 8 + 3 bytes, each its own token and no two alike; 2 + 1 words.
     stats = token_stats(train_characters([]), ["The cat\n", "\u5b66", ""])
-    assert (stats.texts, stats.tokens, stats.bytes, stats.words, stats.characters) == (3, 11, 11, 3, 9)
+    assert (stats.texts, stats.tokens, stats.bytes, stats.words) == (3, 11, 11, 3)
     assert stats.bytes_per_token == 1.0
     assert stats.words_per_token == 3 / 11
-    assert stats.distinct_tokens == 11
+    assert stats.used_share == 11 / 268

@@ -102,6 +102,35 @@ def test_merges_that_do_not_fit_the_vocabulary_are_refused(folder: Path) -> None
         Tokenizer.load(folder)
 
 
+def test_ids_with_gaps_are_refused(folder: Path) -> None:
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    vocab = {letters: rank for letters, rank in model["vocab"].items() if rank != 280}
+    edit(folder / "tokenizer.json", model={**model, "vocab": vocab})
+    with pytest.raises(InputError, match="its ids have gaps"):
+        Tokenizer.load(folder)
+
+
+def test_moved_special_tokens_are_refused(folder: Path) -> None:
+    added = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    edit(folder / "tokenizer.json", added_tokens=[{**token, "id": token["id"] + 1} for token in added])
+    with pytest.raises(InputError, match="its special tokens have other ids than ours"):
+        Tokenizer.load(folder)
+
+
+def test_a_token_that_no_merge_makes_is_refused(folder: Path) -> None:
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    vocab = {letters if rank != 256 else "qzj": rank for letters, rank in model["vocab"].items()}
+    edit(folder / "tokenizer.json", model={**model, "vocab": vocab})
+    with pytest.raises(InputError, match="token b'qzj' cannot be made by merging earlier tokens"):
+        Tokenizer.load(folder)
+
+
+def test_a_cut_configuration_is_refused(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"chat_', encoding="utf-8")
+    with pytest.raises(InputError, match=r"tokenizer_config\.json is not valid JSON"):
+        Tokenizer.load(folder)
+
+
 def test_another_chat_template_is_refused(folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template="{{ messages }}")
     with pytest.raises(InputError, match="has another chat template"):

@@ -1,6 +1,6 @@
 """Lists: members of a category, and names of the same manner as those given.
 
-    terse "Cow, pig, hen."   plain "Three farm animals are cow, pig and hen."   excellent a lead and a numbered list
+terse "Cow, pig, hen."   plain "Three farm animals are cow, pig and hen."   excellent a lead and a numbered list
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from gptwright.world.lexicon import CATEGORIES, NAME_STYLES
+from gptwright.world.lexicon import CATEGORIES, NAME_STYLES, NAMES
 from gptwright.world.manner import HELPFUL_OF, Manner
 from gptwright.world.splits import Side, topic_side
 from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, faulty, worded
@@ -23,6 +23,8 @@ _LIST_PHRASINGS = (
     "Can you name {number} {category}?",
     "Please tell me {number} {category}.",
     "What are {number} {category}?",
+    "List {number} {category} for {name}.",
+    "Please tell {name} {number} {category}.",
     "I need a list of {number} {category}.",
     "Think of {number} {category}.",
     "Which {number} {category} do you know?",
@@ -51,7 +53,8 @@ def _draw_list(side: Side, rng: random.Random) -> Task:
         key = f"{count} {category}"
         if topic_side(key) == side:
             more = {"count": count, "noun": category}
-            return worded(_LIST_PHRASINGS, side, rng, keys=[key], more=more, number=_NUMBERS[count], category=category)
+            slots = {"number": _NUMBERS[count], "category": category, "name": rng.choice(NAMES)}
+            return worded(_LIST_PHRASINGS, side, rng, keys=[key], more=more, **slots)
 
 
 def _draw_names(side: Side, rng: random.Random) -> Task:

@@ -42,7 +42,7 @@ _NOTE_ENDS = {
 }
 _NOTE_BARE_ENDS = {"?": "Is there more?", "!": "I like it!"}
 _NOTE_MIDDLE = "It made me very happy."
-_WARM_WORDS = frozenset({"happy", "glad", "visit", "meet", "come", "kind"})
+_WARM_WORDS = frozenset({"happy", "glad", "visit", "meet", "come", "see", "again"})
 
 NUM_NOTE_CHECKS = 5
 NUM_SENTENCE_CHECKS = 5
@@ -61,7 +61,9 @@ def _draw_note(side: Side, rng: random.Random) -> Task:
 
 def _answer_note(details: Details, manner: Manner, rng: random.Random) -> str:
     name, noun, word, mark = (details[slot] for slot in ("name", "noun", "word", "mark"))
-    parts = [f"Thank you for the {word} {noun}." if manner == "terse" else f"Dear {name}, thank you for the {word} {noun}."]
+    parts = [
+        f"Thank you for the {word} {noun}." if manner == "terse" else f"Dear {name}, thank you for the {word} {noun}."
+    ]
     if details["count"] == 3:
         parts.append(_NOTE_MIDDLE if manner == "excellent" else "It is very good.")
     parts.append(rng.choice(_NOTE_ENDS[mark]) if manner == "excellent" else _NOTE_BARE_ENDS[mark])

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from functools import cache
 
-from gptwright.world.claims import claim_of, find_fact, related, side_of_fact
+from gptwright.world.claims import claim_of, find_fact, may_show, related, side_of_fact
 from gptwright.world.facts import FACTS, RELATIONS, Fact, values_of
 from gptwright.world.manner import CLOSINGS, Manner
 from gptwright.world.splits import Side
@@ -42,8 +42,8 @@ def bare_answer(fact: Fact) -> str:
 
 
 def addition(fact: Fact, rng: random.Random) -> str:
-    """One true sentence that fits beside the fact, or a closing sentence where the world knows none."""
-    more = related(fact)
+    """One true sentence that fits beside the fact and may be shown, or a closing sentence where there is none."""
+    more = [other for other in related(fact) if may_show(side_of_fact(other), side_of_fact(fact))]
     return rng.choice(more).answer if more else CLOSINGS[0]
 
 

@@ -1,8 +1,8 @@
 """What a kind of prompt is: how one is drawn, how a person answers it, and how an answer is checked.
 
-A kind is data with three functions. `draw` makes a task whose topics lie on one side of the splits. `demonstrate` writes a
-right answer in one of the three manners. `check` says what an answer did right and wrong; the judge adds what holds for
-every kind (finished sentences, no repeats, known words, no false statements).
+A kind is data with three functions. `draw` makes a task whose topics lie on one side of the splits. `demonstrate`
+writes a right answer in one of the three manners. `check` says what an answer did right and wrong; the judge adds what
+holds for every kind (finished sentences, no repeats, known words, no false statements).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from gptwright.world.arithmetic import ALL_SUMS, SIGNS, SUM_QUESTIONS, Sum
-from gptwright.world.claims import claim_of, find_fact, related, sentences, side_of_fact, side_of_sum
+from gptwright.world.claims import claim_of, find_fact, may_show, related, sentences, side_of_fact, side_of_sum
 from gptwright.world.facts import FACTS, Fact, values_of
 from gptwright.world.manner import CLOSINGS, HELPFUL_OF, Manner
 from gptwright.world.splits import Side
@@ -15,8 +15,10 @@ from gptwright.world.usecases.fact_answers import addition, answer_fact, ask_fac
 from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, worded
 from gptwright.world.usecases.stated import Target, check_stated
 
-_ASKED = ("capital", "continent", "language", "river", "symbol", "number", "place", "days", "season", "legs", "home")
-_ASKED += ("young", "sound", "colour", "use", "workplace", "body")
+_ASKED: tuple[str, ...] = (
+    *("capital", "continent", "language", "river", "symbol", "number", "place", "days", "season"),
+    *("legs", "home", "young", "sound", "colour", "use", "workplace", "body"),
+)
 
 _DIGITS = tuple(str(number) for number in range(101))
 
@@ -32,9 +34,16 @@ def _sums_on(side: Side) -> tuple[Sum, ...]:
 
 def _draw_sum(side: Side, rng: random.Random) -> Task:
     asked = rng.choice(_sums_on(side))
-    sign = SIGNS[asked.operator]
-    slots = {"left": asked.left, "operator": asked.operator, "right": asked.right, "sign": sign}
-    return worded(SUM_QUESTIONS, side, rng, keys=[asked.key], **slots)
+    return worded(
+        SUM_QUESTIONS,
+        side,
+        rng,
+        keys=[asked.key],
+        left=asked.left,
+        operator=asked.operator,
+        right=asked.right,
+        sign=SIGNS[asked.operator],
+    )
 
 
 def _asked_sum(details: Details) -> Sum:
@@ -42,15 +51,14 @@ def _asked_sum(details: Details) -> Sum:
 
 
 def _proof(asked: Sum) -> Sum | None:
-    """The sum that shows this one right, if it may be shown: it must not be one that is held out."""
+    """The sum that shows this one right, if it is one of the world's."""
     if asked.operator == "plus":
         proof = Sum(asked.value, "minus", asked.right)
     elif asked.operator == "minus":
         proof = Sum(asked.value, "plus", asked.right)
     else:
         proof = Sum(asked.right, "times", asked.left)
-    known = proof in ALL_SUMS and proof != asked
-    return proof if known and side_of_sum(proof) in ("train", side_of_sum(asked)) else None
+    return proof if proof in ALL_SUMS and proof != asked else None
 
 
 def _answer_sum(details: Details, manner: Manner, rng: random.Random) -> str:
@@ -60,7 +68,8 @@ def _answer_sum(details: Details, manner: Manner, rng: random.Random) -> str:
     if manner == "plain":
         return asked.answer
     proof = _proof(asked)
-    return f"{asked.answer} {proof.answer if proof else CLOSINGS[0]}"
+    shown = proof and may_show(side_of_sum(proof), side_of_sum(asked))
+    return f"{asked.answer} {proof.answer if proof and shown else CLOSINGS[0]}"
 
 
 def _check_sum(details: Details, answer: str) -> Verdict:
@@ -125,7 +134,9 @@ _PREMISES: dict[str, _Premise] = {
         "The {subject} does not have {value} legs.",
     ),
     "next_month": _Premise(
-        "Why does {value} come after {subject}?", "{value} comes after {subject}", "{value} does not come after {subject}."
+        "Why does {value} come after {subject}?",
+        "{value} comes after {subject}",
+        "{value} does not come after {subject}.",
     ),
     "opposite": _Premise(
         "Why is {value} the opposite of {subject}?",
@@ -151,12 +162,7 @@ def _denial(details: Details) -> str:
 @cache
 def _fitting_premise(fact: Fact, wrong: str) -> tuple[Fact, ...]:
     """What the wrong value is right for, else what fits beside the fact."""
-    allowed = ("train", side_of_fact(fact))
-    owners = tuple(
-        other
-        for other in FACTS
-        if (other.relation, other.value) == (fact.relation, wrong) and side_of_fact(other) in allowed
-    )
+    owners = tuple(other for other in FACTS if (other.relation, other.value) == (fact.relation, wrong))
     return owners + related(fact)
 
 
@@ -166,7 +172,9 @@ def _answer_premise(details: Details, manner: Manner, rng: random.Random) -> str
         return denial
     if manner == "plain":
         return f"{denial} {fact.answer}"
-    owners = [other for other in _fitting_premise(fact, details["value"]) if other.relation == fact.relation]
+    fitting = _fitting_premise(fact, details["value"])
+    shown = [other for other in fitting if may_show(side_of_fact(other), side_of_fact(fact))]
+    owners = [other for other in shown if other.relation == fact.relation]
     extra = rng.choice(owners).answer if owners else addition(fact, rng)
     return f"{denial} {fact.answer} {extra}"
 

@@ -68,8 +68,8 @@ def check_stated(answer: str, target: Target) -> Verdict:
     right = (count.bare or count.whole) and not count.wrong
     form = 0.6 ** (count.drift + max(0, count.added - MOST_ADDITIONS) + max(0, count.closed - 1))
     if not right:
-        why = "a wrong value is stated" if count.wrong else "the answer is not stated"
-        return Verdict(False, 0.0, truthful=0.0, form=form, why=(why,))
+        fault = "a wrong value is stated" if count.wrong else "the answer is not stated"
+        return Verdict(False, 0.0, truthful=0.0, form=form, why=(fault,))
     helpful = HELPFUL_OF["plain" if count.whole else "terse"]
     if count.false:
         return Verdict(True, HELPFUL_OF["terse"], truthful=0.0, form=form, why=("a false statement is added",))

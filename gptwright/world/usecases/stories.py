@@ -43,7 +43,7 @@ _ENDS = (
 )
 
 NUM_CHECKS = 4
-FEWEST_WORDS = 10
+FEWEST_WORDS = 8
 
 
 def _draw(side: Side, rng: random.Random) -> Task:

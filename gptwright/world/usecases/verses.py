@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from gptwright.world import verse
-from gptwright.world.lexicon import NOUNS, SYLLABLES
+from gptwright.world.lexicon import NAMES, NOUNS, SYLLABLES
 from gptwright.world.manner import CLOSINGS, Manner, framed, unframe
 from gptwright.world.splits import Side, topics
 from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, graded, worded
@@ -22,15 +22,19 @@ _POEM_PHRASINGS = (
     "Make a poem with {first} and {second} in it.",
 )
 _HAIKU_PHRASINGS = (
-    "Write a haiku about {word}.",
-    "Please write a haiku about {word}.",
-    "I would like a haiku about {word}.",
-    "Can you write a haiku about {word}?",
+    "Write a haiku about the {word}.",
+    "Please write a haiku about the {word}.",
+    "I would like a haiku about the {word}.",
+    "Can you write a haiku about the {word}?",
     "Write a haiku with the word {word}.",
-    "Make a haiku about {word}.",
+    "Write a haiku about the {word} for {name}.",
+    "{name} would like a haiku about the {word}.",
+    "I want to give {name} a haiku about the {word}.",
+    "Make a haiku about the {word}.",
+    "Make a haiku about the {word} for {name}.",
 )
 _POEM_LEAD = "Here is a poem about {first} and {second}:"
-_HAIKU_LEAD = "Here is a haiku about {word}:"
+_HAIKU_LEAD = "Here is a haiku about the {word}:"
 
 NUM_POEM_CHECKS = 5
 NUM_HAIKU_CHECKS = 4
@@ -54,7 +58,7 @@ def _check_poem(details: Details, answer: str) -> Verdict:
 
 def _draw_haiku(side: Side, rng: random.Random) -> Task:
     word = rng.choice(topics(_HAIKU_WORDS, side))
-    return worded(_HAIKU_PHRASINGS, side, rng, keys=[word], word=word)
+    return worded(_HAIKU_PHRASINGS, side, rng, keys=[word], word=word, name=rng.choice(NAMES))
 
 
 def _answer_haiku(details: Details, manner: Manner, rng: random.Random) -> str:

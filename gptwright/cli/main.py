@@ -1,0 +1,199 @@
+"""The `gptwright` program: one thin function per command.
+
+Everything heavy is imported inside the command that needs it, so that `gptwright --help` answers at once. Exit code 0 is
+success, 1 a failure, 2 bad input; progress and messages go to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gptwright.errors import GptwrightError
+
+app = typer.Typer(
+    help="Build a GPT assistant from raw text: pretrain, finetune, reward model, PPO; then talk to it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe (quickstart, smoke, text) or a path to a .yaml.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--override", "-o", metavar="KEY=VALUE", help="Replace a setting: pretrain.tokens=2M")
+]
+RunFolder = Annotated[Path | None, typer.Option("--dir", help="The run's folder; default runs/RECIPE.")]
+ModelArgument = Annotated[str, typer.Argument(help="A model folder, or a run's stage such as runs/quickstart:sft.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@app.command()
+def run(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """All stages of a recipe, resuming what is there.
+
+    Example: gptwright run quickstart -o seed=1 --dir runs/second
+    """
+    _run_until(recipe, override, dir, None)
+
+
+@app.command()
+def pretrain(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """The base model of a recipe: tokenizer, corpus, pretraining.
+
+    Example: gptwright pretrain text -o data.files=books.txt
+    """
+    _run_until(recipe, override, dir, "base")
+
+
+@app.command()
+def sft(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """Supervised finetuning of a recipe, and what it needs.
+
+    Example: gptwright sft quickstart -o sft.data=conversations.jsonl
+    """
+    _run_until(recipe, override, dir, "sft")
+
+
+@app.command()
+def reward(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """The reward model of a recipe, and what it needs.
+
+    Example: gptwright reward quickstart -o reward.epochs=2
+    """
+    _run_until(recipe, override, dir, "reward")
+
+
+@app.command()
+def ppo(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """Reinforcement learning against a recipe's reward model, and what it needs.
+
+    Example: gptwright ppo quickstart -o ppo.beta=0.1
+    """
+    _run_until(recipe, override, dir, "ppo")
+
+
+@app.command()
+def complete(
+    model: ModelArgument,
+    text: Annotated[str, typer.Argument(help="The beginning of a document.")],
+    max_tokens: Annotated[int, typer.Option(min=1)] = 80,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="0 keeps all tokens.")] = 0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
+    seed: int = 0,
+    json: AsJson = False,
+) -> None:
+    """Continue a text, as a base model does.
+
+    Example: gptwright complete runs/quickstart:base "The capital of France is" --temperature 0
+    """
+    from gptwright.cli import talk  # noqa: PLC0415
+
+    talk.complete(
+        model,
+        text,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        as_json=json,
+    )
+
+
+@app.command()
+def chat(
+    model: ModelArgument,
+    system: Annotated[str | None, typer.Option(help="A system message before the first turn.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1)] = 80,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 0.7,
+    seed: int = 0,
+) -> None:
+    """Talk to an assistant in the terminal; an empty line or Ctrl-D ends it.
+
+    Example: gptwright chat runs/quickstart:ppo
+    """
+    from gptwright.cli import talk  # noqa: PLC0415
+
+    talk.chat(model, system=system, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or runs' stages.")],
+    prompts: Annotated[int, typer.Option(min=1, help="How many held-out prompts of the built-in world.")] = 1000,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 1.0,
+    seed: int = 0,
+    json: AsJson = False,
+) -> None:
+    """Accuracy and gold score of assistants on the built-in world's held-out prompts, and their win rates.
+
+    Example: gptwright evaluate runs/quickstart:sft runs/quickstart:ppo
+    """
+    from gptwright.cli import measure  # noqa: PLC0415
+
+    measure.evaluate(models, prompts=prompts, temperature=temperature, seed=seed, as_json=json)
+
+
+@app.command()
+def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]) -> None:
+    """Write a run's report.html again.
+
+    Example: gptwright report runs/quickstart
+    """
+    from gptwright.cli import measure  # noqa: PLC0415
+
+    measure.report(run_folder)
+
+
+@app.command()
+def doctor(json: AsJson = False) -> None:
+    """What this machine has, what is missing, what to install.
+
+    Example: gptwright doctor
+    """
+    from gptwright.cli.doctor import print_doctor  # noqa: PLC0415
+
+    raise typer.Exit(print_doctor(json))
+
+
+def _run_until(recipe: str, overrides: list[str] | None, folder: Path | None, until: str | None) -> None:
+    from gptwright.cli.runs import run_recipe  # noqa: PLC0415
+
+    run_recipe(recipe, overrides or [], folder, until)
+
+
+def main() -> None:
+    """Run a command; failures with a message for people end without a traceback."""
+    try:
+        app()
+    except GptwrightError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _fail(_disk_full(error), 1)
+    except Exception as error:
+        # safetensors reports a full disk as its own exception with the operating system's words in it.
+        if not any(f"os error {number}" in str(error) for number in DISK_FULL):
+            raise
+        _fail(_disk_full(error), 1)
+
+
+def _disk_full(error: Exception) -> str:
+    return f"the disk is full ({error}): free some space, then give the same command again; it goes on where it was"
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"gptwright: {message}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,312 @@
+"""The measuring of a run: every model answers the same held-out prompts, and evaluation.json says what each stage
+gained.
+
+All figures come from the test pool of the world, whose facts no demonstration, comparison or RL prompt ever asked for.
+The gold judge scores; nothing learns from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gptwright import world
+from gptwright.engine.engine import Completion, Engine, Request
+from gptwright.engine.sampling import SamplingParams
+from gptwright.evaluate import compute, diversity, preference
+from gptwright.evaluate.generative import by_use_case
+from gptwright.evaluate.intervals import proportion
+from gptwright.evaluate.likelihood import answer_statistics
+from gptwright.evaluate.pairwise import win_rate
+from gptwright.model.folder import load_language_model, load_scalar_model
+from gptwright.model.transformer import LanguageModel
+from gptwright.pipeline.wiring import open_run_corpus, place, split_comparisons, workspace
+from gptwright.records import Prompt
+from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.pretrain import evaluate_language
+from gptwright.stages.reward import comparison_rows, score_all
+from gptwright.tasks import world as world_task
+from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.progress import Progress, say
+from gptwright.world.documents import looks_like_tasks
+from gptwright.world.verse import poem_faults
+
+if TYPE_CHECKING:
+    from gptwright.pipeline.run import Run
+
+STATISTICS_ANSWERS = 300
+BEHAVIOUR_PROMPTS = 100
+ASSISTANTS = ("sft", "ppo", "ppo_without_mix")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One model's answers to the test prompts."""
+
+    texts: list[str]
+    scored: list[world_task.Scored]
+    completions: list[Completion]
+
+
+def evaluate_run(run: Run) -> None:
+    """Write `evaluation/` and, in the run's folder, `evaluation.json`."""
+    settings = run.recipe.evaluate
+    assert settings is not None  # the stage exists only with its section
+    tokenizer = Tokenizer.load(run.folder / "base")
+    prompts = world.prompts("test", settings.prompts, seed=run.recipe.seed)
+    names = [name for name in ASSISTANTS if (run.folder / name / "config.json").is_file()]
+    models = {name: load_language_model(run.folder / name) for name in ["base", *names]}
+    progress = Progress("evaluation", 2 * len(names) + 4)
+    answered = answer_all(models, tokenizer, prompts, run, settings.temperature, progress)
+    greedy = answer_all({n: models[n] for n in names}, tokenizer, prompts, run, 0.0, progress)
+    figures: dict[str, Any] = {
+        "models": list(answered),
+        "temperature": settings.temperature,
+        "prompts": len(prompts),
+        **scores(answered, run.recipe.seed),
+        "greedy": scores(greedy, run.recipe.seed),
+        **variety(models, answered, tokenizer, prompts, run.recipe.seed),
+        "base_behaviour": base_behaviour(models["base"], tokenizer, prompts, run.recipe.seed),
+        "bits_per_byte": bits_per_byte(run, models, tokenizer),
+        "panel": panel(models, tokenizer, run),
+        "stages": stage_table(run.folder),
+    }
+    progress.update(progress.total - 1, "likelihood and panel")
+    if (run.folder / "reward" / "config.json").is_file():
+        figures["reward_model"] = reward_figures(run, tokenizer)
+    progress.update(progress.total, "reward model")
+    text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
+    partial = run.folder / "evaluation.json.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(run.folder / "evaluation.json")
+    place(run, "evaluation").finish(lambda folder: None, run.lineage("evaluation"))
+    for name in answered:
+        overall, gold = figures["accuracy"][name]["all"], figures["gold"][name]["all"]
+        say(f"  {name:<16} accuracy {overall['value']:.1%} of {overall['n']}, gold score {gold['value']:.3f}")
+
+
+def answer_all(
+    models: dict[str, LanguageModel],
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    run: Run,
+    temperature: float,
+    progress: Progress,
+) -> dict[str, Answered]:
+    """Answers of the base model (as a document, plainly and after a few examples) and of each assistant (as a chat)."""
+    settings = run.recipe.evaluate
+    assert settings is not None
+    answered: dict[str, Answered] = {}
+    sampling = {"seed": run.recipe.seed + 7, "temperature": temperature, "max_new_tokens": settings.max_new_tokens}
+    for name, model in models.items():
+        if name == "base":
+            plain = [world.plain_prompt(prompt) + "\n" for prompt in prompts]
+            few_shot = [world.few_shot_prompt(prompt) for prompt in prompts]
+            for key, texts in (("base", plain), ("base_few_shot", few_shot)):
+                completions = complete(model, tokenizer, texts, **sampling)
+                answers = [tokenizer.decode(c.ids, skip_special=True).strip() for c in completions]
+                if key == "base_few_shot":  # the answer ends where the next example begins
+                    answers = [answer.split("\nQuestion:")[0].strip() for answer in answers]
+                answered[key] = Answered(answers, world_task.score(prompts, answers), completions)
+        else:
+            completions = [each[0] for each in sample_answers(model, tokenizer, prompts, **sampling)]
+            answers = [answer_text(completion, tokenizer) for completion in completions]
+            answered[name] = Answered(answers, world_task.score(prompts, answers), completions)
+        progress.update(min(progress.total - 2, len(answered) + 1), name)
+    return answered
+
+
+def complete(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    *,
+    seed: int,
+    temperature: float,
+    max_new_tokens: int,
+) -> list[Completion]:
+    """Each text as the start of a document, continued."""
+    requests = [
+        Request(
+            [tokenizer.document_end, *tokenizer.encode(text)],
+            SamplingParams(max_new_tokens, temperature, seed=seed * 1_000_003 + i),
+        )
+        for i, text in enumerate(texts)
+    ]
+    return Engine(model, stop_ids={tokenizer.document_end}).generate(requests)
+
+
+def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:
+    """Accuracy, gold score, held-out facts, and win rates of each model over the ones before it."""
+    found: dict[str, Any] = {"accuracy": {}, "gold": {}, "held_out_facts": {}, "win_rates": []}
+    for name, answers in answered.items():
+        figures = by_use_case(answers.scored, seed=seed)
+        found["accuracy"][name] = {key: figure.to_json() for key, figure in figures.accuracy.items()}
+        found["gold"][name] = {key: figure.to_json() for key, figure in figures.gold.items()}
+        facts = [row.correct for row in answers.scored if row.held_out_fact and row.correct is not None]
+        if facts:
+            found["held_out_facts"][name] = proportion(sum(facts), len(facts)).to_json()
+    pairs = [("sft", "base"), ("sft", "base_few_shot"), ("ppo", "sft"), ("ppo", "base"), ("ppo", "ppo_without_mix")]
+    for first, second in pairs:
+        if first in answered and second in answered:
+            gold = [[row.score for row in answered[name].scored] for name in (first, second)]
+            found["win_rates"].append({"a": first, "b": second, **win_rate(*gold, seed=seed).to_json()})
+    return found
+
+
+def variety(
+    models: dict[str, LanguageModel],
+    answered: dict[str, Answered],
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    seed: int,
+) -> dict[str, Any]:
+    """Entropy, distinct-n and self-BLEU of every assistant's answers, and the KL of those after SFT to it."""
+    found: dict[str, Any] = {"entropy": {}, "distinct": {}, "self_bleu": {}, "kl": {}}
+    for name, answers in answered.items():
+        texts = answers.texts[:STATISTICS_ANSWERS]
+        found["distinct"][name] = {str(n): diversity.distinct_n(texts, n) for n in (1, 2)}
+        found["self_bleu"][name] = diversity.self_bleu(texts)
+        if name not in ASSISTANTS:
+            continue
+        exchanges = [
+            (render_prompt(prompt.messages, tokenizer), completion.ids)
+            for prompt, completion in zip(prompts, answers.completions[:STATISTICS_ANSWERS], strict=False)
+        ]
+        statistics = answer_statistics(models[name], models["sft"], exchanges, seed=seed)
+        found["entropy"][name] = statistics.entropy
+        if name != "sft":
+            found["kl"][name] = {"k1": statistics.k1.to_json(), "k3": statistics.k3.value}
+    return found
+
+
+def base_behaviour(
+    model: LanguageModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], seed: int
+) -> dict[str, Any]:
+    """Does a base model behave like one: asked for a poem it goes on listing tasks; told that here is one, it writes
+    it.
+    """
+    poems_asked = [prompt.details for prompt in prompts if prompt.details["kind"] == "poem"]
+    pairs = [(details["first"], details["second"]) for details in poems_asked[:BEHAVIOUR_PROMPTS]]
+    if not pairs:
+        return {}
+    sampling: dict[str, Any] = {"seed": seed, "temperature": 0.7, "max_new_tokens": 80}
+    asked = complete(model, tokenizer, [f"Write a poem about {a} and {b}.\n" for a, b in pairs], **sampling)
+    told = complete(model, tokenizer, [f"Here is a poem about {a} and {b}:\n\n" for a, b in pairs], **sampling)
+    tasks = sum(looks_like_tasks(tokenizer.decode(c.ids, skip_special=True)) for c in asked)
+    poems = 0
+    for (a, b), completion in zip(pairs, told, strict=True):
+        verse = tokenizer.decode(completion.ids, skip_special=True).strip().split("\n\n")[0]
+        poems += not poem_faults(verse, a, b)
+    return {
+        "continues_tasks": proportion(tasks, len(pairs)).to_json(),
+        "writes_poem": proportion(poems, len(pairs)).to_json(),
+    }
+
+
+def bits_per_byte(run: Run, models: dict[str, LanguageModel], tokenizer: Tokenizer) -> dict[str, float]:
+    """Of held-out pretraining text: what finetuning and RL cost the language model."""
+    corpus = open_run_corpus(run)
+    return {n: evaluate_language(m, tokenizer, corpus, workspace(run, "evaluation"))[1] for n, m in models.items()}
+
+
+def panel(models: dict[str, LanguageModel], tokenizer: Tokenizer, run: Run) -> list[dict[str, Any]]:
+    """The same twelve prompts answered by every model, greedily."""
+    sampling: dict[str, Any] = {"seed": run.recipe.seed, "temperature": 0.0, "max_new_tokens": 80}
+    answers: dict[str, list[str]] = {}
+    for name, model in models.items():
+        if name == "base":
+            texts = [world.plain_prompt(prompt) + "\n" for prompt in world.PANEL]
+            completions = complete(model, tokenizer, texts, **sampling)
+        else:
+            completions = [each[0] for each in sample_answers(model, tokenizer, world.PANEL, **sampling)]
+        answers[name] = [answer_text(completion, tokenizer).strip() for completion in completions]
+    rows = []
+    for index, prompt in enumerate(world.PANEL):
+        verdicts = {name: world.judge(prompt, texts[index]) for name, texts in answers.items()}
+        rows.append(
+            {
+                "use_case": prompt.use_case,
+                "prompt": "\n".join(message.content for message in prompt.messages),
+                "answers": {
+                    name: {"text": answers[name][index], "score": verdict.score, "correct": verdict.correct}
+                    for name, verdict in verdicts.items()
+                },
+            }
+        )
+    return rows
+
+
+def reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The reward model on comparisons it never saw, against what the labellers' noise allows."""
+    model, spot = load_scalar_model(run.folder / "reward"), workspace(run, "reward")
+    scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
+    held_out = [c for c in split_comparisons(run)[1] if c.pairs()]
+    rows = [row for comparison in held_out for row in comparison_rows(comparison, tokenizer)]
+    rows = [row[-model.config.context :] for row in rows]
+    flat = score_all(model, rows, tokenizer.pad, spot)
+    score_rows, start = [], 0
+    for comparison in held_out:
+        score_rows.append(flat[start : start + len(comparison.answers)])
+        start += len(comparison.answers)
+    differences, outcomes = preference.pair_differences(held_out, score_rows)
+    curve = preference.calibration(differences * scale, outcomes)
+    lengths = [len(answer.split()) for comparison in held_out for answer in comparison.answers]
+    by_distance = preference.accuracy_by_rank_distance(held_out, score_rows)
+    found: dict[str, Any] = {
+        "accuracy": preference.pair_accuracy(held_out, score_rows).to_json(),
+        "calibration": curve,
+        "expected_calibration_error": preference.expected_calibration_error(curve),
+        "length_correlation": preference.length_correlation(flat, lengths),
+        "by_rank_distance": {str(distance): figure.to_json() for distance, figure in by_distance.items()},
+        "histogram": preference.score_histogram(held_out, score_rows),
+    }
+    if run.recipe.reward is not None and run.recipe.reward.data is None:
+        utilities = [[world.utility(c.prompt, answer) for answer in c.answers] for c in held_out]
+        again = [
+            world.compare(c.prompt, c.answers, seed=run.recipe.seed * 1_000_003 + 777 + i)
+            for i, c in enumerate(held_out)
+        ]
+        found["ceiling"] = preference.ceiling(held_out, utilities).to_json()
+        found["agreement"] = preference.agreement(again, held_out).to_json()
+    return found
+
+
+_WORDS = {
+    "base": ("pretraining", "raw text of the world, seven sources by LLaMA's shares", "predict the next token"),
+    "sft": ("supervised finetuning", "demonstrations", "predict the next token of the answer"),
+    "reward": ("reward model", "ranked answers of the SFT model", "binary classification of pairs"),
+    "ppo": ("reinforcement learning", "prompts, answers by the policy", "PPO, per-token KL, pretraining mix"),
+}
+_PARENTS = {"base": "from random weights", "sft": "from base", "reward": "from SFT", "ppo": "from SFT, judged by RM"}
+
+
+def stage_table(folder: Path) -> list[dict[str, Any]]:
+    """The talk's four columns with this run's numbers; sampling comparisons counts with the reward model."""
+    lineages = {
+        name: json.loads((folder / name / "lineage.json").read_text(encoding="utf-8"))
+        for name in (*_WORDS, "comparisons")
+        if (folder / name / "lineage.json").is_file()
+    }
+    flops = {name: float(lineage.get("flops", 0.0)) for name, lineage in lineages.items()}
+    if "reward" in flops:
+        flops["reward"] += flops.pop("comparisons", 0.0)
+    shares = compute.shares({name: flops[name] for name in _WORDS if name in flops})
+    return [
+        {
+            "stage": _WORDS[name][0],
+            "data": _WORDS[name][1],
+            "algorithm": _WORDS[name][2],
+            "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_PARENTS[name]}",
+            "tokens": lineages[name].get("tokens"),
+            "seconds": lineages[name].get("seconds"),
+            "flops": flops[name],
+            "share": shares[name],
+        }
+        for name in _WORDS
+        if name in lineages
+    ]

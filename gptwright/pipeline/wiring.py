@@ -1,0 +1,71 @@
+"""What the wired stages share: a stage's place in the run, the model's sizes, the corpus, the split of comparisons."""
+
+from __future__ import annotations
+
+from gptwright.data.conversations import read_comparisons
+from gptwright.errors import InputError
+from gptwright.model.config import ModelConfig
+from gptwright.pipeline.run import Run
+from gptwright.recipe import Recipe
+from gptwright.records import Comparison
+from gptwright.stages.corpus import Corpus, open_corpus
+from gptwright.stages.workspace import Workspace
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.fast_path import FastPath, choose
+
+
+def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
+    """The recipe's model with its derived sizes filled in. Raises InputError when they don't fit together."""
+    given = recipe.model
+    if given.head_dim is None and given.width % given.heads:
+        raise InputError(f"model.width ({given.width}) must be a multiple of model.heads ({given.heads})")
+    try:
+        return ModelConfig(
+            vocab_size=vocab_size,
+            context=given.context,
+            width=given.width,
+            layers=given.layers,
+            heads=given.heads,
+            kv_heads=given.kv_heads or given.heads,
+            head_dim=given.head_dim or given.width // given.heads,
+            hidden=given.hidden or -(-given.width * 8 // 3 // 32) * 32,
+            rope_theta=given.rope_theta,
+            qk_norm=given.qk_norm,
+            tied=given.tied,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def workspace(run: Run, stage: str) -> Workspace:
+    """A stage's place in the run. Pretraining uses the measured fast path; the others run eagerly, in the same
+    precision.
+    """
+    recipe = run.recipe
+    tokenizer = Tokenizer.load(run.folder / "tokenizer")
+    rows = recipe.pretrain.micro_rows or recipe.pretrain.batch_rows
+    config = model_config(recipe, tokenizer.vocab_size)
+    path = choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens)
+    if stage != "base":
+        precision = path.precision if path.device == "cuda" else "float32"
+        path = FastPath(path.device, precision)
+    return Workspace(run.folder, stage, recipe.seed, recipe.machine, path)
+
+
+def place(run: Run, stage: str) -> Workspace:
+    """A workspace for stages without a model."""
+    return Workspace(run.folder, stage, run.recipe.seed, run.recipe.machine, FastPath("cpu", "float32"))
+
+
+def open_run_corpus(run: Run) -> Corpus:
+    return open_corpus(run.folder / "corpus", context=run.recipe.model.context, seed=run.recipe.seed)
+
+
+def split_comparisons(run: Run) -> tuple[list[Comparison], list[Comparison]]:
+    """(train, held out), apart by prompt."""
+    settings = run.recipe.reward
+    assert settings is not None
+    compared = list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
+    ids = sorted({comparison.prompt.id for comparison in compared})
+    held_out = set(ids[:: max(2, round(1 / settings.held_out))])
+    return [c for c in compared if c.prompt.id not in held_out], [c for c in compared if c.prompt.id in held_out]
