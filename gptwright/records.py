@@ -78,7 +78,8 @@ class Comparison:
     def __post_init__(self) -> None:
         if len(self.answers) != len(self.ranks) or len(self.answers) < 2:
             raise ValueError(
-                f"a comparison needs two or more answers and a rank for each: got {len(self.answers)} and {len(self.ranks)}"
+                f"a comparison needs two or more answers and a rank for each: "
+                f"got {len(self.answers)} and {len(self.ranks)}"
             )
 
     def pairs(self) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """The `gptwright` program: one thin function per command.
 
-Everything heavy is imported inside the command that needs it, so that `gptwright --help` answers at once. Exit code 0 is
-success, 1 a failure, 2 bad input; progress and messages go to stderr, results to stdout.
+Everything heavy is imported inside the command that needs it, so that `gptwright --help` answers at once. Exit code 0
+is success, 1 a failure, 2 bad input; progress and messages go to stderr, results to stdout.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ app = typer.Typer(
 
 RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe (quickstart, smoke, text) or a path to a .yaml.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--override", "-o", metavar="KEY=VALUE", help="Replace a setting: pretrain.tokens=2M")
+    list[str] | None,
+    typer.Option("--override", "-o", metavar="KEY=VALUE", help="Replace a setting: pretrain.tokens=2M"),
 ]
 RunFolder = Annotated[Path | None, typer.Option("--dir", help="The run's folder; default runs/RECIPE.")]
 ModelArgument = Annotated[str, typer.Argument(help="A model folder, or a run's stage such as runs/quickstart:sft.")]

@@ -18,7 +18,7 @@ from gptwright.train.progress import Progress, say
 
 
 def evaluate(models: list[str], *, prompts: int, temperature: float, seed: int, as_json: bool) -> None:
-    """Every model answers the same prompts; prints accuracy, gold score and the win rate of each over the one before."""
+    """Every model answers the same prompts; prints accuracy, gold score and each one's win rate over the one before."""
     asked = world.prompts("test", prompts, seed=seed)
     progress = Progress("evaluate", len(models))
     result: dict[str, object] = {"prompts": len(asked), "temperature": temperature, "models": {}, "win_rates": []}
@@ -45,7 +45,9 @@ def evaluate(models: list[str], *, prompts: int, temperature: float, seed: int, 
     for name, values in table.items():
         accuracy, score = values["accuracy"].get("all"), values["gold"]["all"]
         shown = f"accuracy {accuracy['value']:.1%} of {accuracy['n']}, " if accuracy else ""
-        sys.stdout.write(f"{name}: {shown}gold score {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})\n")
+        sys.stdout.write(
+            f"{name}: {shown}gold score {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})\n"
+        )
     for row in wins:
         sys.stdout.write(f"{row['a']} over {row['b']}: {row['value']:.1%} ({row['low']:.1%} to {row['high']:.1%})\n")
 

@@ -27,7 +27,9 @@ def find_model(name: str) -> Path:
             there = sorted(file.parent.name for file in Path(run).glob("*/config.json"))
             raise InputError(f"run {run} has no stage {stage!r}: it has {', '.join(there) or 'no model yet'}")
     if not path.is_dir():
-        raise InputError(f"model folder {name} does not exist: give a folder, or a run's stage such as runs/quickstart:sft")
+        raise InputError(
+            f"model folder {name} does not exist: give a folder, or a run's stage such as runs/quickstart:sft"
+        )
     return path
 
 
@@ -83,7 +85,10 @@ def chat(name: str, *, system: str | None, max_tokens: int, temperature: float, 
             return
         messages.append(Message("user", text))
         prompt_ids = render_prompt(messages, tokenizer)
-        while len(prompt_ids) > model.config.context - min(max_tokens, model.config.context // 2) and len(messages) > kept + 1:
+        while (
+            len(prompt_ids) > model.config.context - min(max_tokens, model.config.context // 2)
+            and len(messages) > kept + 1
+        ):
             del messages[kept : kept + 2]
             prompt_ids = render_prompt(messages, tokenizer)
         request = Request(prompt_ids, SamplingParams(max_tokens, temperature, seed=seed + turn))

@@ -79,9 +79,11 @@ def _truncate(logp_BV: Tensor, params: list[SamplingParams]) -> Tensor:
     sorted_BV, order_BV = logp_BV.sort(dim=-1, descending=True, stable=True)
     rank_V = torch.arange(logp_BV.shape[1], device=logp_BV.device)
     top_k_B = torch.tensor([p.top_k or logp_BV.shape[1] for p in params], device=logp_BV.device)
-    # Rounding may bring a sum to 1 before the last token: a row with top_p 1 keeps its tail all the same.
+    # Rounding may bring a sum to 1 before the last token: a row with top_p 1 keeps its tail all the same, and its bits,
+    # so that it does not matter who shares the batch.
     top_p_B = torch.tensor([p.top_p if p.top_p < 1 else float("inf") for p in params], device=logp_BV.device)
     before_BV = sorted_BV.exp().cumsum(dim=-1) - sorted_BV.exp()
     keep_BV = (rank_V < top_k_B[:, None]) & (before_BV < top_p_B[:, None])
     kept_BV = torch.where(keep_BV, sorted_BV, torch.full_like(sorted_BV, float("-inf")))
-    return torch.empty_like(logp_BV).scatter_(1, order_BV, kept_BV).log_softmax(dim=-1)
+    truncated_BV = torch.empty_like(logp_BV).scatter_(1, order_BV, kept_BV).log_softmax(dim=-1)
+    return torch.where(keep_BV.all(dim=-1, keepdim=True), logp_BV, truncated_BV)

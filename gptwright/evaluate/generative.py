@@ -10,20 +10,10 @@ from dataclasses import dataclass
 
 from gptwright.errors import InputError
 from gptwright.evaluate.intervals import Figure, mean, proportion
+from gptwright.tasks.scored import Scored
 
 ALL = "all"
 """The key of the figure over every use case."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One answer as the task judged it; `correct` is None where there is no right or wrong, as for a poem."""
-
-    prompt_id: str
-    use_case: str
-    kind: str
-    correct: bool | None
-    score: float
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a model's own probabilities say about its answers: entropy per token, and KL to another model per answer.
 
-Shapes: T tokens of one row less one, V vocabulary. Answers go through one at a time, so nothing is padded; nothing here samples.
+Shapes: T tokens of one row less one, V vocabulary. Answers go through one at a time, so nothing is padded; nothing here
+samples.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from gptwright.pipeline.wiring import open_run_corpus, place, split_comparisons,
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers
 from gptwright.stages.pretrain import evaluate_language
-from gptwright.stages.reward import comparison_rows, score_all
+from gptwright.stages.scoring import comparison_rows, score_all
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -101,7 +101,11 @@ def answer_all(
     settings = run.recipe.evaluate
     assert settings is not None
     answered: dict[str, Answered] = {}
-    sampling = {"seed": run.recipe.seed + 7, "temperature": temperature, "max_new_tokens": settings.max_new_tokens}
+    sampling: dict[str, Any] = {
+        "seed": run.recipe.seed + 7,
+        "temperature": temperature,
+        "max_new_tokens": settings.max_new_tokens,
+    }
     for name, model in models.items():
         if name == "base":
             plain = [world.plain_prompt(prompt) + "\n" for prompt in prompts]
@@ -147,7 +151,7 @@ def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:
         figures = by_use_case(answers.scored, seed=seed)
         found["accuracy"][name] = {key: figure.to_json() for key, figure in figures.accuracy.items()}
         found["gold"][name] = {key: figure.to_json() for key, figure in figures.gold.items()}
-        facts = [row.correct for row in answers.scored if row.held_out_fact and row.correct is not None]
+        facts = [row.correct for row in answers.scored if row.fact and row.correct is not None]
         if facts:
             found["held_out_facts"][name] = proportion(sum(facts), len(facts)).to_json()
     pairs = [("sft", "base"), ("sft", "base_few_shot"), ("ppo", "sft"), ("ppo", "base"), ("ppo", "ppo_without_mix")]
@@ -184,9 +188,7 @@ def variety(
     return found
 
 
-def base_behaviour(
-    model: LanguageModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], seed: int
-) -> dict[str, Any]:
+def base_behaviour(model: LanguageModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], seed: int) -> dict[str, Any]:
     """Does a base model behave like one: asked for a poem it goes on listing tasks; told that here is one, it writes
     it.
     """

@@ -59,7 +59,7 @@ class Run:
 
 
 def open_run(recipe: Recipe, folder: Path) -> Run:
-    """Make the run's folder and write the resolved recipe there. Raises InputError when another recipe's run is in it."""
+    """Make the run's folder and write the resolved recipe there. Raises InputError if it holds another recipe's run."""
     existing = folder / "recipe.yaml"
     if existing.is_file():
         name = (yaml.safe_load(existing.read_text(encoding="utf-8")) or {}).get("name")
@@ -103,7 +103,7 @@ def fingerprint(run: Run, stage: Stage) -> str:
 
 
 def _file_state(path: Path) -> list[Any]:
-    """Name, size and time of a file, or of everything in a folder; hashing terabytes would take longer than training."""
+    """Name, size and time of a file, or of all in a folder; hashing terabytes would take longer than training."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return [[str(p), os.stat(p).st_size, os.stat(p).st_mtime_ns] for p in files if p.exists()]
 

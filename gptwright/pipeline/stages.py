@@ -28,7 +28,7 @@ from gptwright.stages.answers import answer_text, sample_answers
 from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer
 from gptwright.stages.ppo import Ppo, ppo
 from gptwright.stages.pretrain import evaluate_language, pretrain
-from gptwright.stages.reward import train_reward_model
+from gptwright.stages.reward import RewardTrainer, train_reward_model
 from gptwright.stages.sft import Measure, sft
 from gptwright.stages.workspace import Workspace
 from gptwright.tasks import world as world_task
@@ -226,11 +226,10 @@ def _reward(run: Run) -> None:
     else:
         demonstrations = _split_conversations(run.recipe.sft.data)[1]
     spot = workspace(run, "reward")
-    result = train_reward_model(sft_model, tokenizer, train, held_out, demonstrations, settings, spot)
-    figures = {k: v for k, v in dataclasses.asdict(dataclasses.replace(result, model=None)).items() if k != "model"}
-    _finish_model(
-        run, spot, result.model, tokenizer, flops=result.model.config.flops_per_token(64) * result.tokens, **figures
-    )
+    trainer = RewardTrainer(sft_model, tokenizer, train, held_out, settings, spot)
+    result = train_reward_model(trainer, demonstrations)
+    flops = sft_model.config.flops_per_token(64) * result.tokens
+    _finish_model(run, spot, trainer.model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
 def _rl_prompts(run: Run, settings: PpoSettings) -> list[Prompt]:

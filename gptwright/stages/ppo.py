@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ class PpoResult:
 
 
 class Ppo:
-    """The models and settings of one PPO run; `round(step)` is one round of it, a function of the weights and the step."""
+    """The models and settings of one PPO run; `round(step)` is a function of the weights and the step alone."""
 
     def __init__(
         self,
@@ -195,7 +196,7 @@ class Ppo:
             each_BT = self.value_loss(value_BT, batch.old_value_BT, batch.return_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
-        result = gradient_step(self.value_optimizers, [lambda m=m: loss(m) for m in parts])
+        result = gradient_step(self.value_optimizers, [partial(loss, m) for m in parts])
         self.skips.see(result, done)
         return {"value/loss": result.loss}
 
@@ -217,7 +218,7 @@ class Ppo:
             each_BT = self.surrogate(logprob_BT, batch.old_logprob_BT, batch.advantage_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
-        total = accumulate([lambda m=m: loss(m) for m in parts])
+        total = accumulate([partial(loss, m) for m in parts])
         metrics = {
             "policy/loss": total,
             "policy/approx_kl": sum(moved for moved, _ in seen) / count,

@@ -7,11 +7,12 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gptwright.engine.engine import Engine, Request
 from gptwright.engine.sampling import SamplingParams
@@ -31,6 +32,9 @@ from gptwright.train.step import SkipCounter, gradient_step
 
 SAMPLE_SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 VALIDATION_ROWS = 96
+"""Rows of each source behind a validation loss on the way."""
+FINAL_ROWS = 4096
+"""Rows of each source behind a final figure: all of a small corpus's held-out text."""
 SAMPLE_TOKENS = 40
 
 
@@ -52,7 +56,8 @@ def pretrain(
     total = settings.tokens // (settings.batch_rows * context)
     if total < 1:
         raise InputError(
-            f"pretrain.tokens is {settings.tokens}, less than one step of {settings.batch_rows} rows of {context} tokens: raise it"
+            f"pretrain.tokens is {settings.tokens}, less than one step "
+            f"of {settings.batch_rows} rows of {context} tokens: raise it"
         )
     model.to(workspace.path.device)
     loss_of = pretraining_loss(model, workspace.path)
@@ -66,7 +71,8 @@ def pretrain(
     def before_step(step: int) -> None:
         nonlocal last
         if step in measured_at:
-            last = evaluate_language(model, tokenizer, corpus, workspace)
+            rows = FINAL_ROWS if step == total else VALIDATION_ROWS
+            last = evaluate_language(model, tokenizer, corpus, workspace, rows)
             log.metrics({"step": step, "validation_loss": last[0], "bits_per_byte": last[1]})
         if step in sampled_at:
             for text in samples(model, tokenizer, settings.sample_prompts, seed=workspace.seed):
@@ -80,13 +86,13 @@ def pretrain(
             torch.from_numpy(inputs).to(workspace.path.device),
             torch.from_numpy(targets).to(workspace.path.device),
         )
-        share = micro / settings.batch_rows
+
+        def micro_loss(part: slice) -> Tensor:
+            return loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
+
         result = gradient_step(
             optimizers,
-            [
-                lambda i=i: loss_of(ids[i : i + micro], wanted[i : i + micro]) * share
-                for i in range(0, settings.batch_rows, micro)
-            ],
+            [partial(micro_loss, slice(i, i + micro)) for i in range(0, settings.batch_rows, micro)],
         )
         skips.see(result, step)
         tokens = (step + 1) * settings.batch_rows * context
@@ -108,13 +114,13 @@ def pretrain(
 
 @torch.no_grad()
 def evaluate_language(
-    model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace
+    model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace, max_rows: int = FINAL_ROWS
 ) -> tuple[float, float]:
-    """(nats per token, bits per byte) of held-out text, the sources weighted by their shares."""
+    """(nats per token, bits per byte) of at most `max_rows` held-out rows of every source, weighted by their shares."""
     shares = dict(zip(corpus.rows.mixture.names, corpus.rows.mixture.shares, strict=True))
     nats, size, tokens = 0.0, 0.0, 0.0
     for name, share in shares.items():
-        loss, text_bytes, count = _source_loss(model, tokenizer, corpus.held_out, name, workspace)
+        loss, text_bytes, count = _source_loss(model, tokenizer, corpus.held_out[name], workspace, max_rows)
         nats += share * loss / count
         size += share * text_bytes / count
         tokens += share
@@ -122,11 +128,11 @@ def evaluate_language(
 
 
 def _source_loss(
-    model: LanguageModel, tokenizer: Tokenizer, held_out: Mapping[str, np.ndarray], name: str, workspace: Workspace
+    model: LanguageModel, tokenizer: Tokenizer, held_out: np.ndarray, workspace: Workspace, max_rows: int
 ) -> tuple[float, int, int]:
     """Summed loss of one source's first held-out rows, the bytes of text in them, and their tokens."""
     context = model.config.context
-    stream = np.asarray(held_out[name][: VALIDATION_ROWS * context + 1], dtype=np.int64)
+    stream = np.asarray(held_out[: max_rows * context + 1], dtype=np.int64)
     rows = max(1, (len(stream) - 1) // context)
     width = min(context, len(stream) - 1)
     inputs = torch.from_numpy(stream[: rows * width].reshape(rows, width)).to(workspace.path.device)

@@ -20,13 +20,11 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings
 from gptwright.records import Prompt
 from gptwright.stages.answers import sample_answers
-from gptwright.stages.reward import score_all
+from gptwright.stages.scoring import MICRO_TOKENS, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.batches import length_buckets, pad_right
-
-MICRO_TOKENS = 4096
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from gptwright.losses.language import language_loss
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import SftSettings
 from gptwright.records import Conversation
+from gptwright.stages.scoring import MICRO_TOKENS
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import Rendered, render
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -30,8 +32,6 @@ from gptwright.train.step import SkipCounter, gradient_step
 
 Measure = Callable[[LanguageModel], Metrics]
 """Figures of a model on held-out prompts, handed in by whoever wires the stages."""
-
-MICRO_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def sft(
         buckets = length_buckets([len(row.ids) for row in batch], MICRO_TOKENS)
         micro = [[batch[i] for i in bucket] for bucket in buckets]
         result = gradient_step(
-            optimizers, [lambda part=part: masked_loss(model, part, tokenizer.pad, count, workspace) for part in micro]
+            optimizers, [partial(masked_loss, model, part, tokenizer.pad, count, workspace) for part in micro]
         )
         skips.see(result, step)
         return {"epoch": (step + 1) / per_epoch, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
@@ -150,7 +150,5 @@ def _show_sample(row: Rendered, tokenizer: Tokenizer, rows: Sequence[Rendered]) 
             inside = bool(supervised)
         shown += tokenizer.decode([token])
     supervised_share = sum(sum(r.mask) for r in rows) / sum(len(r.ids) for r in rows)
-    say(
-        f"sft          {len(rows)} conversations, {supervised_share:.0%} of tokens supervised; the first, [[supervised]]:"
-    )
+    say(f"sft          {len(rows)} conversations, {supervised_share:.0%} of tokens supervised [[so]]; the first:")
     say("             " + (shown + ("]]" if inside else "")).replace("\n", "\\n"))

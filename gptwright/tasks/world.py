@@ -6,22 +6,10 @@ RL never sees `score`: it exists to measure what reward models and policies have
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gptwright import world
 from gptwright.records import Comparison, Prompt
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One judged answer; `correct` is None where no program can check it."""
-
-    prompt_id: str
-    use_case: str
-    kind: str
-    held_out_fact: bool
-    correct: bool | None
-    score: float
+from gptwright.tasks.scored import Scored
 
 
 def score(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Scored]:
@@ -31,7 +19,7 @@ def score(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Scored]:
         verdict = world.judge(prompt, answer)
         fact = bool(prompt.details.get("fact"))
         scored.append(
-            Scored(prompt.id, prompt.use_case, str(prompt.details["kind"]), fact, verdict.correct, verdict.score)
+            Scored(prompt.id, prompt.use_case, str(prompt.details["kind"]), verdict.correct, verdict.score, fact)
         )
     return scored
 

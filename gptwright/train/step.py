@@ -24,7 +24,7 @@ class StepResult:
 
 
 def accumulate(losses: Iterable[Callable[[], Tensor]]) -> float:
-    """Add up the gradients of several losses, each already divided by the step's whole token count; returns their sum."""
+    """Add the gradients of several losses, each already divided by the step's whole token count; returns their sum."""
     total = 0.0
     for loss_of in losses:
         loss = loss_of()

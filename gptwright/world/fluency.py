@@ -30,7 +30,7 @@ _TOKEN = re.compile(r"[a-z']+|\d+|[.,:;!?]")
 
 # A tenth of the words may be strange and a fifth of the pairs new; at these shares nothing of the form is left.
 STRANGE_WORDS_ALLOWED, STRANGE_WORDS_FATAL = 0.1, 0.5
-NEW_PAIRS_ALLOWED, NEW_PAIRS_FATAL = 0.2, 0.7
+NEW_PAIRS_ALLOWED, NEW_PAIRS_FATAL = 0.2, 0.55
 
 
 @cache
@@ -92,7 +92,7 @@ def word_fluency(text: str, known: str = "") -> float:
 
 
 def order_fluency(text: str, known: str = "") -> float:
-    """1 when at least four in five pairs of neighbours are the world's, 0 when seven in ten are new.
+    """1 when at least four in five pairs of neighbours are the world's, 0 when more than half are new.
 
     One new pair is always forgiven, so that short answers are not judged on a single word.
     """

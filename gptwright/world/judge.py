@@ -63,7 +63,11 @@ def _judge(prompt: Prompt, answer: str) -> Judgement:
     kind = KINDS[prompt.details["kind"]]
     verdict = kind.check(prompt.details, text)
     asked = "\n".join(message.content for message in prompt.messages)
-    form, faults = _form(kind, text, asked)
+    form, faults = _form(kind, text)
+    if kind.prose or not verdict.correct:  # a right list or function is made of nothing but known words
+        fluency = word_fluency(text, asked) * order_fluency(text, asked)
+        form *= fluency
+        faults += ["it reads like gibberish"] * (fluency < 1)
     helpful, truthful, why = verdict.helpful, verdict.truthful, [*verdict.why, *faults]
     if truthful > 0 and _states_falsehood(text, asked):
         helpful, truthful = min(helpful, HELPFUL_OF["terse"]), 0.0
@@ -83,7 +87,7 @@ def _states_falsehood(text: str, asked: str) -> bool:
     return False
 
 
-def _form(kind: Kind, text: str, asked: str) -> tuple[float, list[str]]:
+def _form(kind: Kind, text: str) -> tuple[float, list[str]]:
     """What holds for every kind of answer, from 0 to 1, and what is wrong with it."""
     form, faults = 1.0, []
     said = sentences(text)
@@ -101,7 +105,4 @@ def _form(kind: Kind, text: str, asked: str) -> tuple[float, list[str]]:
     if num_words > kind.longest:
         form *= (kind.longest / num_words) ** 2
         faults.append(f"it has {num_words} words, more than {kind.longest}")
-    fluency = word_fluency(text, asked) * (order_fluency(text, asked) if kind.prose else 1.0)
-    if fluency < 1:
-        faults.append("it reads like gibberish")
-    return form * fluency, faults
+    return form, faults

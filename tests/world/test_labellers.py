@@ -20,10 +20,7 @@ def reference():
 
 
 def rankings(labeller, reference, seed):
-    return [
-        Comparison(prompt, answers, labeller.rank(prompt, answers, seed), labeller.name)
-        for prompt, answers in reference
-    ]
+    return [Comparison(prompt, answers, labeller.rank(prompt, answers, seed)) for prompt, answers in reference]
 
 
 def test_two_labellers_agree_on_73_percent_of_pairs(reference):
@@ -70,10 +67,8 @@ def test_identical_answers_tie():
 
 
 def test_better_answers_win_more_often():
-    wins = sum(
-        LABELLERS[0].rank(CAPITAL, ("The capital of Canada is Ottawa.", "Paris."), seed) == (0, 1)
-        for seed in range(500)
-    )
+    answers = ("The capital of Canada is Ottawa.", "Paris.")
+    wins = sum(LABELLERS[0].rank(CAPITAL, answers, seed) == (0, 1) for seed in range(500))
     # Gumbel noise makes the win rate a logistic of the difference: 1 / (1 + exp(-(0.8 - 0.2) / 0.21)) = 0.946.
     assert wins / 500 == pytest.approx(0.946, abs=0.03)
 

@@ -27,7 +27,7 @@ _BEGINNINGS = (
     "One morning {name} saw the {noun} {at_place}.",
     "{name} loved the {noun}.",
     "Long ago {name} had a dream about the {noun}.",
-    "On Sunday {name} was {at_place} with {friend} and talked about the {noun}.",
+    "On Sunday {name} was {at_place} and talked about the {noun}.",
 )
 _MIDDLES = (
     "The {noun} was {adjective}, and {she} smiled.",

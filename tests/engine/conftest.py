@@ -1,0 +1,21 @@
+"""A tiny model whose next-token distributions are neither flat nor certain."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel, initialise
+
+
+@pytest.fixture
+def model() -> LanguageModel:
+    config = ModelConfig(
+        vocab_size=37, context=32, width=24, layers=2, heads=4, kv_heads=2, head_dim=8, hidden=40, tied=True
+    )
+    model = LanguageModel(config).eval()
+    initialise(model, seed=0)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.mul_(15)
+    return model
