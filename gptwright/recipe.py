@@ -351,6 +351,8 @@ def _explain(error: ValidationError) -> str:
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
         return f"unknown key {key!r}: {remedy}"
+    if problem["type"] == "missing":  # its input is the whole section
+        return f"{key} is missing: add it"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message

@@ -176,6 +176,8 @@ def main() -> None:
         app()
     except GptwrightError as error:
         _fail(str(error), error.exit_code)
+    except PermissionError as error:
+        _fail(f"{error.filename} may not be read or written: change its permissions, or give another folder", 1)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

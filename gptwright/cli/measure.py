@@ -12,7 +12,7 @@ from gptwright.errors import InputError
 from gptwright.evaluate.generative import by_use_case
 from gptwright.evaluate.pairwise import win_rate
 from gptwright.report import write_report
-from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.tasks import world as world_task
 from gptwright.train.progress import Progress, say
 
@@ -21,12 +21,15 @@ def evaluate(models: list[str], *, prompts: int, temperature: float, seed: int, 
     """Every model answers the same prompts; prints accuracy, gold score and each one's win rate over the one before."""
     asked = world.prompts("test", prompts, seed=seed)
     progress = Progress("evaluate", len(models))
-    result: dict[str, object] = {"prompts": len(asked), "temperature": temperature, "models": {}, "win_rates": []}
+    result: dict[str, object] = {"prompts": 0, "temperature": temperature, "models": {}, "win_rates": []}
     gold: list[list[float]] = []
     table = {}
     wins = []
-    for number, name in enumerate(models):
-        model, tokenizer = load(name)
+    loaded = [load(name) for name in models]
+    for model, tokenizer in loaded:  # all answer the same prompts
+        asked = that_fit(asked, tokenizer, model.config.context)
+    result["prompts"] = len(asked)
+    for number, (name, (model, tokenizer)) in enumerate(zip(models, loaded, strict=True)):
         sampled = sample_answers(model, tokenizer, asked, seed=seed, temperature=temperature, max_new_tokens=80)
         scored = world_task.score(asked, [answer_text(each[0], tokenizer) for each in sampled])
         figures = by_use_case(scored, seed=seed)

@@ -21,6 +21,8 @@ from gptwright.model.cache import KVCache
 from gptwright.model.transformer import LanguageModel
 from gptwright.records import FinishReason
 
+COMPACT_SHARE = 0.75
+"""Ended rows are dropped once no more than this share of a batch goes on: dropping copies the cache."""
 OnToken = Callable[[int, int], None]
 """Called with (index of the request, new token id)."""
 
@@ -75,29 +77,35 @@ class Engine:
         self, requests: Sequence[Request], rows: list[int], completions: list[Completion], on_token: OnToken | None
     ) -> None:
         logits_BV, cache = self._prefill([requests[i].prompt_ids for i in rows], self._capacity(requests, rows))
+        going = [True] * len(rows)
         while True:
             params = [requests[i].params for i in rows]
             positions = np.array([len(completions[i].ids) for i in rows])
             ids_B, logprobs_B = sample(logits_BV, params, positions)
-            going = []
-            for row, (index, token, logprob) in enumerate(zip(rows, ids_B.tolist(), logprobs_B.tolist(), strict=True)):
-                completion = completions[index]
-                completion.ids.append(token)
-                completion.logprobs.append(logprob)
-                if on_token:
-                    on_token(index, token)
-                if token in self.stop_ids:
-                    completion.finish_reason = "stop"
-                elif len(completion.ids) < self._room(requests[index]):
-                    going.append(row)
-            if not going:
+            for row, (token, logprob) in enumerate(zip(ids_B.tolist(), logprobs_B.tolist(), strict=True)):
+                if going[row]:
+                    going[row] = self._append(completions[rows[row]], requests[rows[row]], token, logprob)
+                    if on_token:
+                        on_token(rows[row], token)
+            if not any(going):
                 return
-            if len(going) < len(rows):
-                keep = torch.tensor(going, device=ids_B.device)
+            if sum(going) <= COMPACT_SHARE * len(rows):
+                keep = torch.tensor([row for row, alive in enumerate(going) if alive], device=ids_B.device)
                 cache.keep(keep)
-                ids_B, rows = ids_B[keep], [rows[row] for row in going]
+                ids_B, rows = ids_B[keep], [index for index, alive in zip(rows, going, strict=True) if alive]
+                going = [True] * len(rows)
             logits_BV = self.model(ids_B[:, None], cache)[:, -1]
-            cache.lengths_B += 1
+            # A row that has ended stays where it is, writing over its own last token, until the batch is compacted.
+            cache.lengths_B += torch.tensor(going, device=ids_B.device)
+
+    def _append(self, completion: Completion, request: Request, token: int, logprob: float) -> bool:
+        """Add a token to a completion; returns whether it goes on."""
+        completion.ids.append(token)
+        completion.logprobs.append(logprob)
+        if token in self.stop_ids:
+            completion.finish_reason = "stop"
+            return False
+        return len(completion.ids) < self._room(request)
 
     def _prefill(self, prompts: list[Sequence[int]], capacity: int) -> tuple[Tensor, KVCache]:
         """Logits after each prompt's last token, and the cache that holds the prompts."""

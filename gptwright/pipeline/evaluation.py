@@ -25,7 +25,7 @@ from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.wiring import open_run_corpus, place, split_comparisons, workspace
 from gptwright.records import Prompt
-from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.pretrain import evaluate_language
 from gptwright.stages.scoring import comparison_rows, score_all
 from gptwright.tasks import world as world_task
@@ -58,6 +58,7 @@ def evaluate_run(run: Run) -> None:
     assert settings is not None  # the stage exists only with its section
     tokenizer = Tokenizer.load(run.folder / "base")
     prompts = world.prompts("test", settings.prompts, seed=run.recipe.seed)
+    prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
     names = [name for name in ASSISTANTS if (run.folder / name / "config.json").is_file()]
     models = {name: load_language_model(run.folder / name) for name in ["base", *names]}
     progress = Progress("evaluation", 2 * len(names) + 4)
@@ -133,10 +134,13 @@ def complete(
     temperature: float,
     max_new_tokens: int,
 ) -> list[Completion]:
-    """Each text as the start of a document, continued."""
+    """Each text as the start of a document, continued; of one too long for the context, the end (the question is there,
+    examples go first).
+    """
+    room = max(1, model.config.context - max_new_tokens - 1)
     requests = [
         Request(
-            [tokenizer.document_end, *tokenizer.encode(text)],
+            [tokenizer.document_end, *tokenizer.encode(text)[-room:]],
             SamplingParams(max_new_tokens, temperature, seed=seed * 1_000_003 + i),
         )
         for i, text in enumerate(texts)

@@ -20,8 +20,10 @@ from typing import Any
 import yaml
 
 from gptwright import __version__
-from gptwright.errors import InputError
+from gptwright.data.atomic import write_bytes_atomically
+from gptwright.errors import InputError, RunError
 from gptwright.recipe import Recipe
+from gptwright.train.checkpoint import file_checksum
 from gptwright.train.progress import clock, say
 
 
@@ -36,6 +38,10 @@ class Stage:
     work: Callable[[Run], None]
     files: tuple[str, ...] = ()
     """Paths outside the run that it reads."""
+    check: Callable[[], object] | None = None
+    """Raises InputError for what this stage could not use, before the stages ahead of it spend hours."""
+    leaves: tuple[str, ...] = ()
+    """Files that it writes into the run's folder, beside its own."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +68,34 @@ def open_run(recipe: Recipe, folder: Path) -> Run:
     """Make the run's folder and write the resolved recipe there. Raises InputError if it holds another recipe's run."""
     existing = folder / "recipe.yaml"
     if existing.is_file():
-        name = (yaml.safe_load(existing.read_text(encoding="utf-8")) or {}).get("name")
+        name = _recipe_name(existing)
         if name != recipe.name:
             raise InputError(f"{folder} holds a run of recipe {name!r}, not {recipe.name!r}: choose another --dir")
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = existing.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-    partial.replace(existing)
+    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+        raise InputError(f"{folder} cannot be a run's folder, a file is in the way: choose another --dir")
+    write_bytes_atomically(existing, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
     return Run(recipe, folder, {})
+
+
+def _recipe_name(path: Path) -> str:
+    try:
+        return str(yaml.safe_load(path.read_text(encoding="utf-8"))["name"])
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError):
+        raise InputError(f"{path} is damaged: delete it if the folder is that of this recipe's run") from None
 
 
 def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
     """Run what is missing or stale, up to and including stage `until`."""
     if until is not None and until not in {stage.name for stage in stages}:
         raise InputError(f"recipe {run.recipe.name!r} has no stage {until!r}: add its section to the recipe")
+    names = [stage.name for stage in stages]
+    stages = stages[: names.index(until) + 1] if until else stages
     for stage in stages:
         run.fingerprints[stage.name] = fingerprint(run, stage)
+    for stage in stages:
+        if stage.check and not is_fresh(run, stage):
+            stage.check()
+    for stage in stages:
         if is_fresh(run, stage):
             say(f"{stage.name:<12} is up to date")
         else:
@@ -85,8 +103,6 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
             started = time.monotonic()
             stage.work(run)
             say(f"{stage.name:<12} done in {clock(time.monotonic() - started)}")
-        if stage.name == until:
-            return
 
 
 def fingerprint(run: Run, stage: Stage) -> str:
@@ -109,15 +125,22 @@ def _file_state(path: Path) -> list[Any]:
 
 
 def is_fresh(run: Run, stage: Stage) -> bool:
-    """Whether the stage's output is there and was made from exactly this."""
-    lineage = run.folder / stage.name / "lineage.json"
-    if not lineage.is_file():
+    """Whether the stage's output is there and was made from exactly this. Raises RunError when weights are damaged."""
+    folder = run.folder / stage.name
+    if not (folder / "lineage.json").is_file() or not all((run.folder / name).is_file() for name in stage.leaves):
         return False
     try:
-        found = json.loads(lineage.read_text(encoding="utf-8")).get("fingerprint")
-    except ValueError:
+        lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
+        fresh, written = lineage["fingerprint"] == run.fingerprints[stage.name], lineage.get("sha256", {})
+    except (ValueError, TypeError, KeyError):
         return False
-    return bool(found == run.fingerprints[stage.name])
+    for name, checksum in written.items() if fresh else ():
+        if not (folder / name).is_file() or file_checksum(folder / name) != checksum:
+            raise RunError(
+                f"{folder / name} is not what stage {stage.name} wrote (damaged, changed or deleted): restore it, or delete "
+                f"{folder} and give the same command again, which makes this stage anew"
+            )
+    return bool(fresh)
 
 
 def _forget_stale(run: Run, stage: Stage) -> None:
@@ -126,5 +149,5 @@ def _forget_stale(run: Run, stage: Stage) -> None:
     mark = checkpoints / "fingerprint"
     if checkpoints.exists() and (not mark.is_file() or mark.read_text() != run.fingerprints[stage.name]):
         shutil.rmtree(checkpoints)
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    mark.write_text(run.fingerprints[stage.name])
+    if not mark.is_file():  # never rewritten: a full disk would empty it, and the checkpoints would pass for stale
+        write_bytes_atomically(mark, run.fingerprints[stage.name].encode())

@@ -20,11 +20,11 @@ from gptwright.model.folder import load_language_model, load_scalar_model, save_
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
-from gptwright.pipeline.wiring import model_config, open_run_corpus, place, split_comparisons, workspace
+from gptwright.pipeline.wiring import check_sizes, model_config, open_run_corpus, place, split_comparisons, workspace
 from gptwright.recipe import PpoSettings, Recipe
 from gptwright.records import Conversation, Document, Prompt, to_json
 from gptwright.report import write_report
-from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer
 from gptwright.stages.ppo import Ppo, ppo
 from gptwright.stages.pretrain import evaluate_language, pretrain
@@ -43,27 +43,33 @@ MEASURE_PROMPTS = 200
 
 def stages_of(recipe: Recipe) -> list[Stage]:
     """What this recipe asks for, in order."""
-    files = (recipe.data.files,) if recipe.data.files else ()
+    files = tuple(str(file) for file in find_files(recipe.data.files)) if recipe.data.files else ()
     stages = [
         Stage("tokenizer", ("data", "tokenizer"), (), _tokenizer, files),
         Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files),
-        Stage("base", ("model", "pretrain"), ("corpus",), _base),
+        Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe)),
     ]
     if recipe.sft:
-        own = (recipe.sft.data,) if recipe.sft.data else ()
-        stages.append(Stage("sft", ("sft", "data.world_seed"), ("base",), _sft, own))
+        chats = recipe.sft.data
+        check = (lambda path=chats: _split_conversations(path)) if chats else None
+        own = (chats,) if chats else ()
+        stages.append(Stage("sft", ("sft", "data.world_seed"), ("base",), _sft, own, check))
     if recipe.reward:
-        own = (recipe.reward.data,) if recipe.reward.data else ()
+        ranked = recipe.reward.data
+        check = (lambda path=ranked: list(read_comparisons(path))) if ranked else None
+        own = (ranked,) if ranked else ()
         collected = ("reward.data", "reward.prompts", "reward.answers", "reward.temperature")
-        stages.append(Stage("comparisons", collected, ("sft",), _comparisons, own))
+        stages.append(Stage("comparisons", collected, ("sft",), _comparisons, own, check))
         stages.append(Stage("reward", ("reward",), ("comparisons",), _reward))
     if recipe.ppo:
         stages.append(Stage("ppo", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo")))
         if recipe.evaluate and recipe.evaluate.without_mix:
             stages.append(Stage("ppo_without_mix", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo_without_mix")))
     if recipe.evaluate:
-        stages.append(Stage("evaluation", ("evaluate",), tuple(stage.name for stage in stages), evaluate_run))
-    stages.append(Stage("report", (), tuple(stage.name for stage in stages), _report))
+        before = tuple(stage.name for stage in stages)
+        stages.append(Stage("evaluation", ("evaluate",), before, evaluate_run, leaves=("evaluation.json",)))
+    before = tuple(stage.name for stage in stages)
+    stages.append(Stage("report", (), before, _report, leaves=("report.html",)))
     return stages
 
 
@@ -85,7 +91,6 @@ def text_sources(recipe: Recipe) -> list[TextSource]:
             )
             for name, share in SOURCES.items()
         ]
-    find_files(recipe.data.files)
     train, held_out = split_documents(list(read_documents(recipe.data.files)), recipe.data.held_out)
     return [TextSource("text", 1.0, train=lambda: iter(train), held_out=lambda: iter(held_out))]
 
@@ -150,6 +155,7 @@ def _finish_model(
 def _measure(run: Run, tokenizer: Tokenizer) -> Measure:
     """Accuracy and gold score on the validation pool, sampled as in evaluation."""
     prompts = world.prompts("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
+    prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
 
     def measure(model: LanguageModel) -> dict[str, float]:
         sampled = sample_answers(model, tokenizer, prompts, seed=run.recipe.seed, temperature=1.0, max_new_tokens=80)
@@ -195,6 +201,7 @@ def _comparisons(run: Run) -> None:
     else:
         tokenizer, model = Tokenizer.load(run.folder / "sft"), load_language_model(run.folder / "sft")
         prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)
+        prompts = that_fit(prompts, tokenizer, model.config.context)
         answers = sample_answers(
             model.to(spot.path.device),
             tokenizer,

@@ -37,6 +37,17 @@ def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
         raise InputError(str(error)) from error
 
 
+def check_sizes(recipe: Recipe) -> None:
+    """Refuse a model or a training that cannot be, before the corpus is written. Raises InputError."""
+    model_config(recipe, recipe.tokenizer.vocab_size)
+    step = recipe.pretrain.batch_rows * recipe.model.context
+    if recipe.pretrain.tokens < step:
+        raise InputError(
+            f"pretrain.tokens ({recipe.pretrain.tokens}) is less than one step of pretrain.batch_rows x model.context "
+            f"({step} tokens): raise it"
+        )
+
+
 def workspace(run: Run, stage: str) -> Workspace:
     """A stage's place in the run. Pretraining uses the measured fast path; the others run eagerly, in the same
     precision.

@@ -8,10 +8,22 @@ import numpy as np
 
 from gptwright.engine.engine import Completion, Engine, Request
 from gptwright.engine.sampling import SamplingParams
+from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.records import Prompt
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.progress import say
+
+
+def that_fit(prompts: Sequence[Prompt], tokenizer: Tokenizer, context: int) -> list[Prompt]:
+    """The prompts that leave room for an answer; says how many do not. Raises InputError when none does."""
+    kept = [prompt for prompt in prompts if len(render_prompt(prompt.messages, tokenizer)) < context]
+    if not kept:
+        raise InputError(f"none of {len(prompts)} prompts fits into model.context ({context} tokens): raise it")
+    if len(kept) < len(prompts):
+        say(f"  left out {len(prompts) - len(kept)} of {len(prompts)} prompts, too long for model.context ({context})")
+    return kept
 
 
 def sample_answers(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gptwright.recipe import MachineSettings
+from gptwright.train.checkpoint import file_checksum
 from gptwright.train.fast_path import FastPath
 from gptwright.train.runlog import RunLog
 
@@ -45,6 +46,10 @@ class Workspace:
         write(partial)
         for log in sorted((self.checkpoints / "log").glob("*.jsonl")):
             shutil.copy(log, partial / log.name)
+        # What the next run compares, so that damaged weights are never trained on.
+        checksums = {file.name: file_checksum(file) for file in sorted(partial.glob("*.safetensors"))}
+        if checksums:
+            lineage = {**lineage, "sha256": checksums}
         (partial / "lineage.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(self.output, ignore_errors=True)
         partial.replace(self.output)

@@ -72,7 +72,7 @@ class Checkpoints:
         weights = partial / "state.safetensors"
         tensors = {key: value.detach().cpu().contiguous() for key, value in trainee.tensors().items()}
         save_file(tensors, weights)
-        state = {"step": step, "counters": trainee.counters, "sha256": _checksum(weights), **details}
+        state = {"step": step, "counters": trainee.counters, "sha256": file_checksum(weights), **details}
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
         for path in (weights, partial / "state.json"):
             with path.open("rb") as file:
@@ -95,8 +95,8 @@ class Checkpoints:
         last = steps[-1]
         try:
             state: dict[str, Any] = json.loads((last / "state.json").read_text(encoding="utf-8"))
-            sound = _checksum(last / "state.safetensors") == state["sha256"]
-        except (OSError, ValueError, KeyError):
+            sound = file_checksum(last / "state.safetensors") == state["sha256"]
+        except (OSError, ValueError, TypeError, KeyError):
             sound = False
         if not sound:
             before = f"resume from {steps[-2].name}" if len(steps) > 1 else "start this stage again"
@@ -111,6 +111,7 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*"))
 
 
-def _checksum(path: Path) -> str:
+def file_checksum(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

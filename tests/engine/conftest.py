@@ -12,10 +12,10 @@ from gptwright.model.transformer import LanguageModel, initialise
 @pytest.fixture
 def model() -> LanguageModel:
     config = ModelConfig(
-        vocab_size=37, context=32, width=24, layers=2, heads=4, kv_heads=2, head_dim=8, hidden=40, tied=True
+        vocab_size=37, context=32, width=24, layers=2, heads=4, kv_heads=2, head_dim=8, hidden=40, tied=False
     )
     model = LanguageModel(config).eval()
     initialise(model, seed=0)
     with torch.no_grad():
-        model.model.embed_tokens.weight.mul_(15)
+        model.lm_head.weight.mul_(20)
     return model

@@ -47,7 +47,7 @@ def test_uniforms_are_uniform_over_seeds_over_positions_and_over_both() -> None:
     count = np.arange(20_000)
     for seeds, positions in ((count, 0 * count), (0 * count, count), (count // 100, count % 100)):
         numbers = uniforms(seeds, positions)
-        assert 0 <= numbers.min()
+        assert numbers.min() >= 0
         assert numbers.max() < 1
         assert distance_from_uniform(numbers) < 1.63
 

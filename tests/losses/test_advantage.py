@@ -45,7 +45,7 @@ def test_answer_without_a_token_is_an_error() -> None:
 
 
 def test_three_tokens_by_hand() -> None:
-    """gamma 1, lambda 1/2, rewards 0 0 1, values .5 .25 .5: deltas -.25 .25 .5; from the last: A = .5, .25 + .25, -.25 + .25."""
+    """gamma 1, lambda 1/2: the deltas are -.25 .25 .5; from the last, A = .5, .25 + .25, -.25 + .25."""
     rewards, values = torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[0.5, 0.25, 0.5]])
     mask = torch.ones(1, 3, dtype=torch.bool)
     advantages, returns = generalized_advantage(rewards, values, mask, gamma=1.0, lam=0.5)

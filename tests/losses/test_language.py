@@ -62,7 +62,9 @@ def test_eight_times_one_accumulates_to_one_times_eight() -> None:
 
     whole = language_loss(hidden @ weight, target, mask)
     (whole_gradient,) = torch.autograd.grad(whole, weight)
-    parts = [language_loss(hidden[i : i + 1] @ weight, target[i : i + 1], mask[i : i + 1], mask.sum()) for i in range(8)]
+    parts = [
+        language_loss(hidden[i : i + 1] @ weight, target[i : i + 1], mask[i : i + 1], mask.sum()) for i in range(8)
+    ]
     gradients = [torch.autograd.grad(part, weight)[0] for part in parts]
 
     assert_close(torch.stack(parts).sum(), whole)

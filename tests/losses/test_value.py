@@ -49,4 +49,7 @@ def test_explained_variance_is_never_above_1() -> None:
 
 
 def test_explained_variance_of_equal_returns_is_0() -> None:
-    assert explained_variance(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), torch.ones(1, 4), torch.ones(1, 4, dtype=torch.bool)) == 0
+    assert (
+        explained_variance(torch.tensor([[1.0, 2.0, 3.0, 9.0]]), torch.ones(1, 4), torch.ones(1, 4, dtype=torch.bool))
+        == 0
+    )

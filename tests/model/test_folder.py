@@ -35,9 +35,7 @@ def saved(make_model: MakeModel, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_language_model_comes_back_bit_for_bit(
-    make_model: MakeModel, tmp_path: Path, family: str, tied: bool
-) -> None:
+def test_language_model_comes_back_bit_for_bit(make_model: MakeModel, tmp_path: Path, family: str, tied: bool) -> None:
     model = make_model(family, tied)
     save_model(model, tmp_path, eos=1, pad=0)
     again = load_language_model(tmp_path)
@@ -55,9 +53,7 @@ def test_reward_model_comes_back_with_its_bias(make_model: MakeModel, tokens: to
     assert not (tmp_path / "generation_config.json").exists()
 
 
-def test_shards_load_like_one_file(
-    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards_load_like_one_file(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model(tied=False)
     monkeypatch.setattr(folder_module, "MAX_SHARD_BYTES", 20_000)
     save_model(model, tmp_path, eos=1, pad=0)

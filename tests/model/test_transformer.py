@@ -20,7 +20,9 @@ def test_rope_dot_product_depends_on_the_distance_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k = torch.randn(8, generator=generator), torch.randn(8, generator=generator)
     cos, sin = rope_table(40, 8, 100.0)
-    at = torch.stack([rotate(q[None], cos[p], sin[p])[0] @ rotate(k[None], cos[p - 5], sin[p - 5])[0] for p in range(5, 40)])
+    at = torch.stack(
+        [rotate(q[None], cos[p], sin[p])[0] @ rotate(k[None], cos[p - 5], sin[p - 5])[0] for p in range(5, 40)]
+    )
     assert_close(at, at[0].expand_as(at), rtol=1e-4, atol=1e-5)
     assert abs(float(at[0] - q @ k)) > 0.1
 
@@ -33,7 +35,7 @@ def test_rope_by_hand() -> None:
 
 
 def test_attention_by_hand() -> None:
-    """The second query scores its keys ln 3 and 0 after the scale 1/sqrt(2): weights 3/4 and 1/4; the first sees itself."""
+    """The second query scores its keys ln 3 and 0 after the 1/sqrt(2): weights 3/4 and 1/4. The first sees itself."""
     score = torch.tensor(3.0).log() * 2**0.5
     q = torch.tensor([[[[1.0, 0.0], [1.0, 0.0]]]])
     k = torch.stack((torch.stack((score, torch.tensor(0.0))), torch.zeros(2)))[None, None]

@@ -51,9 +51,7 @@ def test_folder_that_transformers_wrote(make_model: MakeModel, tokens: torch.Ten
     assert torch.equal(again(tokens), model(tokens))
 
 
-def test_shards(
-    make_model: MakeModel, tokens: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards(make_model: MakeModel, tokens: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_module, "MAX_SHARD_BYTES", 20_000)
     model = make_model()
     save_model(model, tmp_path, eos=1, pad=0)

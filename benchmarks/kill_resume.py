@@ -1,0 +1,126 @@
+"""The smoke recipe killed at ten random moments and resumed each time, against the same run left alone.
+
+    python benchmarks/kill_resume.py [--seed 0]
+
+The kills go round the stages in order. Each comes a random share of the stage's unbroken time after the stage began,
+as SIGKILL; then the same command is given again. In the end every stage's weights must be the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import command
+from record import write_result
+
+from gptwright.pipeline.stages import stages_of
+from gptwright.recipe import load_recipe
+
+RECIPE = "smoke"
+KILLS = 10
+POLL_SECONDS = 0.005
+
+
+def arguments(folder: Path) -> list[str]:
+    return ["run", RECIPE, "--dir", str(folder)]
+
+
+def stage_names() -> list[str]:
+    return [stage.name for stage in stages_of(load_recipe(RECIPE))]
+
+
+def began(folder: Path, stage: str) -> Path:
+    """The file that a stage writes first of all."""
+    return folder / "checkpoints" / stage / "fingerprint"
+
+
+def is_done(folder: Path, stage: str) -> bool:
+    return (folder / stage / "lineage.json").is_file()
+
+
+def run_unbroken(folder: Path) -> dict[str, float]:
+    """Run to the end; returns the seconds of each stage."""
+    process = command.start(arguments(folder), folder.with_suffix(".log"))
+    ends: dict[str, float] = {}
+    previous = None
+    for stage in stage_names():
+        while not is_done(folder, stage) and process.poll() is None:
+            if previous is None and began(folder, stage).exists():
+                previous = time.monotonic()
+            time.sleep(POLL_SECONDS)
+        ends[stage] = time.monotonic()
+    if process.wait():
+        raise RuntimeError(f"the unbroken run ended with exit code {process.returncode}")
+    starts = [previous or 0.0, *ends.values()]
+    return {stage: ends[stage] - start for stage, start in zip(ends, starts, strict=False)}
+
+
+def plan(seconds: dict[str, float], seed: int) -> list[tuple[str, float]]:
+    """(stage, seconds after its begin) of each kill, in the order of the stages; the longest ones are hit twice."""
+    draw = random.Random(f"kill {seed}")
+    longest = sorted(seconds, key=lambda stage: -seconds[stage])
+    often = {stage: 1 + (rank < KILLS - len(seconds)) for rank, stage in enumerate(longest)}
+    return [(stage, draw.uniform(0.02, 0.9) * seconds[stage]) for stage in seconds for _ in range(often[stage])][:KILLS]
+
+
+def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    """Kill the run at each moment, start it again each time, and let the last one end; says what each kill hit."""
+    kills = []
+    for stage, after in moments:
+        process = command.start(arguments(folder), folder.with_suffix(".log"))
+        wait_for_begin(folder, stage, process)
+        time.sleep(after)
+        hit = next((name for name in stage_names() if not is_done(folder, name)), None)
+        process.send_signal(signal.SIGKILL)
+        status = process.wait()
+        kills.append({"stage": hit, "seconds_into_stage": round(after, 3), "killed": status == -signal.SIGKILL})
+    command.run(arguments(folder), folder.with_suffix(".log"))
+    return kills
+
+
+def wait_for_begin(folder: Path, stage: str, process: subprocess.Popen[bytes]) -> None:
+    """Until this process has begun the stage, or went past it, or ended."""
+    mark, started = began(folder, stage), time.time()
+    while process.poll() is None and not is_done(folder, stage):
+        if mark.exists() and mark.stat().st_mtime > started:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """sha256 of every stage's weights."""
+    files = sorted(folder.glob("*/model.safetensors"))
+    return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        unbroken, killed = Path(temporary) / "unbroken", Path(temporary) / "killed"
+        seconds = run_unbroken(unbroken)
+        kills = run_killed(killed, plan(seconds, options.seed))
+        expected, found = weights(unbroken), weights(killed)
+    figures = {
+        "kills": kills,
+        "stages_hit": sorted({kill["stage"] for kill in kills if kill["killed"]}),
+        "sha256_unbroken": expected,
+        "sha256_killed_and_resumed": found,
+        "identical": expected == found,
+    }
+    print(write_result("kill_resume", f"python benchmarks/kill_resume.py --seed {options.seed}", figures))
+    if expected != found:
+        raise SystemExit("the killed run's weights differ from the unbroken run's")
+
+
+if __name__ == "__main__":
+    main()

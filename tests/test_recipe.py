@@ -1,0 +1,222 @@
+"""Recipes: counts, overrides, and errors that name key, value and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from gptwright.errors import InputError
+from gptwright.recipe import SHIPPED, OptimizerSettings, PpoSettings, Recipe, load_recipe, parse_count
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nsft: {}\nreward: {}\nppo: {}\nevaluate: {}\n", encoding="utf-8")
+    return path
+
+
+def refusal(path: Path | str, *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_recipe(str(path), list(overrides))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        ("20M", 20_000_000),
+        ("64k", 64_000),
+        ("1.5m", 1_500_000),
+        ("2B", 2_000_000_000),
+        ("2g", 2_000_000_000),
+        ("1e6", 1_000_000),
+        (1e6, 1_000_000),
+        ("300", 300),
+        (7, 7),
+        ("0.3k", 300),
+        (2.5, 2.5),
+        ("many", "many"),
+        ("Mk", "Mk"),
+        ("infk", "infk"),
+        (None, None),
+    ],
+)
+def test_counts(written: object, count: object) -> None:
+    assert parse_count(written) == count
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipe_loads_by_its_name(path: Path) -> None:
+    assert load_recipe(path.stem).name == path.stem
+
+
+def test_overrides_are_laid_over_the_file(recipe_file: Path) -> None:
+    recipe = load_recipe(
+        str(recipe_file),
+        [
+            "pretrain.tokens=2M",
+            "seed=3",
+            "ppo=null",
+            "pretrain.sample_prompts=[The, A]",
+            "model.tied=false",
+            "name=x=y",
+        ],
+    )
+    assert (recipe.pretrain.tokens, recipe.seed, recipe.ppo) == (2_000_000, 3, None)
+    assert (recipe.pretrain.sample_prompts, recipe.model.tied, recipe.name) == (("The", "A"), False, "x=y")
+
+
+def test_later_override_wins(recipe_file: Path) -> None:
+    assert load_recipe(str(recipe_file), ["seed=1", "seed=2"]).seed == 2
+
+
+def test_override_opens_a_section_that_the_file_leaves_out(recipe_file: Path) -> None:
+    assert (
+        load_recipe(str(recipe_file), ["pretrain.optimizer.learning_rate=1e-4"]).pretrain.optimizer.learning_rate
+        == 1e-4
+    )
+
+
+@pytest.mark.parametrize("stage", ["sft.optimizer", "reward.optimizer", "ppo.policy", "ppo.value"])
+def test_one_setting_of_an_optimizer_leaves_that_stages_other_defaults(recipe_file: Path, stage: str) -> None:
+    section, part = stage.split(".")
+    plain = getattr(getattr(load_recipe(str(recipe_file)), section), part)
+    changed = getattr(getattr(load_recipe(str(recipe_file), [f"{stage}.clip=0.25"]), section), part)
+    assert changed == plain.model_copy(update={"clip": 0.25})
+
+
+def test_resolved_recipe_is_itself_a_recipe(recipe_file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(str(recipe_file), ["ppo.policy.learning_rate=1e-4", "model.layers=7"])
+    resolved = tmp_path / "recipe.yaml"
+    resolved.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    assert load_recipe(str(resolved)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("pretrain.token=5", "unknown key 'pretrain.token': did you mean 'tokens'?"),
+        ("pretrian.tokens=5", "unknown key 'pretrian': did you mean 'pretrain'?"),
+        ("ppo.policy.learningrate=1", "unknown key 'ppo.policy.learningrate': did you mean 'learning_rate'?"),
+        ("data.zzz=5", "unknown key 'data.zzz': known here: files, world_seed, held_out"),
+    ],
+)
+def test_unknown_key_suggests_the_nearest(recipe_file: Path, override: str, message: str) -> None:
+    assert message in refusal(recipe_file, override)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("pretrain.tokens=0", "pretrain.tokens = 0: input should be greater than or equal to 1"),
+        ("pretrain.tokens=lots", "pretrain.tokens = 'lots': input should be a valid integer"),
+        ("pretrain.tokens=infk", "pretrain.tokens = 'infk': input should be a valid integer"),
+        ("pretrain.tokens=", "pretrain.tokens = None: input should be a valid integer"),
+        ("model.width=2.5", "model.width = 2.5: input should be a valid integer"),
+        ("data.held_out=1", "data.held_out = 1: input should be less than 1"),
+        ("reward.answers=10", "reward.answers = 10: input should be less than or equal to 9"),
+        ("ppo.gamma=1.1", "ppo.gamma = 1.1: input should be less than or equal to 1"),
+        ("ppo.clip=0", "ppo.clip = 0: input should be greater than 0"),
+        ("pretrain.optimizer.schedule=step", "pretrain.optimizer.schedule = 'step': input should be 'cosine'"),
+        ("sft.optimizer.betas=[0.9, 1.0]", "sft.optimizer.betas.1 = 1.0: input should be less than 1"),
+        ("seed=-1", "seed = -1: input should be greater than or equal to 0"),
+        ("machine.device=tpu", "machine.device = 'tpu': input should be 'auto', 'cpu' or 'cuda'"),
+        ("pretrain.micro_rows=5", "pretrain: micro_rows (5) must divide batch_rows (32)"),
+    ],
+)
+def test_impossible_value_names_key_and_value(recipe_file: Path, override: str, message: str) -> None:
+    refused = refusal(recipe_file, override)
+    assert message in refused
+    assert str(recipe_file) in refused
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["reward.optimizer.muon_learning_rate=0.1"], "muon_learning_rate has no effect with muon: false"),
+        (["pretrain.optimizer.decay=0.5"], "decay has no effect with schedule: cosine"),
+        (["data.files=a.txt", "data.world_seed=3"], "world_seed has no effect with files"),
+        (["tokenizer.kind=characters", "tokenizer.vocab_size=99"], "vocab_size has no effect with kind: characters"),
+        (["sft.data=a.jsonl", "sft.demonstrations=9"], "demonstrations has no effect with data"),
+        (["reward.data=a.jsonl", "reward.answers=9"], "answers has no effect with data"),
+        (["evaluate.without_mix=true", "ppo.pretrain_mix=0"], "evaluate.without_mix has no effect without"),
+    ],
+)
+def test_setting_without_effect_is_refused(recipe_file: Path, overrides: list[str], message: str) -> None:
+    refused = refusal(recipe_file, *overrides)
+    assert message in refused
+    assert "remove" in refused
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sft=null"], "reward needs an sft section"),
+        (["reward=null"], "ppo needs a reward section"),
+        (["sft=null", "reward=null", "ppo=null"], "evaluate needs an sft section"),
+    ],
+)
+def test_stage_without_the_one_before_it_is_refused(recipe_file: Path, overrides: list[str], message: str) -> None:
+    assert message in refusal(recipe_file, *overrides)
+
+
+@pytest.mark.parametrize("override", ["tokens", "=5", ""])
+def test_override_without_key_and_value_shows_an_example(recipe_file: Path, override: str) -> None:
+    assert "must look like key=value, for example pretrain.tokens=2M" in refusal(recipe_file, override)
+
+
+def test_override_into_a_value_is_refused(recipe_file: Path) -> None:
+    assert "override 'name.first=5': name is a value, not a section" in refusal(recipe_file, "name.first=5")
+
+
+def test_override_that_is_not_yaml_is_refused(recipe_file: Path) -> None:
+    assert "override 'data.files=[a': '[a' is not valid YAML" in refusal(recipe_file, "data.files=[a")
+
+
+def test_unknown_name_lists_the_shipped_recipes() -> None:
+    message = refusal("quikstart")
+    assert "no recipe is called 'quikstart'" in message
+    assert all(path.stem in message for path in SHIPPED.glob("*.yaml"))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert f"recipe {tmp_path / 'gone.yaml'} does not exist: check the path" in refusal(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize("content", [b"name: [", b"name: \xff\xfe", b"a: b: c"])
+def test_broken_yaml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    message = refusal(path)
+    assert f"recipe {path} is not valid YAML" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b\n", "just text"])
+def test_file_that_holds_no_settings(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "list.yaml"
+    path.write_text(content, encoding="utf-8")
+    assert "must be a mapping of settings such as 'name: mine'" in refusal(path)
+
+
+def test_recipe_needs_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "nameless.yaml"
+    path.write_text("seed: 1\n", encoding="utf-8")
+    assert "name" in refusal(path)
+
+
+def test_settings_are_frozen() -> None:
+    recipe = Recipe(name="mine")
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.seed = 2
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.pretrain.optimizer.clip = 2.0
+
+
+def test_defaults_keep_their_own_optimizer() -> None:
+    assert OptimizerSettings().muon
+    assert not PpoSettings().policy.muon
