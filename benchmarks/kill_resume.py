@@ -9,6 +9,7 @@ as SIGKILL; then the same command is given again. In the end every stage's weigh
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import random
 import signal
@@ -49,18 +50,16 @@ def is_done(folder: Path, stage: str) -> bool:
 def run_unbroken(folder: Path) -> dict[str, float]:
     """Run to the end; returns the seconds of each stage."""
     process = command.start(arguments(folder), folder.with_suffix(".log"))
-    ends: dict[str, float] = {}
-    previous = None
+    seconds = {}
     for stage in stage_names():
+        wait_for_begin(folder, stage, process)
+        start = time.monotonic()
         while not is_done(folder, stage) and process.poll() is None:
-            if previous is None and began(folder, stage).exists():
-                previous = time.monotonic()
             time.sleep(POLL_SECONDS)
-        ends[stage] = time.monotonic()
+        seconds[stage] = time.monotonic() - start
     if process.wait():
         raise RuntimeError(f"the unbroken run ended with exit code {process.returncode}")
-    starts = [previous or 0.0, *ends.values()]
-    return {stage: ends[stage] - start for stage, start in zip(ends, starts, strict=False)}
+    return seconds
 
 
 def plan(seconds: dict[str, float], seed: int) -> list[tuple[str, float]]:
@@ -78,9 +77,9 @@ def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str,
         process = command.start(arguments(folder), folder.with_suffix(".log"))
         wait_for_begin(folder, stage, process)
         time.sleep(after)
-        hit = next((name for name in stage_names() if not is_done(folder, name)), None)
         process.send_signal(signal.SIGKILL)
         status = process.wait()
+        hit = next((name for name in stage_names() if not is_done(folder, name)), None)
         kills.append({"stage": hit, "seconds_into_stage": round(after, 3), "killed": status == -signal.SIGKILL})
     command.run(arguments(folder), folder.with_suffix(".log"))
     return kills
@@ -90,8 +89,9 @@ def wait_for_begin(folder: Path, stage: str, process: subprocess.Popen[bytes]) -
     """Until this process has begun the stage, or went past it, or ended."""
     mark, started = began(folder, stage), time.time()
     while process.poll() is None and not is_done(folder, stage):
-        if mark.exists() and mark.stat().st_mtime > started:
-            return
+        with contextlib.suppress(FileNotFoundError):  # not there yet, or the stage has just ended
+            if mark.stat().st_mtime > started:
+                return
         time.sleep(POLL_SECONDS)
 
 

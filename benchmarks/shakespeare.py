@@ -4,7 +4,7 @@
 
 nanoGPT (commit 3adf61e, its README's CPU flags) ends at 1.8857 nats per character after the same 1,536,000 characters,
 as the mean over 20 random batches of the last tenth. Here the loss is that of the whole last tenth, in rows of 64; the
-figure by nanoGPT's way stands beside it. The plain loop is what one would write by hand: the same model, AdamW, float32.
+figure by nanoGPT's way stands beside it. The plain loop is what one would write by hand: same model, AdamW, float32.
 """
 
 from __future__ import annotations
@@ -115,7 +115,10 @@ def speeds(folder: Path) -> dict[str, Any]:
         initialise(model, seed=0)
         return model
 
-    steps = {"plain loop": plain_step(fresh()), "AdamW alone, eager float32": our_step(fresh(), PATHS["eager float32"], muon=False)}
+    steps = {
+        "plain loop": plain_step(fresh()),
+        "AdamW alone, eager float32": our_step(fresh(), PATHS["eager float32"], muon=False),
+    }
     steps |= {name: our_step(fresh(), path, muon=True) for name, path in PATHS.items()}
     batches = [tuple(torch.from_numpy(part) for part in rows.batch(index, BATCH)) for index in range(BLOCK_STEPS)]
 
@@ -162,7 +165,11 @@ def main() -> None:
         "runs": runs,
         "speed": speed,
     }
-    print(write_result("shakespeare", f"python benchmarks/shakespeare.py TINYSHAKESPEARE --seeds {options.seeds}", figures))
+    print(
+        write_result(
+            "shakespeare", f"python benchmarks/shakespeare.py TINYSHAKESPEARE --seeds {options.seeds}", figures
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -186,7 +186,14 @@ class SftSettings(Section):
     demonstrations: Count = 4_000
     """With the world: how many conversations."""
     epochs: Count = 3
-    batch_conversations: Count = 64
+    batch_rows: Count = 8
+    """Rows of `model.context` tokens per optimizer step; whole conversations are packed into them, each seeing itself
+    alone.
+    """
+    pretrain_rows: Annotated[int, Field(ge=0)] = 2
+    """Rows of pretraining text beside them, so that what was read is not forgotten (InstructGPT mixes 10%)."""
+    pretrain_weight: Annotated[float, Field(ge=0)] = 0.2
+    """Weight of those rows' mean loss; the conversations' mean has 1."""
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-3, final=0.1)
 
     @model_validator(mode="after")

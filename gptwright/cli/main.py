@@ -6,7 +6,6 @@ is success, 1 a failure, 2 bad input; progress and messages go to stderr, result
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +30,6 @@ Overrides = Annotated[
 RunFolder = Annotated[Path | None, typer.Option("--dir", help="The run's folder; default runs/RECIPE.")]
 ModelArgument = Annotated[str, typer.Argument(help="A model folder, or a run's stage such as runs/quickstart:sft.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @app.command()
@@ -165,9 +163,13 @@ def doctor(json: AsJson = False) -> None:
 
 
 def _run_until(recipe: str, overrides: list[str] | None, folder: Path | None, until: str | None) -> None:
+    from gptwright.recipe import load_recipe  # noqa: PLC0415
+
+    loaded = load_recipe(recipe, overrides)
+    # After the recipe, since torch takes seconds to import and a mistake in the recipe is told at once.
     from gptwright.cli.runs import run_recipe  # noqa: PLC0415
 
-    run_recipe(recipe, overrides or [], folder, until)
+    run_recipe(loaded, folder, until)
 
 
 def main() -> None:
@@ -178,19 +180,6 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except PermissionError as error:
         _fail(f"{error.filename} may not be read or written: change its permissions, or give another folder", 1)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        _fail(_disk_full(error), 1)
-    except Exception as error:
-        # safetensors reports a full disk as its own exception with the operating system's words in it.
-        if not any(f"os error {number}" in str(error) for number in DISK_FULL):
-            raise
-        _fail(_disk_full(error), 1)
-
-
-def _disk_full(error: Exception) -> str:
-    return f"the disk is full ({error}): free some space, then give the same command again; it goes on where it was"
 
 
 def _fail(message: str, code: int) -> None:

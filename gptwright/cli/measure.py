@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gptwright import world
+from gptwright.cli.disk import report_full_disk
 from gptwright.cli.talk import load
 from gptwright.errors import InputError
 from gptwright.evaluate.generative import by_use_case
@@ -59,4 +60,5 @@ def report(run_folder: Path) -> None:
     """Draw the report of a run again."""
     if not (run_folder / "recipe.yaml").is_file():
         raise InputError(f"{run_folder} is no run: recipe.yaml is missing; give a folder that `gptwright run` wrote")
-    say(f"report: {write_report(run_folder)}")
+    with report_full_disk(run_folder):
+        say(f"report: {write_report(run_folder)}")

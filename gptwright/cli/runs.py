@@ -5,21 +5,26 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from gptwright.cli.disk import report_full_disk
 from gptwright.errors import InputError
 from gptwright.pipeline.run import execute, open_run
 from gptwright.pipeline.stages import stages_of
-from gptwright.recipe import load_recipe
+from gptwright.recipe import Recipe
 from gptwright.train.progress import clock, say
 
+NEED_TEXT = ("text", "shakespeare")
+"""Shipped recipes for a text of one's own; on the built-in world they would be something else."""
 
-def run_recipe(name: str, overrides: list[str], folder: Path | None, until: str | None) -> None:
+
+def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
     """Execute a recipe up to `until`, or all of it. Raises InputError for a recipe that cannot be run."""
-    recipe = load_recipe(name, overrides)
-    if recipe.name == "text" and recipe.data.files is None:
-        raise InputError("recipe 'text' needs text: add -o data.files=PATH with a .txt, .jsonl or .parquet")
+    if recipe.name in NEED_TEXT and recipe.data.files is None:
+        raise InputError(f"recipe {recipe.name!r} needs text: add -o data.files=PATH with a .txt, .jsonl or .parquet")
     started = time.monotonic()
-    run = open_run(recipe, folder or Path("runs") / recipe.name)
-    execute(run, stages_of(recipe), until=until)
+    stages, folder = stages_of(recipe), folder or Path("runs") / recipe.name
+    with report_full_disk(folder):
+        run = open_run(recipe, folder)
+        execute(run, stages, until=until)
     say(f"\n{recipe.name} done in {clock(time.monotonic() - started)}")
     if (run.folder / "report.html").is_file():
         say(f"report:  {run.folder / 'report.html'}")

@@ -83,6 +83,10 @@ def chat(name: str, *, system: str | None, max_tokens: int, temperature: float, 
             return
         if not text.strip():
             return
+        alone = len(render_prompt([*messages[:kept], Message("user", text)], tokenizer))
+        if alone >= model.config.context:
+            sys.stderr.write(f"That is {alone} tokens, the context holds {model.config.context}: say it shorter.\n")
+            continue
         messages.append(Message("user", text))
         prompt_ids = render_prompt(messages, tokenizer)
         while (

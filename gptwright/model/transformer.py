@@ -78,8 +78,8 @@ class Transformer(nn.Module):
             x_BTD = block(x_BTD, cos, sin, mask, cache.layer(index, positions_BT, visible))
         return self.norm(x_BTD)
 
-    def blocks(self, x_BTD: Tensor) -> Tensor:
-        """Embedded tokens to final hidden states: the part that torch.compile sees.
+    def blocks(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Embedded tokens to final hidden states: the part that torch.compile sees. Without a mask, causal.
 
         The embedding stays outside: compiled, its backward adds with atomics on CPU, in an order that changes from run
         to run.
@@ -87,7 +87,7 @@ class Transformer(nn.Module):
         tokens = x_BTD.shape[1]
         cos, sin = self.cos[:tokens], self.sin[:tokens]
         for block in self.layers:
-            x_BTD = block(x_BTD, cos, sin, None, None)
+            x_BTD = block(x_BTD, cos, sin, mask, None)
         return self.norm(x_BTD)
 
 

@@ -137,8 +137,8 @@ def is_fresh(run: Run, stage: Stage) -> bool:
     for name, checksum in written.items() if fresh else ():
         if not (folder / name).is_file() or file_checksum(folder / name) != checksum:
             raise RunError(
-                f"{folder / name} is not what stage {stage.name} wrote (damaged, changed or deleted): restore it, or delete "
-                f"{folder} and give the same command again, which makes this stage anew"
+                f"{folder / name} is not what stage {stage.name} wrote (damaged, changed or deleted): restore it, or "
+                f"delete {folder} and give the same command again, which makes this stage anew"
             )
     return bool(fresh)
 

@@ -29,7 +29,7 @@ from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer
 from gptwright.stages.ppo import Ppo, ppo
 from gptwright.stages.pretrain import evaluate_language, pretrain
 from gptwright.stages.reward import RewardTrainer, train_reward_model
-from gptwright.stages.sft import Measure, sft
+from gptwright.stages.sft import Measure, PretrainBatch, SftTrainer, sft
 from gptwright.stages.workspace import Workspace
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -175,8 +175,9 @@ def _sft(run: Run) -> None:
         measure = _measure(run, tokenizer)
     else:
         train, validation = _split_conversations(settings.data)
-    result = sft(model, tokenizer, train, validation, settings, spot, measure)
-    flops = model.config.flops_per_token(64) * result.tokens
+    trainer = SftTrainer(model, tokenizer, train, validation, pretrain_batches(run), settings, spot)
+    result = sft(trainer, measure)
+    flops = model.config.flops_per_token(model.config.context) * result.tokens
     _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
@@ -239,6 +240,17 @@ def _reward(run: Run) -> None:
     _finish_model(run, spot, trainer.model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
+def pretrain_batches(run: Run) -> PretrainBatch:
+    """Rows of the pretraining mixture, for the stages that mix them in."""
+    corpus = open_run_corpus(run)
+
+    def batch(index: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, targets = corpus.rows.batch(index, rows)
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    return batch
+
+
 def _rl_prompts(run: Run, settings: PpoSettings) -> list[Prompt]:
     return world.prompts("rl", settings.steps * settings.episodes, seed=run.recipe.seed)
 
@@ -252,11 +264,7 @@ def _ppo(run: Run, stage: str) -> None:
     policy, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
     corpus, spot = open_run_corpus(run), workspace(run, stage)
 
-    def pretrain_batch(index: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs, targets = corpus.rows.batch(index, rows)
-        return torch.from_numpy(inputs), torch.from_numpy(targets)
-
-    trainer = Ppo(policy, reward_model, tokenizer, _rl_prompts(run, settings), pretrain_batch, settings, spot)
+    trainer = Ppo(policy, reward_model, tokenizer, _rl_prompts(run, settings), pretrain_batches(run), settings, spot)
     result = ppo(trainer, _measure(run, tokenizer) if settings.evaluations else None)
     per_token = policy.config.flops_per_token(64)
     # Sampling is a forward pass; scoring takes four more (policy, reference, value, reward); two models train.

@@ -57,7 +57,7 @@ def workspace(run: Run, stage: str) -> Workspace:
     rows = recipe.pretrain.micro_rows or recipe.pretrain.batch_rows
     config = model_config(recipe, tokenizer.vocab_size)
     path = choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens)
-    if stage != "base":
+    if stage not in ("base", "sft"):
         precision = path.precision if path.device == "cuda" else "float32"
         path = FastPath(path.device, precision)
     return Workspace(run.folder, stage, recipe.seed, recipe.machine, path)

@@ -12,7 +12,7 @@ scores less penalties.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +31,7 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings
 from gptwright.records import Prompt
 from gptwright.stages.rollout import MicroBatch, evaluate_episodes, sample_episodes, split_minibatches
-from gptwright.stages.sft import Measure
+from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.batches import batch_indices
@@ -43,9 +43,6 @@ from gptwright.train.step import SkipCounter, accumulate, apply_gradients, gradi
 RATIO_TOLERANCE = 1e-4
 KL_HORIZON = 10_000
 """Episodes over which the adaptive controller works (Ziegler et al., arXiv:1909.08593, section 2.2)."""
-
-PretrainBatch = Callable[[int, int], tuple[Tensor, Tensor]]
-"""(index of the batch, rows) -> inputs and targets (rows, T) of pretraining text."""
 
 
 @dataclass(frozen=True)

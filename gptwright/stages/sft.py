@@ -8,23 +8,23 @@ to stop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from gptwright.errors import InputError
-from gptwright.losses.language import language_loss
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import SftSettings
 from gptwright.records import Conversation
-from gptwright.stages.scoring import MICRO_TOKENS
+from gptwright.stages.packing import pack
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import Rendered, render
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.batches import batch_indices, length_buckets, pad_right
+from gptwright.train.batches import epoch_order
 from gptwright.train.checkpoint import Trainee
+from gptwright.train.fast_path import packed_loss
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
@@ -32,6 +32,9 @@ from gptwright.train.step import SkipCounter, gradient_step
 
 Measure = Callable[[LanguageModel], Metrics]
 """Figures of a model on held-out prompts, handed in by whoever wires the stages."""
+PretrainBatch = Callable[[int, int], tuple[Tensor, Tensor]]
+"""(index of the batch, rows) -> inputs and targets (rows, T) of pretraining text."""
+VALIDATION_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -69,76 +72,88 @@ def render_all(conversations: Sequence[Conversation], tokenizer: Tokenizer, cont
     return kept
 
 
-def sft(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    train: Sequence[Conversation],
-    validation: Sequence[Conversation],
-    settings: SftSettings,
-    workspace: Workspace,
-    measure: Measure | None = None,
-) -> SftResult:
-    """Finetune `model` in place. Logs loss per step, and per epoch validation loss and what `measure` gives."""
-    context, device = model.config.context, workspace.path.device
-    rows = render_all(train, tokenizer, context)
-    held_out = render_all(validation, tokenizer, context)
-    _show_sample(rows[0], tokenizer, rows)
-    model.to(device)
-    optimizers = Optimizers(model, settings.optimizer)
-    trainee = Trainee({"model": model}, {"model": optimizers})
-    per_epoch = -(-len(rows) // settings.batch_conversations)
-    total, log, skips = per_epoch * settings.epochs, workspace.log(), SkipCounter()
-    last_validation = float("nan")
+class SftTrainer:
+    """A language model in finetuning; `model` is trained in place."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        train: Sequence[Conversation],
+        validation: Sequence[Conversation],
+        pretrain_batch: PretrainBatch,
+        settings: SftSettings,
+        workspace: Workspace,
+    ) -> None:
+        context = model.config.context
+        rendered = render_all(train, tokenizer, context)
+        _show_sample(rendered[0], tokenizer, rendered)
+        self.model, self.settings, self.workspace = model.to(workspace.path.device), settings, workspace
+        self.rows = pack(rendered, context, tokenizer.pad)
+        self.validation = pack(render_all(validation, tokenizer, context), context, tokenizer.pad)
+        self.pretrain_batch = pretrain_batch
+        self.loss_of = packed_loss(model, workspace.path)
+        self.optimizers = Optimizers(model, settings.optimizer)
+        # Every step has the same shape: the rows that don't fill a last batch wait for the next epoch's order.
+        self.per_epoch = max(1, len(self.rows) // settings.batch_rows)
+        self.total = self.per_epoch * settings.epochs
+        self.log, self.skips, self.validation_loss = workspace.log(), SkipCounter(), float("nan")
+
+    def step(self, step: int) -> Metrics:
+        """One optimizer step on packed conversations and, beside them, rows of pretraining text."""
+        lr = self.optimizers.set_rate(step, self.total)
+        epoch, position = divmod(step, self.per_epoch)
+        order = epoch_order(len(self.rows), self.workspace.seed, epoch)
+        size = self.settings.batch_rows
+        batch = self.rows.pick([int(i) for i in order[position * size : (position + 1) * size]])
+        weight_BT = batch.weight_RT / batch.weight_RT.sum()
+        parts = [batch.ids_RT, batch.target_RT, weight_BT, batch.segment_RT]
+        if self.settings.pretrain_rows:
+            ids, targets = self.pretrain_batch(step, self.settings.pretrain_rows)
+            weight = torch.full(ids.shape, self.settings.pretrain_weight / ids.numel())
+            beside = [ids, targets, weight, torch.zeros_like(ids)]
+            parts = [torch.cat(pair) for pair in zip(parts, beside, strict=True)]
+        on_device = [part.to(self.workspace.path.device) for part in parts]
+        result = gradient_step(self.optimizers, [partial(self.loss_of, *on_device)])
+        self.skips.see(result, step)
+        return {"epoch": (step + 1) / self.per_epoch, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Mean loss per supervised token of held-out conversations, in nats."""
+        # Uncompiled: another number of rows would be compiled anew.
+        loss_of = packed_loss(self.model, replace(self.workspace.path, compiled=False))
+        total, rows = 0.0, self.validation
+        for start in range(0, len(rows), VALIDATION_ROWS):
+            part = rows.pick(range(start, min(start + VALIDATION_ROWS, len(rows))))
+            fields = (part.ids_RT, part.target_RT, part.weight_RT, part.segment_RT)
+            total += float(loss_of(*(field.to(self.workspace.path.device) for field in fields)))
+        return total / float(rows.weight_RT.sum())
+
+
+def sft(trainer: SftTrainer, measure: Measure | None = None) -> SftResult:
+    """Finetune. Logs loss per step, and per epoch validation loss and what `measure` gives."""
 
     def before_step(step: int) -> None:
-        nonlocal last_validation
-        if step % per_epoch:
-            return
-        last_validation = validation_loss(model, held_out, tokenizer.pad, workspace)
-        figures = {"step": step, "epoch": step // per_epoch, "validation_loss": last_validation}
-        log.metrics(figures | (measure(model) if measure else {}))
-
-    def do_step(step: int) -> Metrics:
-        lr = optimizers.set_rate(step, total)
-        batch = [rows[i] for i in batch_indices(len(rows), settings.batch_conversations, workspace.seed, step)]
-        count = sum(sum(row.mask[1:]) for row in batch)
-        buckets = length_buckets([len(row.ids) for row in batch], MICRO_TOKENS)
-        micro = [[batch[i] for i in bucket] for bucket in buckets]
-        result = gradient_step(
-            optimizers, [partial(masked_loss, model, part, tokenizer.pad, count, workspace) for part in micro]
-        )
-        skips.see(result, step)
-        return {"epoch": (step + 1) / per_epoch, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
+        if step % trainer.per_epoch == 0:
+            trainer.validation_loss = trainer.validate()
+            row = {"step": step, "epoch": step // trainer.per_epoch, "validation_loss": trainer.validation_loss}
+            trainer.log.metrics(row | (measure(trainer.model) if measure else {}))
 
     seconds = run_loop(
         "sft",
-        trainee,
-        do_step,
-        total=total,
-        folder=workspace.checkpoints,
-        log=log,
-        checkpoint_seconds=workspace.machine.checkpoint_seconds,
+        Trainee({"model": trainer.model}, {"model": trainer.optimizers}),
+        trainer.step,
+        total=trainer.total,
+        folder=trainer.workspace.checkpoints,
+        log=trainer.log,
+        checkpoint_seconds=trainer.workspace.machine.checkpoint_seconds,
         before_step=before_step,
         note=lambda metrics: f"loss {metrics['loss']:.3f}",
     )
-    return SftResult(seconds, settings.epochs * sum(len(row.ids) for row in rows), last_validation)
-
-
-def masked_loss(model: LanguageModel, rows: Sequence[Rendered], pad: int, count: float, workspace: Workspace) -> Tensor:
-    """Summed loss on supervised tokens over `count`, the number of them in the whole step."""
-    ids_BT, _ = pad_right([row.ids for row in rows], pad)
-    mask_BT, _ = pad_right([row.mask for row in rows], 0)
-    ids_BT, mask_BT = ids_BT.to(workspace.path.device), mask_BT.bool().to(workspace.path.device)
-    with workspace.path.autocast():
-        return language_loss(model(ids_BT[:, :-1]), ids_BT[:, 1:], mask_BT[:, 1:], count)
-
-
-@torch.no_grad()
-def validation_loss(model: LanguageModel, rows: Sequence[Rendered], pad: int, workspace: Workspace) -> float:
-    """Mean loss per supervised token of held-out conversations, in nats."""
-    count = float(sum(sum(row.mask[1:]) for row in rows))
-    buckets = length_buckets([len(row.ids) for row in rows], MICRO_TOKENS)
-    return sum(float(masked_loss(model, [rows[i] for i in bucket], pad, count, workspace)) for bucket in buckets)
+    settings = trainer.settings
+    rows_per_step = settings.batch_rows + settings.pretrain_rows
+    return SftResult(seconds, trainer.total * rows_per_step * trainer.model.config.context, trainer.validation_loss)
 
 
 def _show_sample(row: Rendered, tokenizer: Tokenizer, rows: Sequence[Rendered]) -> None:

@@ -51,6 +51,8 @@ class Workspace:
         if checksums:
             lineage = {**lineage, "sha256": checksums}
         (partial / "lineage.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+        for name in checksums:  # safetensors lets only their maker read them
+            shutil.copymode(partial / "lineage.json", partial / name)
         shutil.rmtree(self.output, ignore_errors=True)
         partial.replace(self.output)
         shutil.rmtree(self.checkpoints, ignore_errors=True)

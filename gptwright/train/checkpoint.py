@@ -68,19 +68,15 @@ class Checkpoints:
     def save(self, trainee: Trainee, step: int, details: dict[str, Any]) -> None:
         """Write step `step`'s state beside the others, then drop all but the last two."""
         partial = self.folder / f"writing-{step:08d}"
-        partial.mkdir(exist_ok=True)
-        weights = partial / "state.safetensors"
-        tensors = {key: value.detach().cpu().contiguous() for key, value in trainee.tensors().items()}
-        save_file(tensors, weights)
-        state = {"step": step, "counters": trainee.counters, "sha256": file_checksum(weights), **details}
-        (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        for path in (weights, partial / "state.json"):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        final = self.folder / f"step-{step:08d}"
-        if final.exists():
-            shutil.rmtree(final)
-        partial.replace(final)
+        try:
+            partial.mkdir(exist_ok=True)
+            _write_state(trainee, step, details, partial)
+            final = self.folder / f"step-{step:08d}"
+            if final.exists():
+                shutil.rmtree(final)
+            partial.replace(final)
+        finally:  # when the disk is full, half a checkpoint must not keep it so
+            shutil.rmtree(partial, ignore_errors=True)
         for old in self._steps()[:-KEPT]:
             shutil.rmtree(old)
 
@@ -109,6 +105,17 @@ class Checkpoints:
 
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+def _write_state(trainee: Trainee, step: int, details: dict[str, Any], folder: Path) -> None:
+    weights = folder / "state.safetensors"
+    tensors = {key: value.detach().cpu().contiguous() for key, value in trainee.tensors().items()}
+    save_file(tensors, weights)
+    state = {"step": step, "counters": trainee.counters, "sha256": file_checksum(weights), **details}
+    (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    for path in (weights, folder / "state.json"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def file_checksum(path: Path) -> str:

@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gptwright.losses.language import language_loss
+from gptwright.losses.language import language_loss, token_logprobs
+from gptwright.losses.reduce import masked_sum
 from gptwright.model.attention import AttentionKernel
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise, use_attention
@@ -47,6 +48,7 @@ class FastPath:
 
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+PackedLossFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
@@ -61,6 +63,30 @@ def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
     def loss(ids_BT: Tensor, target_BT: Tensor) -> Tensor:
         with path.autocast():
             return tail(model.model.embed_tokens(ids_BT), target_BT)
+
+    return loss
+
+
+def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
+    """(ids, targets, weights, segments), (B, T) each -> sum of weight * loss, computed the way `path` says.
+
+    Tokens see earlier tokens of their own segment alone. RoPE knows only distances, so a conversation packed behind
+    another one gets the same hidden states as by itself.
+    """
+    use_attention(model, path.kernel)
+
+    def after_embedding(x_BTD: Tensor, target_BT: Tensor, weight_BT: Tensor, segment_BT: Tensor) -> Tensor:
+        tokens = segment_BT.shape[1]
+        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=x_BTD.device).tril()
+        mask = causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
+        nll_BT = -token_logprobs(model.lm_head(model.model.blocks(x_BTD, mask)), target_BT)
+        return masked_sum(nll_BT * weight_BT, weight_BT > 0)
+
+    tail = torch.compile(after_embedding) if path.compiled else after_embedding
+
+    def loss(ids_BT: Tensor, target_BT: Tensor, weight_BT: Tensor, segment_BT: Tensor) -> Tensor:
+        with path.autocast():
+            return tail(model.model.embed_tokens(ids_BT), target_BT, weight_BT, segment_BT)
 
     return loss
 

@@ -12,6 +12,7 @@ from gptwright.world import material
 from gptwright.world.lexicon import NAME_STYLES, NAMES, NOUNS, PLACES, SYLLABLES
 from gptwright.world.material import KIND_TITLES, joined
 from gptwright.world.passages import FEELINGS, passage, review, simple_sentence, tense_pair
+from gptwright.world.sources_threads import threads_page
 from gptwright.world.tables_earth import COUNTRIES, ELEMENTS
 from gptwright.world.tables_life import ANIMALS
 from gptwright.world.task_lines import TOPICS, task_line
@@ -203,9 +204,10 @@ def _telephone(rng: random.Random) -> str:
 
 
 _PAGES: tuple[tuple[Page, int], ...] = (
-    (tasks_page, 15),
-    (poem_page, 12),
+    (tasks_page, 14),
+    (poem_page, 9),
     (haiku_page, 5),
+    (threads_page, 36),
     (facts_page, 27),
     (quiz_page, 4),
     (list_page, 9),

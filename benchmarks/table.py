@@ -1,0 +1,165 @@
+"""Writes the Measured section of README.md from benchmarks/results/, so that every figure there was measured.
+
+python benchmarks/table.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- measured:start -->\n", "<!-- measured:end -->\n"
+
+Row = tuple[str, str, Callable[[float], str]]
+
+
+def percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def decimals(count: int) -> Callable[[float], str]:
+    return lambda value: f"{value:.{count}f}"
+
+
+# What is said of the quickstart: words, where the figure stands in a run, and how it is written.
+QUICKSTART: list[Row] = [
+    ("Minutes from nothing to the report", "minutes", decimals(1)),
+    ("Peak memory, GB", "peak_gb", decimals(2)),
+    ("Accuracy: base model, the question as a document", "accuracy/base", percent),
+    ("Accuracy: base model after a few examples", "accuracy/base_few_shot", percent),
+    ("Accuracy: after SFT", "accuracy/sft", percent),
+    ("Accuracy: after PPO", "accuracy/ppo", percent),
+    ("Accuracy on facts held out of all finetuning: after SFT", "held_out_facts/sft", percent),
+    ("Accuracy on facts held out of all finetuning: after PPO", "held_out_facts/ppo", percent),
+    ("Accuracy, greedy: after SFT", "greedy/accuracy/sft", percent),
+    ("Accuracy, greedy: after PPO", "greedy/accuracy/ppo", percent),
+    ("Win rate by the gold judge: SFT over base", "win_rate/sft over base", percent),
+    ("Win rate by the gold judge: PPO over SFT", "win_rate/ppo over sft", percent),
+    ("Win rate by the gold judge, greedy: PPO over SFT", "greedy/win_rate/ppo over sft", percent),
+    ("Reward model: held-out pairs ordered as the labeller did", "reward_model/accuracy", percent),
+    ("Reward model: the most that the labellers' noise allows", "reward_model/ceiling", percent),
+    ("Labellers: pairs on which two agree", "reward_model/agreement", percent),
+    ("KL of PPO to SFT, nats per answer", "kl/ppo/k1", decimals(2)),
+    ("Entropy per token: after SFT, nats", "entropy/sft", decimals(3)),
+    ("Entropy per token: after PPO, nats", "entropy/ppo", decimals(3)),
+    ("Bits per byte of held-out text: base", "bits_per_byte/base", decimals(3)),
+    ("Bits per byte of held-out text: after SFT", "bits_per_byte/sft", decimals(3)),
+    ("Bits per byte of held-out text: after PPO", "bits_per_byte/ppo", decimals(3)),
+    (
+        "Bits per byte of held-out text: after PPO without the pretraining mix",
+        "with_ppo_without_mix/bits_per_byte/ppo_without_mix",
+        decimals(3),
+    ),
+    ("Base model asked for a poem: goes on listing tasks", "base_behaviour/continues_tasks", percent),
+    ("Base model told that a poem follows: writes one", "base_behaviour/writes_poem", percent),
+]
+
+
+def read_results() -> dict[str, dict[str, Any]]:
+    """The results that there are, by name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+
+
+def with_measured(page: str, results: dict[str, dict[str, Any]]) -> str:
+    """The page with everything between its two markers written anew."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(
+            f"the page has no {BEGIN.strip()} with {END.strip()} after it: put both where the tables belong"
+        )
+    sections = [write(results[name]) for name, write in SECTIONS.items() if name in results]
+    return f"{before}{BEGIN}\n{''.join(sections)}{END}{after}"
+
+
+def quickstart(result: dict[str, Any]) -> str:
+    runs, median = result["figures"]["runs"], result["figures"]["median"]
+    lines = [
+        "### Quickstart\n",
+        f"The median of {len(runs)} runs with different seeds and worlds, the lowest and highest of them, and the 95% "
+        "interval of the run in the middle.\n",
+        "| what | median | lowest to highest | interval |",
+        "| --- | --- | --- | --- |",
+    ]
+    for words, place, written in QUICKSTART:
+        middle = look_up(median, place)
+        if middle is None:  # not every run trains the variant
+            continue
+        values = sorted(number(look_up(run, place)) for run in runs)
+        interval = f"{written(middle['low'])} to {written(middle['high'])}" if isinstance(middle, dict) else ""
+        lines.append(
+            f"| {words} | {written(number(middle))} | {written(values[0])} to {written(values[-1])} | {interval} |"
+        )
+    return section(lines, result)
+
+
+def shakespeare(result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    runs, loss, speed = figures["runs"], figures["validation_loss"], figures["speed"]
+    random_batches = sorted(run["validation_loss_random_batches"] for run in runs)
+    seconds = sorted(run["training_seconds"] for run in runs)
+    lines = [
+        "### Shakespeare, character by character\n",
+        f"nanoGPT's CPU settings: {runs[0]['parameters'] / 1e6:.2f}M parameters, context 64, {runs[0]['tokens']:,} "
+        f"characters, the last tenth held out. Median of {len(runs)} seeds, lowest to highest.\n",
+        "| what | gptwright | nanoGPT |",
+        "| --- | --- | --- |",
+        f"| Validation loss, the whole last tenth | {loss['median']:.4f} ({loss['low']:.4f} to {loss['high']:.4f}) | |",
+        f"| Validation loss, 20 random batches of it | {random_batches[len(runs) // 2]:.4f} "
+        f"({random_batches[0]:.4f} to {random_batches[-1]:.4f}) | {figures['nanogpt_validation_loss']:.4f} |",
+        f"| Seconds of training | {seconds[len(runs) // 2]:.0f} ({seconds[0]:.0f} to {seconds[-1]:.0f}) | |\n",
+        "| training step of 768 tokens | tokens/s | times the plain loop |",
+        "| --- | --- | --- |",
+    ]
+    for name, tokens in speed["tokens_per_second"].items():
+        lines.append(f"| {name} | {tokens:,} | {speed['times_the_plain_loop'][name]:.2f} |")
+    return section(lines, result)
+
+
+def kill_resume(result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    kills = [kill["stage"] for kill in figures["kills"] if kill["killed"]]
+    outcome = "the same bytes" if figures["identical"] else "OTHER bytes"
+    stages = ", ".join(f"`{stage}`" for stage in dict.fromkeys(kills))
+    lines = [
+        "### Killed and resumed\n",
+        f"The smoke recipe, killed {len(kills)} times at random moments (in {stages}) and started again each time: the "
+        f"weights of its {len(figures['sha256_unbroken'])} models are {outcome} as those of an unbroken run.",
+    ]
+    return section(lines, result)
+
+
+SECTIONS = {"quickstart": quickstart, "shakespeare": shakespeare, "kill_resume": kill_resume}
+
+
+def section(lines: list[str], result: dict[str, Any]) -> str:
+    """The lines, and where and when they were measured."""
+    machine = result["machine"]
+    source = (
+        f"\n`{result['command']}`, {result['date']}, commit {result['commit'][:7]}, on {machine['cores']} cores of "
+        f"{machine['cpu']}, {machine['memory_gib']} GiB, Python {machine['python']}, torch {machine['torch']}.\n\n"
+    )
+    return "\n".join(lines) + "\n" + source
+
+
+def look_up(figures: Any, place: str) -> Any:
+    """The figure at 'accuracy/sft', or None."""
+    for key in place.split("/"):
+        if not isinstance(figures, dict) or key not in figures:
+            return None
+        figures = figures[key]
+    return figures
+
+
+def number(figure: Any) -> float:
+    """A figure's value, with or without an interval."""
+    return float(figure["value"] if isinstance(figure, dict) else figure)
+
+
+if __name__ == "__main__":
+    README.write_text(with_measured(README.read_text(encoding="utf-8"), read_results()), encoding="utf-8")

@@ -1,0 +1,71 @@
+"""Conversations packed whole into rows of the model's context, for training without padding.
+
+Shapes: R rows, T context. A row holds conversations one after another; `segment` numbers them, so that attention keeps
+them apart, and index t of `target` and `weight` is about predicting the token after `ids[t]`, never across a border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gptwright.tokenizer.chat import Rendered
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """All rows of a set of conversations; `weight_RT` is 1 where the next token is supervised."""
+
+    ids_RT: Tensor
+    target_RT: Tensor
+    weight_RT: Tensor
+    segment_RT: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids_RT)
+
+    def pick(self, rows: Sequence[int]) -> PackedRows:
+        """These rows only."""
+        index = list(rows)
+        return PackedRows(self.ids_RT[index], self.target_RT[index], self.weight_RT[index], self.segment_RT[index])
+
+
+def first_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Bins of indices whose lengths add up to at most `room`, longest first: first_fit([3, 5, 2], 6) -> [[1], [0, 2]]."""
+    bins: list[list[int]] = []
+    left: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        # Older bins are full but for crumbs; looking at the last few keeps this linear.
+        open_bins = range(max(0, len(bins) - 64), len(bins))
+        target = next((b for b in open_bins if left[b] >= lengths[index]), None)
+        if target is None:
+            bins.append([])
+            left.append(room)
+            target = len(bins) - 1
+        bins[target].append(index)
+        left[target] -= lengths[index]
+    return bins
+
+
+def pack(conversations: Sequence[Rendered], context: int, pad: int) -> PackedRows:
+    """Every conversation whole in one row. Raises ValueError when one is longer than the context."""
+    if any(len(row.ids) > context for row in conversations):
+        raise ValueError(f"a conversation is longer than {context} tokens: leave it out before packing")
+    bins = first_fit([len(row.ids) for row in conversations], context)
+    ids_RT = torch.full((len(bins), context), pad, dtype=torch.long)
+    target_RT, segment_RT = ids_RT.clone(), torch.full_like(ids_RT, -1)
+    weight_RT = torch.zeros(len(bins), context)
+    for r, members in enumerate(bins):
+        start = 0
+        for number, member in enumerate(members):
+            row = conversations[member]
+            end = start + len(row.ids)
+            ids_RT[r, start:end] = torch.tensor(row.ids)
+            target_RT[r, start : end - 1] = torch.tensor(row.ids[1:])
+            weight_RT[r, start : end - 1] = torch.tensor(row.mask[1:], dtype=torch.float32)
+            segment_RT[r, start:end] = number
+            start = end
+    return PackedRows(ids_RT, target_RT, weight_RT, segment_RT)

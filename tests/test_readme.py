@@ -1,0 +1,54 @@
+"""The figures in README.md are those of benchmarks/results/, and the writer of its tables writes what it is given."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINE = {"cpu": "Example CPU", "cores": 2, "memory_gib": 8.0, "python": "3.12.1", "torch": "2.13.0"}
+SOURCE = {"command": "python example.py", "commit": "0123456789abcdef", "date": "2026-11-20", "machine": MACHINE}
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("table")
+
+
+def test_measured_section_is_what_the_results_give(table: ModuleType) -> None:
+    results = table.read_results()
+    if not results:
+        pytest.skip("benchmarks/results/ is empty: run benchmarks/run.py")
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert page == table.with_measured(page, results), "run: .venv/bin/python benchmarks/table.py"
+
+
+def test_only_the_text_between_the_markers_changes(table: ModuleType) -> None:
+    figures = {"kills": [{"stage": "sft", "killed": True}], "sha256_unbroken": {"sft": "00"}, "identical": True}
+    page = f"before\n{table.BEGIN}old\n{table.END}after\n"
+    written = table.with_measured(page, {"kill_resume": {**SOURCE, "figures": figures}})
+    assert written.startswith("before\n") and written.endswith("after\n")
+    assert "old" not in written
+    assert "killed 1 times at random moments (in `sft`)" in written
+    assert "2026-11-20, commit 0123456, on 2 cores of Example CPU" in written
+
+
+def test_page_without_markers_is_refused(table: ModuleType) -> None:
+    with pytest.raises(ValueError, match="no <!-- measured:start -->"):
+        table.with_measured("no markers here\n", {})
+
+
+def test_quickstart_rows_have_median_range_and_interval(table: ModuleType) -> None:
+    def run(minutes: float, accuracy: float) -> dict[str, object]:
+        figure = {"value": accuracy, "low": accuracy - 0.03, "high": accuracy + 0.03, "n": 1000}
+        return {"minutes": minutes, "accuracy": {"sft": figure}}
+
+    figures = {"median": run(12.0, 0.7), "runs": [run(12.0, 0.7), run(11.0, 0.75), run(14.0, 0.65)]}
+    lines = table.quickstart({**SOURCE, "figures": figures}).splitlines()
+    assert "| Minutes from nothing to the report | 12.0 | 11.0 to 14.0 |  |" in lines
+    assert "| Accuracy: after SFT | 70.0% | 65.0% to 75.0% | 67.0% to 73.0% |" in lines
+    assert not [line for line in lines if "PPO" in line]
