@@ -34,7 +34,7 @@ class PackedRows:
 
 
 def first_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Bins of indices whose lengths add up to at most `room`, longest first: first_fit([3, 5, 2], 6) -> [[1], [0, 2]]."""
+    """Bins of indices whose lengths add up to at most `room`: first_fit([3, 5, 2], 6) -> [[1], [0, 2]]."""
     bins: list[list[int]] = []
     left: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -2,8 +2,8 @@
 
 Each round: sample answers, score them, then a few optimizer steps that make tokens of good answers likelier. The reward
 of a token is -beta * (log p_policy - log p_sft), and the last token also gets the answer's score (Ouyang et al. 2022,
-equation 2). The value model starts from the reward model and has an optimizer of its own. The formulas are in losses/;
-docs/ppo.md gives the reasons.
+equation 2). The value model starts from the reward model's trunk and has an optimizer of its own. The formulas are in
+losses/; docs/ppo.md gives the reasons.
 
 Checked on every round: before the first update the ratio is 1, in the first round the KL is 0, and rewards add up to
 scores less penalties.
@@ -71,7 +71,7 @@ class Ppo:
         self.policy = policy.to(device).eval()
         self.reference = copy.deepcopy(policy).requires_grad_(False).eval()
         self.reward_model = reward_model.to(device).requires_grad_(False).eval()
-        self.value_model = copy.deepcopy(reward_model).requires_grad_(True).eval()
+        self.value_model = value_model_from(reward_model)
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         self.pretrain_batch = pretrain_batch
         self.prompts = [p for p in prompts if self._leaves_room(p)]
@@ -265,6 +265,19 @@ class Ppo:
         if self.settings.adaptive_kl is not None:
             error = float(np.clip(kl / self.settings.adaptive_kl - 1, -0.2, 0.2))
             self.trainee.counters["beta"] *= 1 + error * episodes / KL_HORIZON
+
+
+def value_model_from(reward_model: ScalarModel) -> ScalarModel:
+    """The reward model's trunk with a head of zeros.
+
+    The reward model's head was trained at the reward token alone; read at any other token it says nothing, and its
+    large numbers there cost many rounds to unlearn.
+    """
+    value_model = copy.deepcopy(reward_model).requires_grad_(True).eval()
+    with torch.no_grad():
+        value_model.score.weight.zero_()
+        value_model.bias.zero_()
+    return value_model
 
 
 def check_identities(total_N: Tensor, score_N: Tensor, kl_N: Tensor, beta: float, *, first: bool) -> None:
