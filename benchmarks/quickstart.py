@@ -131,7 +131,7 @@ def main() -> None:
         place = (options.keep or Path(temporary)).resolve()
         place.mkdir(parents=True, exist_ok=True)
         runs = [run_seed(seed, place / f"seed-{seed}") for seed in range(options.seeds)]
-    figures = {"median": median_of(runs), "runs": runs}
+    figures = {"median": median_of([{**run, "seed": None} for run in runs]), "runs": runs}
     print(write_result("quickstart", f"python benchmarks/quickstart.py --seeds {options.seeds}", figures))
 
 

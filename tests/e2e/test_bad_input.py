@@ -1,4 +1,4 @@
-"""What cannot be used is refused in one sentence that says what, where and how to mend it; mended, the command goes on."""
+"""What cannot be used is refused in one sentence: what, where, how to mend it. Mended, the same command goes on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-WORDS = "the a small red fox river stone cat dog under over runs sleeps quickly near old tree and then it was".split()
+WORDS = ("the", "a", "small", "red", "fox", "river", "stone", "under", "runs", "sleeps", "quickly", "old", "tree", "it")
 QUICK = ("-o", "pretrain.tokens=4k", "-o", "pretrain.sample_prompts=[]")
 
 

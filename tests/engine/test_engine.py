@@ -94,7 +94,7 @@ def test_first_tokens_are_drawn_as_often_as_the_model_says(model: LanguageModel)
 
 def test_a_stop_token_ends_the_answer_and_stays_in_it(model: LanguageModel) -> None:
     free = naive_greedy(model, PROMPTS[1], 12)
-    assert len(set(free)) > 3
+    assert len(set(free)) > 2
     for stop in set(free):
         answer = free[: free.index(stop) + 1]
         engine = Engine(model, stop_ids={stop})

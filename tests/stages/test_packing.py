@@ -1,0 +1,102 @@
+"""Packing: whole conversations in rows without waste, each with the loss that it has by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gptwright.model.transformer import LanguageModel
+from gptwright.stages.packing import PackedRows, first_fit, pack
+from gptwright.tokenizer.chat import Rendered
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.fast_path import FastPath, packed_loss
+
+PATH = FastPath("cpu", "float32")
+
+
+def random_chats(count: int, seed: int = 0, longest: int = 30) -> list[Rendered]:
+    """Random ids whose second half is supervised."""
+    rng = np.random.default_rng(seed)
+    lengths = [int(length) for length in rng.integers(4, longest, size=count)]
+    return [Rendered(rng.integers(256, size=n).tolist(), [0] * (n // 2) + [1] * (n - n // 2)) for n in lengths]
+
+
+def summed_loss(model: LanguageModel, rows: PackedRows) -> float:
+    with torch.no_grad():
+        return float(packed_loss(model, PATH)(rows.ids_RT, rows.target_RT, rows.weight_RT, rows.segment_RT))
+
+
+def loss_alone(model: LanguageModel, chat: Rendered) -> float:
+    with torch.no_grad():
+        logp_TV = model(torch.tensor([chat.ids]))[0].log_softmax(dim=-1)
+    return -sum(float(logp_TV[t - 1, chat.ids[t]]) for t in range(1, len(chat.ids)) if chat.mask[t])
+
+
+@given(st.lists(st.integers(1, 20), max_size=60))
+def test_first_fit_places_each_once_and_fills_no_bin_over(lengths: list[int]) -> None:
+    bins = first_fit(lengths, 20)
+    assert sorted(index for members in bins for index in members) == list(range(len(lengths)))
+    assert all(sum(lengths[i] for i in members) <= 20 for members in bins)
+
+
+@given(st.lists(st.integers(1, 20), max_size=60))
+def test_first_fit_leaves_no_two_bins_that_one_could_hold(lengths: list[int]) -> None:
+    loads = sorted(sum(lengths[i] for i in members) for members in first_fit(lengths, 20))
+    assert len(loads) < 2 or loads[0] + loads[1] > 20
+
+
+def test_first_fit_takes_the_longest_first() -> None:
+    assert first_fit([3, 5, 2], 6) == [[1], [0, 2]]
+
+
+def test_row_layout_by_hand(tokenizer: Tokenizer) -> None:
+    rows = pack([Rendered([5, 6, 7], [0, 0, 1]), Rendered([8, 9], [0, 1])], context=6, pad=tokenizer.pad)
+    assert rows.ids_RT.tolist() == [[5, 6, 7, 8, 9, tokenizer.pad]]
+    assert rows.segment_RT.tolist() == [[0, 0, 0, 1, 1, -1]]
+    assert rows.weight_RT.tolist() == [[0, 1, 0, 1, 0, 0]]
+    assert [rows.target_RT[0, t].item() for t in (0, 1, 3)] == [6, 7, 9]
+
+
+def test_conversation_longer_than_the_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="longer than 4 tokens"):
+        pack([Rendered([1] * 5, [1] * 5)], context=4, pad=0)
+
+
+@pytest.mark.parametrize("kernel", ["fused", "matmul"])
+def test_packed_rows_have_the_loss_of_each_conversation_alone(
+    make_model: Callable[..., LanguageModel], kernel: str
+) -> None:
+    model, chats = make_model(), random_chats(9)
+    rows = pack(chats, context=48, pad=0)
+    assert len(rows) < len(chats)  # something is packed together
+    alone = sum(loss_alone(model, chat) for chat in chats)
+    with torch.no_grad():
+        loss_of = packed_loss(model, FastPath("cpu", "float32", kernel=kernel))
+        packed = float(loss_of(rows.ids_RT, rows.target_RT, rows.weight_RT, rows.segment_RT))
+    assert packed == pytest.approx(alone, rel=1e-5)
+
+
+def test_order_inside_a_row_does_not_matter(make_model: Callable[..., LanguageModel]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    first, second = (
+        Rendered(torch.randint(256, (12,), generator=generator).tolist(), [0] * 5 + [1] * 7) for _ in range(2)
+    )
+    model = make_model()
+    forward, backward = pack([first, second], 24, pad=0), pack([second, first], 24, pad=0)
+    assert forward.ids_RT.tolist() == [first.ids + second.ids]
+    assert backward.ids_RT.tolist() == [second.ids + first.ids]
+    assert summed_loss(model, forward) == pytest.approx(summed_loss(model, backward), rel=1e-5)
+
+
+def test_what_stands_beside_a_conversation_does_not_reach_it(make_model: Callable[..., LanguageModel]) -> None:
+    learned = Rendered(list(range(40, 52)), [0] * 5 + [1] * 7)
+    model = make_model()
+    losses = [
+        summed_loss(model, pack([Rendered([neighbour] * 20, [0] * 20), learned], 40, pad=0)) for neighbour in (3, 200)
+    ]
+    assert losses[0] == losses[1]

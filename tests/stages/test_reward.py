@@ -1,0 +1,132 @@
+"""The reward model: loss over all pairs of a prompt, gradient whatever the grouping, scale and bias afterwards."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from gptwright.errors import InputError
+from gptwright.model.transformer import LanguageModel
+from gptwright.recipe import OptimizerSettings, RewardSettings
+from gptwright.records import Comparison, Conversation, Message, Prompt
+from gptwright.stages.reward import RewardTrainer, pair_accuracy, train_reward_model
+from gptwright.stages.scoring import score_all
+from gptwright.tokenizer.chat import render
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+
+def compared(question: str, answers: Sequence[str], ranks: Sequence[int]) -> Comparison:
+    return Comparison(Prompt(f"p-{question}", (Message("user", question),)), tuple(answers), tuple(ranks))
+
+
+WORDS = ["tea", "sun", "oak", "map", "cup", "ink"]
+TOY = [compared(letter, [f"no {word}", f"yes {word}"], [1, 0]) for letter in "abcdef" for word in WORDS]
+"""Whoever says yes is better."""
+MIXED = [
+    compared("first", ["a", "bb", "ccc", "dddd"], [2, 0, 1, 1]),
+    compared("second", ["tea", "sun"], [0, 1]),
+    compared("third and longer", ["x", "yy", "z"], [1, 1, 0]),
+]
+
+
+@pytest.fixture
+def make_trainer(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any]
+) -> Callable[..., RewardTrainer]:
+    def make(train: list[Comparison], held_out: list[Comparison], **settings: Any) -> RewardTrainer:
+        return RewardTrainer(make_model(), tokenizer, train, held_out, RewardSettings(**settings), make_workspace())
+
+    return make
+
+
+def test_loss_is_the_mean_over_prompts_of_the_mean_over_pairs(make_trainer: Callable[..., RewardTrainer]) -> None:
+    trainer = make_trainer(MIXED, MIXED)
+    per_prompt = []
+    for comparison, rows in zip(trainer.comparisons, trainer.rows, strict=True):
+        scores = score_all(trainer.model, rows, trainer.tokenizer.pad, trainer.workspace)
+        losses = [
+            math.log1p(math.exp(scores[j] - scores[i]))
+            for i in range(len(scores))
+            for j in range(len(scores))
+            if comparison.ranks[i] < comparison.ranks[j]
+        ]
+        per_prompt.append(sum(losses) / len(losses))
+    assert trainer.step(0)["loss"] == pytest.approx(sum(per_prompt) / 3, rel=1e-5)
+
+
+def test_gradient_does_not_depend_on_the_micro_batches(
+    make_trainer: Callable[..., RewardTrainer],
+    plain_adam: Callable[..., OptimizerSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # AdamW's first moment after one step is 0.1 times the gradient.
+    gradients = []
+    for micro_tokens in (100_000, 1):
+        monkeypatch.setattr("gptwright.stages.reward.MICRO_TOKENS", micro_tokens)
+        trainer = make_trainer(MIXED, MIXED, optimizer=plain_adam())
+        trainer.step(0)
+        state = trainer.optimizers.tensors()
+        gradients.append({name: value for name, value in state.items() if name.endswith("exp_avg")})
+    scale = max(float(value.abs().max()) for value in gradients[0].values())
+    for name, value in gradients[0].items():
+        assert torch.allclose(value, gradients[1][name], atol=1e-5 * scale, rtol=1e-4), name
+
+
+def test_it_learns_to_prefer_a_word(
+    make_trainer: Callable[..., RewardTrainer], plain_adam: Callable[..., OptimizerSettings], chat: Any
+) -> None:
+    unseen = [compared(letter, [f"yes {word}", f"no {word}"], [0, 1]) for letter in "ghi" for word in WORDS]
+    trainer = make_trainer(TOY, unseen, epochs=6, batch_prompts=6, optimizer=plain_adam(5e-3))
+    result = train_reward_model(trainer, [chat("a", "yes tea")])
+    assert result.validation_accuracy == 1.0
+    assert pair_accuracy(trainer.model, TOY, trainer.tokenizer, trainer.workspace) == 1.0
+
+
+def test_pair_accuracy_counts_pairs_of_all_prompts(make_trainer: Callable[..., RewardTrainer]) -> None:
+    trainer = make_trainer(MIXED, MIXED)
+    scores = [score_all(trainer.model, rows, trainer.tokenizer.pad, trainer.workspace) for rows in trainer.rows]
+    ranked_right = [
+        Comparison(c.prompt, c.answers, tuple(sorted(row, reverse=True).index(s) for s in row))
+        for c, row in zip(MIXED, scores, strict=True)
+    ]
+    # Four answers give six pairs, two give one, three give three; turning the second around makes one of ten wrong.
+    second = Comparison(ranked_right[1].prompt, ranked_right[1].answers, tuple(1 - r for r in ranked_right[1].ranks))
+    judged = [ranked_right[0], second, ranked_right[2]]
+    assert pair_accuracy(trainer.model, judged, trainer.tokenizer, trainer.workspace) == pytest.approx(0.9)
+
+
+def test_after_normalising_demonstrations_average_0_and_answers_deviate_by_1(
+    make_trainer: Callable[..., RewardTrainer], chat: Callable[[str, str], Conversation]
+) -> None:
+    trainer = make_trainer(TOY, TOY)
+    shown = [chat(letter, letter * 3) for letter in string.ascii_lowercase[:7]]
+    pad, tokenizer = trainer.tokenizer.pad, trainer.tokenizer
+    sampled = [row for rows in trainer.rows for row in rows]
+    before = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
+    scale = trainer.normalise(shown)
+    after = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
+    ends = [[*render(c.messages, tokenizer).ids, tokenizer.reward] for c in shown]
+    assert sum(score_all(trainer.model, ends, pad, trainer.workspace)) / 7 == pytest.approx(0, abs=1e-5)
+    assert float(after.std()) == pytest.approx(1, rel=1e-4)
+    # Log-odds come back by `scale`: no order and no distance is lost.
+    assert torch.allclose((after - after[0]) * scale, before - before[0], atol=1e-4)
+
+
+def test_only_ties_are_refused(make_trainer: Callable[..., RewardTrainer]) -> None:
+    with pytest.raises(InputError, match="no comparison has a better and a worse answer"):
+        make_trainer([compared("a", ["x", "y"], [0, 0])], [])
+
+
+def test_ties_and_overlong_answers_are_left_out(
+    make_trainer: Callable[..., RewardTrainer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ties, overlong = compared("a", ["x", "y"], [0, 0]), compared("b", ["x" * 60, "y"], [0, 1])
+    trainer = make_trainer([ties, overlong, *MIXED], [overlong, *MIXED])
+    assert trainer.comparisons == trainer.held_out == MIXED
+    # Five pairs of the first with its one tie, one of the second, two of the third with its one; and `ties` itself.
+    assert "3 prompts, 8 pairs, 3 ties left out" in capsys.readouterr().err

@@ -1,0 +1,132 @@
+"""A round's episodes: which tokens are actions, what the policy thought of them, and how they are split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptwright.engine.engine import Completion
+from gptwright.model.transformer import LanguageModel, ScalarModel
+from gptwright.recipe import MachineSettings, PpoSettings
+from gptwright.records import Message, Prompt
+from gptwright.stages.rollout import Episode, MicroBatch, evaluate_episodes, sample_episodes, split_minibatches
+from gptwright.stages.scoring import score_all
+from gptwright.stages.workspace import Workspace
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.fast_path import FastPath
+
+Evaluate = Callable[..., MicroBatch]
+
+
+def random_episode(prompt: int, response: int, seed: int = 0) -> Episode:
+    rng = np.random.default_rng((seed, prompt, response))
+    answer = Completion(rng.integers(256, size=response).tolist(), [0.0] * response, "stop")
+    return Episode(rng.integers(256, size=prompt).tolist(), answer, float(response))
+
+
+@pytest.fixture(scope="session")
+def evaluate(
+    make_model: Callable[..., LanguageModel], make_scalar: Callable[..., ScalarModel], tmp_path_factory: Any
+) -> Evaluate:
+    """With a policy of seed 0, a reference of seed 1 and values of seed 2."""
+    spot = Workspace(tmp_path_factory.mktemp("rollout"), "ppo", 0, MachineSettings(), FastPath("cpu", "float32"))
+    models = make_model(0), make_model(1), make_scalar(2)
+    return lambda episodes, temperature=1.0: evaluate_episodes(
+        episodes, *models, PpoSettings(temperature=temperature), 0, spot
+    )
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=4))
+def test_actions_are_exactly_the_response_tokens(evaluate: Evaluate, lengths: list[tuple[int, int]]) -> None:
+    episodes = [random_episode(prompt, response, seed) for seed, (prompt, response) in enumerate(lengths)]
+    batch = evaluate(episodes)
+    for row, episode in enumerate(episodes):
+        first, count = len(episode.prompt_ids) - 1, len(episode.completion.ids)
+        chosen = batch.action_BT[row].nonzero().flatten().tolist()
+        assert chosen == list(range(first, first + count))
+        assert batch.target_BT[row, batch.action_BT[row]].tolist() == episode.completion.ids
+        assert batch.ids_BT[row, : first + 1].tolist() == episode.prompt_ids
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_log_probabilities_are_those_of_each_token_by_itself(
+    evaluate: Evaluate, make_model: Callable[..., LanguageModel], temperature: float
+) -> None:
+    episodes = [random_episode(3, 6), random_episode(9, 2), random_episode(1, 4)]
+    batch = evaluate(episodes, temperature)
+    for model, found_BT in ((make_model(0), batch.old_logprob_BT), (make_model(1), batch.reference_logprob_BT)):
+        for row, episode in enumerate(episodes):
+            ids, expected = list(episode.prompt_ids), []
+            for token in episode.completion.ids:
+                with torch.no_grad():
+                    logits_V = model(torch.tensor([ids]))[0, -1].double() / temperature
+                expected.append(float(logits_V[token] - logits_V.logsumexp(dim=0)))
+                ids.append(token)
+            assert found_BT[row, batch.action_BT[row]].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_values_and_scores_stay_with_their_rows(evaluate: Evaluate, make_scalar: Callable[..., ScalarModel]) -> None:
+    episodes = [random_episode(3, 6), random_episode(9, 2)]
+    batch = evaluate(episodes)
+    assert batch.score_B.tolist() == [6.0, 2.0]
+    with torch.no_grad():
+        alone = make_scalar(2)(torch.tensor([[*episodes[1].prompt_ids, *episodes[1].completion.ids[:-1]]]))
+    assert torch.allclose(batch.old_value_BT[1, :10], alone[0], atol=1e-5)
+
+
+def test_entropy_is_at_most_that_of_the_uniform_distribution(evaluate: Evaluate, tokenizer: Tokenizer) -> None:
+    entropy_BT = evaluate([random_episode(5, 5)]).entropy_BT
+    assert 0 < float(entropy_BT.min()) <= float(entropy_BT.max()) <= math.log(tokenizer.vocab_size) + 1e-5
+
+
+def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(
+    make_model: Callable[..., LanguageModel],
+    make_scalar: Callable[..., ScalarModel],
+    tokenizer: Tokenizer,
+    make_workspace: Callable[..., Any],
+) -> None:
+    policy, judge = make_model(), make_scalar(3)
+    with torch.no_grad():  # ends come often: the hidden states point along the end mark's embedding
+        policy.lm_head.weight[tokenizer.end_of_turn] *= 12
+    prompts = [Prompt(str(n), (Message("user", "abc"[: 1 + n % 3]),)) for n in range(40)]
+    chosen = PpoSettings(max_new_tokens=4, no_end_score=-7.5)
+    episodes = sample_episodes(policy, judge, tokenizer, prompts, chosen, make_workspace(), seed=0)
+    reasons = {episode.completion.finish_reason for episode in episodes}
+    assert reasons == {"stop", "length"}
+    for episode in episodes:
+        if episode.completion.finish_reason == "length":
+            assert episode.score == -7.5
+            assert tokenizer.end_of_turn not in episode.completion.ids
+        else:
+            read = [*episode.prompt_ids, *episode.completion.ids, tokenizer.reward]
+            assert episode.completion.ids[-1] == tokenizer.end_of_turn
+            assert episode.score == pytest.approx(score_all(judge, [read], 0, make_workspace())[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(("episodes", "count"), [(12, 4), (10, 4), (3, 4), (1, 1)])
+def test_minibatches_are_a_partition(episodes: int, count: int) -> None:
+    given = [random_episode(2, 1 + n % 5, seed=n) for n in range(episodes)]
+    minibatches = split_minibatches(given, count, seed=0, step=0)
+    assert len(minibatches) <= count
+    found = sorted(id(episode) for parts in minibatches for micro in parts for episode in micro)
+    assert found == sorted(id(episode) for episode in given)
+    sizes = [sum(len(micro) for micro in parts) for parts in minibatches]
+    assert max(sizes) == math.ceil(episodes / count)
+
+
+def test_minibatches_are_drawn_anew_each_round_but_the_same_for_a_resumed_one() -> None:
+    given = [random_episode(2, 2, seed=n) for n in range(16)]
+
+    def order(step: int) -> list[int]:
+        split = split_minibatches(given, 4, seed=0, step=step)
+        return [id(episode) for parts in split for micro in parts for episode in micro]
+
+    assert order(3) == order(3) != order(4)
