@@ -84,7 +84,7 @@ def quality(evaluation: dict[str, Any]) -> dict[str, Any]:
     reward = evaluation["reward_model"]
     return {
         **scores(evaluation),
-        "greedy": scores(evaluation["greedy"]),
+        "sampled": scores(evaluation["sampled"]),
         "reward_model": {name: reward[name] for name in ("accuracy", "ceiling", "agreement")},
         "kl": evaluation["kl"],
         "entropy": evaluation["entropy"],

@@ -127,7 +127,7 @@ def chat(
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or runs' stages.")],
     prompts: Annotated[int, typer.Option(min=1, help="How many held-out prompts of the built-in world.")] = 1000,
-    temperature: Annotated[float, typer.Option(min=0.0)] = 1.0,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")] = 0.0,
     seed: int = 0,
     json: AsJson = False,
 ) -> None:

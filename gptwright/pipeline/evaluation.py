@@ -61,25 +61,25 @@ def evaluate_run(run: Run) -> None:
     prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
     names = [name for name in ASSISTANTS if (run.folder / name / "config.json").is_file()]
     models = {name: load_language_model(run.folder / name) for name in ["base", *names]}
-    progress = Progress("evaluation", 2 * len(names) + 4)
+    progress = Progress("evaluation", 2 * len(models) + 1)
     answered = answer_all(models, tokenizer, prompts, run, settings.temperature, progress)
-    greedy = answer_all({n: models[n] for n in names}, tokenizer, prompts, run, 0.0, progress)
+    sampled = answer_all({n: models[n] for n in names}, tokenizer, prompts, run, 1.0, progress)
     figures: dict[str, Any] = {
         "models": list(answered),
         "temperature": settings.temperature,
         "prompts": len(prompts),
         **scores(answered, run.recipe.seed),
-        "greedy": scores(greedy, run.recipe.seed),
-        **variety(models, answered, tokenizer, prompts, run.recipe.seed),
+        "sampled": scores(sampled, run.recipe.seed),
+        **variety(models, sampled, tokenizer, prompts, run.recipe.seed),
         "base_behaviour": base_behaviour(models["base"], tokenizer, prompts, run.recipe.seed),
         "bits_per_byte": bits_per_byte(run, models, tokenizer),
         "panel": panel(models, tokenizer, run),
         "stages": stage_table(run.folder),
     }
-    progress.update(progress.total - 1, "likelihood and panel")
+    progress.advance("likelihood and panel")
     if (run.folder / "reward" / "config.json").is_file():
         figures["reward_model"] = reward_figures(run, tokenizer)
-    progress.update(progress.total, "reward model")
+    progress.advance("reward model")
     text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     partial = run.folder / "evaluation.json.partial"
     partial.write_text(text, encoding="utf-8")
@@ -121,7 +121,7 @@ def answer_all(
             completions = [each[0] for each in sample_answers(model, tokenizer, prompts, **sampling)]
             answers = [answer_text(completion, tokenizer) for completion in completions]
             answered[name] = Answered(answers, world_task.score(prompts, answers), completions)
-        progress.update(min(progress.total - 2, len(answered) + 1), name)
+        progress.advance(f"{name} at temperature {temperature:g}")
     return answered
 
 
@@ -173,7 +173,7 @@ def variety(
     prompts: Sequence[Prompt],
     seed: int,
 ) -> dict[str, Any]:
-    """Entropy, distinct-n and self-BLEU of every assistant's answers, and the KL of those after SFT to it."""
+    """Of answers sampled at temperature 1: distinct-n, self-BLEU, and of assistants entropy and KL to the SFT model."""
     found: dict[str, Any] = {"entropy": {}, "distinct": {}, "self_bleu": {}, "kl": {}}
     for name, answers in answered.items():
         texts = answers.texts[:STATISTICS_ANSWERS]

@@ -136,8 +136,7 @@ def diversity_section(run: RunFiles) -> Section:
     models = [model for model in evaluation.get("models", []) if any(model in evaluation[name] for name in present)]
     rows = tuple(_diversity_row(evaluation, model) for model in models)
     head = ("", "bits per byte", "entropy", "distinct-1", "distinct-2", "self-BLEU", "KL to SFT, k1", "k3")
-    temperature = f" Sampled at temperature {evaluation['temperature']}." if "temperature" in evaluation else ""
-    table = Table(f"Likelihood of held-out text, and variety of samples.{temperature}", head, rows)
+    table = Table("Likelihood of held-out text, and variety of answers sampled at temperature 1.", head, rows)
     return Section("diversity", "Diversity and likelihood", intro, (table,) if rows else (), run.not_evaluated(*names))
 
 

@@ -25,12 +25,14 @@ class Progress:
         self.name, self.total, self.first = name, total, done
         self.started = time.monotonic()
         self.shown = 0.0
+        self.done = done
         self.live = sys.stderr.isatty()
 
     def update(self, done: int, note: str = "") -> None:
         """Say that `done` of `total` is done; prints at most every `PLAIN_SECONDS` (live: `LIVE_SECONDS`), and at the
         end.
         """
+        self.done = done
         now = time.monotonic()
         if done < self.total and now - self.shown < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
             return
@@ -44,6 +46,10 @@ class Progress:
         else:
             sys.stderr.write(line + "\n")
         sys.stderr.flush()
+
+    def advance(self, note: str = "") -> None:
+        """One more is done."""
+        self.update(self.done + 1, note)
 
 
 def say(message: str) -> None:

@@ -207,7 +207,7 @@ _PAGES: tuple[tuple[Page, int], ...] = (
     (tasks_page, 14),
     (poem_page, 9),
     (haiku_page, 5),
-    (threads_page, 36),
+    (threads_page, 48),
     (facts_page, 27),
     (quiz_page, 4),
     (list_page, 9),
