@@ -28,6 +28,8 @@ venv: .venv/.stamp-dev
 quickstart: .venv/.stamp-run
 	$(BIN)/gptwright run quickstart $(ARGS)
 
+# One thread: the models of the tests are so small that two would only wait for each other.
+test: export OMP_NUM_THREADS ?= 1
 test: .venv/.stamp-dev
 	$(BIN)/python -m pytest -q $(ARGS)
 

@@ -57,10 +57,9 @@ def judge(prompt: Prompt, answer: str) -> Judgement:
 
 @lru_cache(maxsize=1 << 14)
 def _judge(prompt: Prompt, answer: str) -> Judgement:
-    text = answer.strip()
+    text, kind = answer.strip(), KINDS[prompt.details["kind"]]
     if not text:
-        return Judgement(0.0, 0.0, 1.0, 0.0, False, 0.0, ("the answer is empty",))
-    kind = KINDS[prompt.details["kind"]]
+        return Judgement(0.0, 0.0, 1.0, 0.0, False if kind.checkable else None, 0.0, ("the answer is empty",))
     verdict = kind.check(prompt.details, text)
     asked = "\n".join(message.content for message in prompt.messages)
     form, faults = _form(kind, text)

@@ -150,6 +150,6 @@ def _check_who(details: Details, answer: str) -> Verdict:
 CHAT = (
     Kind("follow_up", "chat", 0.35, _draw_follow_up, answer_fact, check_fact, longest=35),
     Kind("remember_name", "chat", 0.12, _draw_name, _answer_name, _check_name, longest=20),
-    Kind("greeting", "chat", 0.10, _draw_greeting, _answer_greeting, _check_greeting, longest=25),
+    Kind("greeting", "chat", 0.10, _draw_greeting, _answer_greeting, _check_greeting, longest=25, checkable=False),
     Kind("who_are_you", "chat", 0.08, _draw_who, _answer_who, _check_who, longest=25),
 )

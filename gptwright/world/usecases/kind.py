@@ -55,7 +55,7 @@ class Verdict:
 class Kind:
     """`weight` is the kind's share of its use case; `prose` says that right answers are finished sentences.
 
-    An answer of more than `longest` words is too long.
+    An answer of more than `longest` words is too long. `checkable` is false where no program can tell right from wrong.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Kind:
     check: Callable[[Details, str], Verdict]
     prose: bool = True
     longest: int = 45
+    checkable: bool = True
 
 
 def worded(

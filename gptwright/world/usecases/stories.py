@@ -76,4 +76,4 @@ def _check(details: Details, answer: str) -> Verdict:
     return graded(frame, faults, NUM_CHECKS, checkable=False)
 
 
-STORIES = (Kind("story", "generation", 0.26, _draw, _answer, _check, longest=60),)
+STORIES = (Kind("story", "generation", 0.26, _draw, _answer, _check, longest=60, checkable=False),)

@@ -1,0 +1,298 @@
+"""PPO on a tiny model: its identities, what may and may not move, and that practice pays."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gptwright.errors import InputError, RunError
+from gptwright.losses.language import language_loss
+from gptwright.model.transformer import LanguageModel, ScalarModel
+from gptwright.recipe import MachineSettings, OptimizerSettings, PpoSettings, SftSettings
+from gptwright.records import Conversation, Message, Prompt
+from gptwright.stages.ppo import Ppo, check_identities, ppo
+from gptwright.stages.sft import SftTrainer, sft
+from gptwright.stages.workspace import Workspace
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.fast_path import FastPath
+
+PROMPTS = [Prompt(letter, (Message("user", letter),)) for letter in "abcdefghijklmnop"]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def make_ppo(
+    tokenizer: Tokenizer,
+    make_model: Callable[..., LanguageModel],
+    make_scalar: Callable[..., ScalarModel],
+    make_workspace: Callable[..., Any],
+    pretrain_batch: Callable[..., Any],
+    plain_adam: Callable[..., OptimizerSettings],
+) -> Callable[..., Ppo]:
+    def make(
+        name: str = "run",
+        *,
+        checkpoint_seconds: float = 1e9,
+        model: LanguageModel | None = None,
+        prompts: Sequence[Prompt] = PROMPTS,
+        judge: ScalarModel | None = None,
+        **settings: Any,
+    ) -> Ppo:
+        """Eight answers of up to six tokens a round, one optimizer step, no warm-up, no pretraining mix."""
+        settings = {
+            "steps": 4,
+            "episodes": 8,
+            "minibatches": 1,
+            "max_new_tokens": 6,
+            "value_warmup": 0,
+            "pretrain_mix": 0.0,
+            "policy": plain_adam(1e-3),
+            "value": plain_adam(1e-3),
+            **settings,
+        }
+        return Ppo(
+            model or make_model(),
+            judge or make_scalar(1),
+            tokenizer,
+            prompts,
+            pretrain_batch,
+            PpoSettings(**settings),
+            make_workspace(name, checkpoint_seconds=checkpoint_seconds),
+        )
+
+    return make
+
+
+def bits(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def gradient(trainer: Ppo) -> dict[str, Tensor]:
+    """The policy's gradient in its one step so far: AdamW's first moment is then 0.1 times it."""
+    state = trainer.policy_optimizers.tensors()
+    return {name.removesuffix("/exp_avg"): value / 0.1 for name, value in state.items() if name.endswith("/exp_avg")}
+
+
+def policy_steps(trainer: Ppo) -> set[int]:
+    return {int(value) for name, value in trainer.policy_optimizers.tensors().items() if name.endswith("/step")}
+
+
+def norm(gradients: dict[str, Tensor]) -> float:
+    return float(torch.cat([value.flatten() for value in gradients.values()]).norm())
+
+
+SCORES, KLS = torch.tensor([1.0, -0.5]), torch.tensor([0.0, 2.0])
+
+
+def test_rewards_that_add_up_pass() -> None:
+    check_identities(torch.tensor([1.0, -0.7]), SCORES, KLS, 0.1, first=False)
+
+
+def test_rewards_that_do_not_add_up_end_the_run() -> None:
+    with pytest.raises(RunError, match="do not add up"):
+        check_identities(torch.tensor([1.0, -0.5]), SCORES, KLS, 0.1, first=False)
+
+
+def test_a_kl_before_any_update_ends_the_run() -> None:
+    with pytest.raises(RunError, match="KL to the reference is 2 before any update"):
+        check_identities(torch.tensor([1.0, -0.7]), SCORES, KLS, 0.1, first=True)
+
+
+def test_before_any_update_the_policy_is_the_reference(make_ppo: Callable[..., Ppo]) -> None:
+    metrics = make_ppo(minibatches=2).round(0)
+    assert metrics["kl/reference"] == metrics["kl/k3"] == 0.0
+    assert metrics["reward/mean"] == pytest.approx(metrics["reward/score"], abs=1e-5)
+
+
+def test_the_first_step_sees_ratio_1_and_clips_nothing(make_ppo: Callable[..., Ppo]) -> None:
+    metrics = make_ppo().round(0)
+    assert metrics["policy/approx_kl"] == pytest.approx(0, abs=1e-8)
+    assert metrics["policy/clip_fraction"] == 0.0
+    # With ratio 1 the loss is minus the mean advantage, and whitened advantages have mean 0.
+    assert metrics["policy/loss"] == pytest.approx(0, abs=1e-5)
+
+
+def test_reward_model_and_reference_never_move(make_ppo: Callable[..., Ppo]) -> None:
+    trainer = make_ppo(pretrain_mix=0.5, epochs=2, minibatches=2)
+    before = bits(trainer.reward_model), bits(trainer.reference), bits(trainer.policy), bits(trainer.value_model)
+    trainer.round(0)
+    trainer.round(1)
+    assert same(before[0], bits(trainer.reward_model))
+    assert same(before[1], bits(trainer.reference))
+    assert not same(before[2], bits(trainer.policy))
+    assert not same(before[3], bits(trainer.value_model))
+
+
+def test_rounds_of_value_warmup_leave_the_policy_alone(make_ppo: Callable[..., Ppo]) -> None:
+    trainer = make_ppo(value_warmup=2, pretrain_mix=0.5)
+    policy, values = bits(trainer.policy), bits(trainer.value_model)
+    trainer.round(0)
+    trainer.round(1)
+    assert same(policy, bits(trainer.policy))
+    assert not same(values, bits(trainer.value_model))
+    trainer.round(2)
+    assert not same(policy, bits(trainer.policy))
+
+
+def test_answers_that_are_all_as_good_teach_nothing(
+    make_ppo: Callable[..., Ppo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptwright.stages.ppo.whiten", lambda x, mask: torch.zeros_like(x))
+    trainer = make_ppo()
+    policy = bits(trainer.policy)
+    assert trainer.round(0)["policy/grad_norm"] == 0.0
+    assert same(policy, bits(trainer.policy))
+
+
+def test_the_pretraining_gradient_has_its_set_share_of_the_norm(
+    make_ppo: Callable[..., Ppo], make_model: Callable[..., LanguageModel], pretrain_batch: Callable[..., Any]
+) -> None:
+    alone, mixed = make_ppo(), make_ppo(pretrain_mix=0.5, pretrain_rows=3)
+    alone.round(0)
+    metrics = mixed.round(0)
+    model = make_model()
+    ids, targets = pretrain_batch(0, 3)
+    language_loss(model(ids), targets).backward()
+    own, reading = gradient(alone), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    coefficient = 0.5 * norm(own) / norm(reading)
+    assert metrics["pretrain/coefficient"] == pytest.approx(coefficient, rel=1e-3)
+    together = gradient(mixed)
+    for name, value in own.items():
+        expected = value + coefficient * reading[name]
+        assert torch.allclose(together[name], expected, atol=1e-4 * float(expected.abs().max())), name
+
+
+def test_policy_and_pretraining_share_one_optimizer_step(make_ppo: Callable[..., Ppo]) -> None:
+    trainer = make_ppo(pretrain_mix=0.5)
+    trainer.round(0)
+    assert policy_steps(trainer) == {1}
+
+
+def test_gradient_does_not_depend_on_the_micro_batches(
+    make_ppo: Callable[..., Ppo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients = []
+    for micro_tokens in (100_000, 1):
+        monkeypatch.setattr("gptwright.stages.rollout.MICRO_TOKENS", micro_tokens)
+        trainer = make_ppo()
+        trainer.round(0)
+        gradients.append(gradient(trainer))
+    for name, value in gradients[0].items():
+        assert torch.allclose(value, gradients[1][name], atol=1e-4 * float(value.abs().max())), name
+
+
+def test_a_round_stops_when_the_policy_has_moved_too_far(make_ppo: Callable[..., Ppo]) -> None:
+    free, bound = make_ppo(epochs=4), make_ppo(epochs=4, approx_kl_limit=1e-9)
+    free.round(0)
+    bound.round(0)
+    assert policy_steps(free) == {4}
+    assert policy_steps(bound) == {2}  # the first step sees no KL, the second sees what the first did
+
+
+def test_a_round_is_a_function_of_weights_and_step(make_ppo: Callable[..., Ppo]) -> None:
+    first, second = make_ppo(), make_ppo()
+    assert first.round(1) == second.round(1)
+    assert same(bits(first.policy), bits(second.policy))
+
+
+def test_adaptive_beta_falls_by_at_most_its_share_when_the_kl_is_low(make_ppo: Callable[..., Ppo]) -> None:
+    trainer = make_ppo(beta=0.05, adaptive_kl=6.0)
+    trainer.round(0)  # KL 0: the error of -1 counts as -0.2, over 8 of 10,000 episodes
+    assert trainer.trainee.counters["beta"] == pytest.approx(0.05 * (1 - 0.2 * 8 / 10_000), rel=1e-12)
+
+
+def test_a_fixed_beta_stays(make_ppo: Callable[..., Ppo]) -> None:
+    trainer = make_ppo(beta=0.05)
+    trainer.round(0)
+    assert trainer.trainee.counters["beta"] == 0.05
+
+
+def test_average_follows_the_weights_by_its_decay(make_ppo: Callable[..., Ppo]) -> None:
+    trainer = make_ppo(ema=0.9)
+    start = bits(trainer.policy)
+    trainer.round(0)
+    moved = bits(trainer.policy)
+    for name, value in trainer.average.state_dict().items():
+        assert torch.allclose(value, 0.9 * start[name] + 0.1 * moved[name], atol=1e-7), name
+
+
+def test_prompts_that_leave_no_room_are_refused(make_ppo: Callable[..., Ppo]) -> None:
+    with pytest.raises(InputError, match="no prompt leaves room for an answer"):
+        make_ppo(prompts=[Prompt("long", (Message("user", "x" * 45),))])
+
+
+def test_tokens_are_counted_and_prompts_without_room_left_out(make_ppo: Callable[..., Ppo]) -> None:
+    trainer = make_ppo(prompts=[*PROMPTS[:4], Prompt("long", (Message("user", "x" * 45),))], episodes=4)
+    metrics = trainer.round(0)
+    counters = trainer.trainee.counters
+    assert trainer.prompts == PROMPTS[:4]
+    assert counters["tokens_sampled"] == metrics["length/mean"] * 4
+    assert counters["tokens_trained"] >= counters["tokens_sampled"]
+
+
+def test_a_killed_run_ends_at_the_same_bits(make_ppo: Callable[..., Ppo]) -> None:
+    settings: dict[str, Any] = {"ema": 0.9, "adaptive_kl": 6.0, "pretrain_mix": 0.3, "value_warmup": 1}
+    unbroken = make_ppo("unbroken", **settings)
+    result = ppo(unbroken)
+    measured: list[int] = []
+
+    def dies_at_round_2(model: LanguageModel) -> dict[str, float]:
+        measured.append(len(measured))
+        if len(measured) == 3:
+            raise Killed
+        return {}
+
+    with pytest.raises(Killed):
+        ppo(make_ppo("killed", checkpoint_seconds=0.0, evaluations=4, **settings), dies_at_round_2)
+    resumed = make_ppo("killed", checkpoint_seconds=0.0, **settings)
+    again = ppo(resumed)
+    for name in ("policy", "value", "average"):
+        assert same(bits(unbroken.trainee.modules[name]), bits(resumed.trainee.modules[name])), name
+    assert unbroken.trainee.counters == resumed.trainee.counters
+    assert (again.tokens_sampled, again.tokens_trained) == (result.tokens_sampled, result.tokens_trained)
+
+
+@pytest.fixture(scope="module")
+def babbler(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], tmp_path_factory: Any, chat: Any, plain_adam: Any
+) -> LanguageModel:
+    """A model that answers any letter with four letters out of abcd, and then stops."""
+    rng = random.Random(0)
+    chats: list[Conversation] = [
+        chat(rng.choice(PROMPTS).messages[0].content, "".join(rng.choices("abcd", k=4))) for _ in range(80)
+    ]
+    spot = Workspace(tmp_path_factory.mktemp("sft"), "sft", 0, MachineSettings(), FastPath("cpu", "float32"))
+    settings = SftSettings(epochs=6, batch_rows=2, pretrain_rows=0, optimizer=plain_adam(1e-2))
+    model = make_model()
+    sft(SftTrainer(model, tokenizer, chats, chats[:4], lambda index, rows: None, settings, spot))
+    return model
+
+
+def test_practice_pays(
+    make_ppo: Callable[..., Ppo],
+    babbler: LanguageModel,
+    plain_adam: Callable[..., OptimizerSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def share_of_a(model: Any, rows: Sequence[Sequence[int]], pad: int, workspace: Any) -> list[float]:
+        # user, letter, end, assistant, then the answer, its end and the reward token
+        return [sum(token == ord("a") for token in row[4:]) / 4 for row in rows]
+
+    monkeypatch.setattr("gptwright.stages.rollout.score_all", share_of_a)
+    rates = {"policy": plain_adam(3e-3), "value": plain_adam(3e-3)}
+    trainer = make_ppo(model=copy.deepcopy(babbler), episodes=32, minibatches=2, steps=15, **rates)
+    scores = [trainer.round(step)["reward/score"] for step in range(15)]
+    assert sum(scores[-3:]) / 3 > sum(scores[:3]) / 3 + 0.2
