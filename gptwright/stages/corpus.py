@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gptwright.data.packing import PackedCorpus
+from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
 from gptwright.tokenizer.bpe import train_bpe, train_characters
@@ -38,7 +39,15 @@ class TextSource:
 
 
 def build_tokenizer(sources: list[TextSource], settings: TokenizerSettings) -> tuple[Tokenizer, dict[str, Any]]:
-    """Learn a vocabulary from a sample of every source by its share; returns it with its statistics."""
+    """Learn a vocabulary from a sample of every source by its share; returns it with its statistics.
+
+    Raises InputError for a vocabulary of characters of a source that never ends.
+    """
+    if settings.kind == "characters" and any(source.endless for source in sources):
+        raise InputError(
+            "tokenizer.kind characters reads the whole text, and the built-in world's never ends: "
+            "set data.files, or kind: bpe"
+        )
     sample = [text for source in sources for text in _sample(source, round(settings.sample_bytes * source.share))]
     if settings.kind == "characters":
         tokenizer = train_characters(

@@ -1,4 +1,4 @@
-"""Answers as a weak assistant might give them: some right, in any manner, and some spoiled in one of four ways.
+"""Answers as an assistant might give them: most right, in any manner, and some spoiled in one of four ways.
 
 They are the reference distribution on which labellers' noise is set, and stand in for a model where none is at hand.
 """
@@ -21,7 +21,7 @@ from gptwright.world.passages import FEELINGS, ITEMS
 from gptwright.world.pools import details_of
 from gptwright.world.usecases import KINDS
 
-RIGHT_SHARE = 0.5
+RIGHT_SHARE = 0.9
 
 _WORD = re.compile(r"[A-Za-z]+|\d+")
 
@@ -85,7 +85,7 @@ _SPOILER_WEIGHTS = (0.4, 0.2, 0.2, 0.2)
 
 
 def plausible_answers(prompt: Prompt, count: int, seed: int) -> tuple[str, ...]:
-    """`count` answers, each a demonstration in a manner drawn by chance, half of them spoiled in one way."""
+    """`count` answers, each a demonstration in a manner drawn by chance, one in ten spoiled in one way."""
     rng = random.Random(f"plausible/{prompt.id}/{seed}")
     answers = []
     for _ in range(count):

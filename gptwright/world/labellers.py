@@ -3,8 +3,8 @@
     utility(labeller, answer) = judge score + taste
     a labeller ranks by utility + NOISE * Gumbel, so pairs follow a Bradley-Terry model (softmax of utility / NOISE)
 
-InstructGPT's labellers agreed with each other on about 73 % of pairs; NOISE is set to give that on
-`corrupt.plausible_answers`.
+InstructGPT's labellers agreed with each other on about 73 % of pairs; NOISE is set to give that on the
+quickstart's SFT answers, for which `corrupt.plausible_answers` stand in where no model is at hand.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gptwright.records import Comparison, Prompt
 from gptwright.world.judge import judge
 from gptwright.world.splits import fraction
 
-NOISE = 0.21
+NOISE = 0.14
 """Scale of the Gumbel noise, in units of the judge's score."""
 
 LONG_ANSWER_WORDS = 30

@@ -214,10 +214,10 @@ def test_full_disk_in_the_later_stages_loses_no_earlier_one(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
-    """A disk of 1 MB; mounting one takes a privilege that most people's tests don't have."""
+    """A disk of 2 MB; mounting one takes a privilege that most people's tests don't have."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("cannot mount a small disk here: needs Linux and root")
     yield disk
@@ -229,7 +229,7 @@ def test_disk_that_fills_up_mid_training_costs_nothing(
 ) -> None:
     # Room for the corpus and one checkpoint beside what other files take.
     filler = small_disk / "filler"
-    filler.write_bytes(b"\0" * 400_000)
+    filler.write_bytes(b"\0" * 1_400_000)
     command = ("pretrain", tiny, "--dir", small_disk / "run")
     refused(cli(*command, "-o", "machine.checkpoint_seconds=0"), "no room", "No space left", code=1)
     filler.unlink()

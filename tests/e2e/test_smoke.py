@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +92,14 @@ def test_last_lines_say_where_the_report_is_and_how_to_chat(finished: Any) -> No
 
 def test_second_run_does_nothing(cli: Any, tiny: Path, run_copy: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.safetensors")}
-    started = time.process_time(), os.times().children_user
+    started = os.times().children_user
     result = cli("run", tiny, "--dir", run_copy)
     assert result.returncode == 0
     assert " done in" not in result.stderr.split("\ntiny done")[0]
-    assert result.stderr.count("is up to date") == 8
+    assert result.stderr.count("is up to date") == 9
     assert {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.safetensors")} == before
     # Processor time, since other work may share the machine.
-    assert os.times().children_user - started[1] < 5
+    assert os.times().children_user - started < 5
 
 
 def test_override_runs_only_what_depends_on_it(cli: Any, tiny: Path, run_copy: Path, weights: Any) -> None:

@@ -31,7 +31,7 @@ def test_two_labellers_agree_on_73_percent_of_pairs(reference):
 
 def test_the_reference_answers_are_partly_good(reference):
     scores = [judge(prompt, answer).score for prompt, answers in reference for answer in answers]
-    assert 0.4 < statistics.mean(scores) < 0.7
+    assert 0.65 < statistics.mean(scores) < 0.85
 
 
 def test_tastes_differ():
@@ -69,8 +69,8 @@ def test_identical_answers_tie():
 def test_better_answers_win_more_often():
     answers = ("The capital of Canada is Ottawa.", "Paris.")
     wins = sum(LABELLERS[0].rank(CAPITAL, answers, seed) == (0, 1) for seed in range(500))
-    # Gumbel noise makes the win rate a logistic of the difference: 1 / (1 + exp(-(0.8 - 0.2) / 0.21)) = 0.946.
-    assert wins / 500 == pytest.approx(0.946, abs=0.03)
+    # Gumbel noise makes the win rate a logistic of the difference: 1 / (1 + exp(-(0.8 - 0.2) / 0.14)) = 0.986.
+    assert wins / 500 == pytest.approx(0.986, abs=0.015)
 
 
 def test_all_labellers_take_part():

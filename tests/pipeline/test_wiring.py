@@ -1,0 +1,60 @@
+"""What wired stages share: sizes that fit, and comparisons split apart by prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptwright.data.jsonl import write_jsonl
+from gptwright.errors import InputError
+from gptwright.pipeline.run import Run
+from gptwright.pipeline.wiring import check_sizes, model_config, split_comparisons
+from gptwright.recipe import Recipe
+from gptwright.records import Comparison, Message, Prompt, to_json
+
+
+def recipe_of(**sections: Any) -> Recipe:
+    return Recipe.model_validate({"name": "test", "sft": {}, "reward": {}, **sections})
+
+
+def test_sizes_left_open_follow_from_the_width() -> None:
+    config = model_config(recipe_of(model={"width": 128, "heads": 4}), vocab_size=300)
+    assert (config.vocab_size, config.kv_heads, config.head_dim) == (300, 4, 32)
+    assert config.hidden == 352  # 8/3 of 128 is 341.3, and 352 is the next multiple of 32
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"width": 100, "heads": 3}, r"model\.width \(100\) must be a multiple of model\.heads \(3\)"),
+        ({"heads": 4, "kv_heads": 3}, r"model\.heads \(4\) must be a multiple of model\.kv_heads \(3\)"),
+        ({"width": 36, "heads": 4}, r"model\.head_dim is 9"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(model: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model_config(recipe_of(model=model), vocab_size=300)
+
+
+def test_tokens_for_less_than_one_step_are_refused_before_the_corpus_is_written() -> None:
+    short = {"tokens": 32 * 256 - 1, "batch_rows": 32}
+    with pytest.raises(InputError, match=r"pretrain\.tokens \(8191\) is less than one step"):
+        check_sizes(recipe_of(pretrain=short))
+    check_sizes(recipe_of(pretrain={**short, "tokens": 32 * 256}))
+
+
+def test_comparisons_are_split_apart_by_prompt(tmp_path: Path) -> None:
+    compared = [
+        Comparison(Prompt(f"p{n:02d}", (Message("user", str(n)),)), ("a", str(labeller)), (0, 1))
+        for n in range(20)
+        for labeller in range(2)
+    ]
+    (tmp_path / "comparisons").mkdir()
+    write_jsonl(tmp_path / "comparisons" / "comparisons.jsonl", [to_json(row) for row in compared])
+    train, held_out = split_comparisons(Run(recipe_of(reward={"held_out": 0.25}), tmp_path, {}))
+    assert len({row.prompt.id for row in held_out}) == 5
+    assert not {row.prompt.id for row in held_out} & {row.prompt.id for row in train}
+    assert {(row.prompt.id, row.answers) for row in train + held_out} == {(r.prompt.id, r.answers) for r in compared}
+    assert len(train) + len(held_out) == 40

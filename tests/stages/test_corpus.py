@@ -1,0 +1,103 @@
+"""From documents to shards: enough of what never ends, all of what does, and a manifest that says so."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gptwright.errors import InputError
+from gptwright.recipe import TokenizerSettings
+from gptwright.records import Document
+from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer, open_corpus
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+
+def endless(name: str, share: float, text: str) -> TextSource:
+    """The same text for ever; held-out documents are in capitals."""
+
+    def stream(given: str) -> Iterator[Document]:
+        return (Document(given, name) for _ in itertools.count())
+
+    return TextSource(name, share, lambda: stream(text), lambda: stream(text.upper()), endless=True)
+
+
+def finite(name: str, share: float, count: int, text: str) -> TextSource:
+    return TextSource(
+        name,
+        share,
+        lambda: iter([Document(text, name)] * count),
+        lambda: iter([Document(text.upper(), name)] * 10),
+    )
+
+
+def manifest(folder: Path) -> dict[str, dict[str, float]]:
+    entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sources"]
+    return {entry["name"]: entry for entry in entries}
+
+
+def test_an_endless_source_gives_what_one_epoch_needs_and_a_row_more(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    sources = [endless("web", 0.75, "abcd"), endless("books", 0.25, "xyz")]
+    build_corpus(sources, tokenizer, tmp_path, tokens=1000, held_out=0.1, context=16)
+    entries = manifest(tmp_path)
+    # "abcd" and its end are 5 tokens: 750 + 17 needs 154 documents; "xyz" and its end are 4: 250 + 17 needs 67.
+    assert (entries["web"]["documents"], entries["web"]["tokens"], entries["web"]["bytes"]) == (154, 770, 616)
+    assert (entries["books"]["documents"], entries["books"]["tokens"], entries["books"]["bytes"]) == (67, 268, 201)
+    # 75 + 17 tokens of the held-out web, rounded up to whole documents.
+    assert entries["web"]["held_out_tokens"] == 95
+    # A tenth of 250 is less than two rows: two rows are taken.
+    assert entries["books"]["held_out_tokens"] == 44
+
+
+def test_epochs_are_how_often_a_source_is_gone_through(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    sources = [endless("web", 0.5, "abcd"), finite("books", 0.5, 25, "xyz")]
+    build_corpus(sources, tokenizer, tmp_path, tokens=1000, held_out=0.1, context=16)
+    entries = manifest(tmp_path)
+    assert entries["books"]["tokens"] == 100
+    assert entries["books"]["epochs"] == pytest.approx(5.0)
+    assert 0.9 < entries["web"]["epochs"] <= 1.0
+    assert [entries[name]["share"] for name in ("web", "books")] == [0.5, 0.5]
+
+
+def test_the_opened_corpus_mixes_by_share_and_keeps_held_out_text_apart(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    sources = [endless("web", 0.75, "abcd"), endless("books", 0.25, "xyz")]
+    build_corpus(sources, tokenizer, tmp_path, tokens=1000, held_out=0.1, context=16)
+    corpus = open_corpus(tmp_path, context=16, seed=0)
+    inputs, targets = corpus.rows.batch(0, 40)
+    assert np.array_equal(inputs[:, 1:], targets[:, :-1])
+    from_books = [b"x"[0] in row for row in inputs]
+    assert sum(from_books) == 10
+    assert not set(b"ABCDXYZ") & set(inputs.flatten().tolist())
+    assert set(corpus.held_out["web"].tolist()) == {*b"ABCD", tokenizer.document_end}
+
+
+def test_a_corpus_without_a_shard_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    build_corpus([finite("books", 1.0, 25, "xyz")], tokenizer, tmp_path, tokens=64, held_out=0.1, context=16)
+    (tmp_path / "books.train.bin").unlink()
+    with pytest.raises(InputError, match=r"books\.train\.bin does not exist"):
+        open_corpus(tmp_path, context=16, seed=0)
+
+
+def test_the_tokenizer_learns_from_every_source_by_its_share() -> None:
+    # 90 bytes of "ab" give 45 documents, 10 bytes of "zz" give 5: the more frequent pair is merged first.
+    sources = [endless("web", 0.9, "ab"), endless("books", 0.1, "zz")]
+    tokenizer, stats = build_tokenizer(sources, TokenizerSettings(vocab_size=270, sample_bytes=100))
+    assert stats["vocab_size"] == tokenizer.vocab_size == 270
+    assert [tokenizer.decode([256]), tokenizer.decode([257])] == ["ab", "zz"]
+    assert stats["bytes_per_token"] == pytest.approx(2.0)
+
+
+def test_a_character_vocabulary_holds_the_held_out_text_too() -> None:
+    tokenizer, _ = build_tokenizer([finite("play", 1.0, 3, "to be")], TokenizerSettings(kind="characters"))
+    assert tokenizer.decode(tokenizer.encode("BE to")) == "BE to"
+    with pytest.raises(InputError):
+        tokenizer.encode("q")
+
+
+def test_a_character_vocabulary_of_an_endless_source_is_refused() -> None:
+    with pytest.raises(InputError, match="kind: bpe"):
+        build_tokenizer([endless("web", 1.0, "ab")], TokenizerSettings(kind="characters"))
