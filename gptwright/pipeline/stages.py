@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.wiring import check_sizes, model_config, open_run_corpus, place, split_comparisons, workspace
 from gptwright.recipe import PpoSettings, Recipe
-from gptwright.records import Conversation, Document, Prompt, to_json
+from gptwright.records import Comparison, Conversation, Document, Prompt, to_json
 from gptwright.report import write_report
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer
@@ -51,15 +52,15 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     ]
     if recipe.sft:
         chats = recipe.sft.data
-        check = (lambda path=chats: _split_conversations(path)) if chats else None
+        readable = partial(_split_conversations, chats) if chats else None
         own = (chats,) if chats else ()
-        stages.append(Stage("sft", ("sft", "data.world_seed"), ("base",), _sft, own, check))
+        stages.append(Stage("sft", ("sft", "data.world_seed"), ("base",), _sft, own, readable))
     if recipe.reward:
         ranked = recipe.reward.data
-        check = (lambda path=ranked: list(read_comparisons(path))) if ranked else None
+        rankable = partial(_read_comparisons, ranked) if ranked else None
         own = (ranked,) if ranked else ()
         collected = ("reward.data", "reward.prompts", "reward.answers", "reward.temperature")
-        stages.append(Stage("comparisons", collected, ("sft",), _comparisons, own, check))
+        stages.append(Stage("comparisons", collected, ("sft",), _comparisons, own, rankable))
         stages.append(Stage("reward", ("reward",), ("comparisons",), _reward))
     if recipe.ppo:
         stages.append(Stage("ppo", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo")))
@@ -192,13 +193,17 @@ def _split_conversations(path: str) -> tuple[list[Conversation], list[Conversati
     return [c for i, c in enumerate(conversations) if i % 20], held_out
 
 
+def _read_comparisons(path: str) -> list[Comparison]:
+    return list(read_comparisons(path))
+
+
 def _comparisons(run: Run) -> None:
     settings = run.recipe.reward
     assert settings is not None
     spot = workspace(run, "comparisons")
     figures: dict[str, Any] = {}
     if settings.data is not None:
-        compared = list(read_comparisons(settings.data))
+        compared = _read_comparisons(settings.data)
     else:
         tokenizer, model = Tokenizer.load(run.folder / "sft"), load_language_model(run.folder / "sft")
         prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)

@@ -33,11 +33,13 @@ from gptwright.records import Prompt
 from gptwright.stages.rollout import MicroBatch, evaluate_episodes, sample_episodes, split_minibatches
 from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
+from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.batches import batch_indices
+from gptwright.train.batches import stream_indices
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
+from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, accumulate, apply_gradients, gradient_step
 
 RATIO_TOLERANCE = 1e-4
@@ -74,11 +76,15 @@ class Ppo:
         self.value_model = value_model_from(reward_model)
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         self.pretrain_batch = pretrain_batch
-        self.prompts = [p for p in prompts if self._leaves_room(p)]
+        # An answer, and the reward token after it, must fit behind the prompt.
+        room = policy.config.context - settings.max_new_tokens - 1
+        self.prompts = [p for p in prompts if len(render_prompt(p.messages, tokenizer)) <= room]
         if not self.prompts:
             raise InputError(
-                f"no prompt leaves room for an answer in the model's context of {policy.config.context} tokens"
+                f"no prompt has at most {room} tokens, which leave room for an answer in the model's context"
             )
+        if len(self.prompts) < len(prompts):
+            say(f"ppo          left out {len(prompts) - len(self.prompts)} of {len(prompts)} prompts: too long")
         self.policy_optimizers = Optimizers(self.policy, settings.policy)
         self.value_optimizers = Optimizers(self.value_model, settings.value)
         self.surrogate, self.value_loss = ClippedSurrogate(settings.clip), ClippedValueLoss(settings.value_clip)
@@ -90,14 +96,10 @@ class Ppo:
         self.trainee = Trainee(modules, {"policy": self.policy_optimizers, "value": self.value_optimizers}, counters)
         self.skips = SkipCounter()
 
-    def _leaves_room(self, prompt: Prompt) -> bool:
-        text = sum(len(self.tokenizer.encode(m.content)) + 2 for m in prompt.messages) + 2
-        return text + self.settings.max_new_tokens + 1 <= self.policy.config.context
-
     def round(self, step: int) -> Metrics:
         """Sample, score, update."""
         settings, seed = self.settings, self.workspace.seed
-        chosen = batch_indices(len(self.prompts), settings.episodes, seed, step)
+        chosen = stream_indices(len(self.prompts), settings.episodes, seed, step)
         episodes = sample_episodes(
             self.policy,
             self.reward_model,

@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gptwright.errors import InputError
+from gptwright.errors import InputError, RunError
 from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
@@ -106,6 +106,10 @@ class RewardTrainer:
         scale = float(torch.tensor(score_all(self.model, sampled, pad, self.workspace)).std())
         shown = [[*render(c.messages, self.tokenizer).ids, self.tokenizer.reward] for c in demonstrations]
         shown = [row for row in shown if len(row) <= context]
+        if not shown:
+            raise InputError(f"no demonstration fits into {context} tokens: the scores' zero cannot be set without one")
+        if not scale > 0:
+            raise RunError("the reward model gives every answer the same score: train it longer or on more comparisons")
         with torch.no_grad():
             self.model.score.weight /= scale
             mean = torch.tensor(score_all(self.model, shown, pad, self.workspace)).mean()
@@ -143,7 +147,7 @@ def pair_accuracy(
             right += scores[start + better] > scores[start + worse]
             pairs += 1
         start += len(comparison.answers)
-    return right / max(1, pairs)
+    return right / pairs if pairs else float("nan")
 
 
 def _fits(comparison: Comparison, tokenizer: Tokenizer, context: int) -> bool:

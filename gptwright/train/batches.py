@@ -25,6 +25,13 @@ def batch_indices(count: int, batch: int, seed: int, step: int) -> list[int]:
     return [int(index) for index in order[position * batch : (position + 1) * batch]]
 
 
+def stream_indices(count: int, batch: int, seed: int, step: int) -> list[int]:
+    """Like `batch_indices`, but every batch is full: one that reaches an epoch's end goes on in the next order."""
+    places = [divmod(place, count) for place in range(step * batch, (step + 1) * batch)]
+    orders = {epoch: epoch_order(count, seed, epoch) for epoch in {epoch for epoch, _ in places}}
+    return [int(orders[epoch][index]) for epoch, index in places]
+
+
 def length_buckets(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Split indices into groups of similar length, each at most `max_tokens` when padded to its longest member."""
     groups: list[list[int]] = []

@@ -14,7 +14,7 @@ import pytest
 MODELS = ("base", "sft", "reward", "ppo")
 COMMANDS = ("run", "pretrain", "sft", "reward", "ppo", "complete", "chat", "evaluate", "report", "doctor")
 EVALUATION_KEYS = {
-    "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "win_rates", "greedy", "entropy",
+    "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "win_rates", "sampled", "entropy",
     "distinct", "self_bleu", "kl", "base_behaviour", "bits_per_byte", "panel", "stages", "reward_model",
 }  # fmt: skip
 EACH_MODEL_HOLDS = {

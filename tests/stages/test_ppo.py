@@ -230,7 +230,7 @@ def test_average_follows_the_weights_by_its_decay(make_ppo: Callable[..., Ppo]) 
 
 
 def test_prompts_that_leave_no_room_are_refused(make_ppo: Callable[..., Ppo]) -> None:
-    with pytest.raises(InputError, match="no prompt leaves room for an answer"):
+    with pytest.raises(InputError, match="no prompt has at most"):
         make_ppo(prompts=[Prompt("long", (Message("user", "x" * 45),))])
 
 
