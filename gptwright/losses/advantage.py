@@ -1,6 +1,6 @@
 """Per-token rewards and generalized advantage estimation (Schulman et al., arXiv:1506.02438).
 
-Shapes: B answers, T response tokens, right-padded; `mask_BT` is true on response tokens.
+Shapes: B answers, T tokens of prompt and response, right-padded; `mask_BT` is true on response tokens.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ def token_rewards(score_B: Tensor, kl_BT: Tensor, mask_BT: Tensor, beta: float) 
 
     Raises ValueError for an answer without tokens: it has no last one.
     """
-    lengths_B = mask_BT.sum(dim=1)
-    if int(lengths_B.min()) == 0:
+    if not bool(mask_BT.any(dim=1).all()):
         raise ValueError("an answer has no token: every answer ends at least with its end token")
+    # The mask begins behind the prompt, so the last response token is found by position, not by counting tokens.
+    last_B = (mask_BT * torch.arange(mask_BT.shape[1], device=mask_BT.device)).argmax(dim=1)
     rewards_BT = torch.where(mask_BT, -beta * kl_BT, torch.zeros_like(kl_BT))
     rows = torch.arange(len(score_B), device=score_B.device)
-    rewards_BT[rows, lengths_B - 1] += score_B
+    rewards_BT[rows, last_B] += score_B
     return rewards_BT
 
 

@@ -143,7 +143,8 @@ class Ppo:
             kl_sums.append(torch.where(batch.action_BT, kl_BT, torch.zeros_like(kl_BT)).sum(dim=1))
             kl3_BT = k3(batch.old_logprob_BT, batch.reference_logprob_BT)
             kl3_sums.append(torch.where(batch.action_BT, kl3_BT, torch.zeros_like(kl3_BT)).sum(dim=1))
-            totals.append(rewards_BT.sum(dim=1))
+            # Over response tokens alone: a score that landed anywhere else would be missed in this sum.
+            totals.append(torch.where(batch.action_BT, rewards_BT, torch.zeros_like(rewards_BT)).sum(dim=1))
             scores.append(batch.score_B)
         kl_N, kl3_N, total_N, score_N = torch.cat(kl_sums), torch.cat(kl3_sums), torch.cat(totals), torch.cat(scores)
         action_N, advantage_N = _joined(batches, "action_BT"), _joined(batches, "advantage_BT")

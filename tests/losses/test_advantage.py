@@ -80,3 +80,9 @@ def test_equals_the_slow_definition(gamma: float, lam: float) -> None:
         assert returns[row, :length].tolist() == pytest.approx((torch.tensor(slow) + values[row, :length]).tolist())
     assert not advantages[~mask].any()
     assert not returns[~mask].any()
+
+
+def test_the_score_stands_on_the_last_response_token_behind_a_prompt() -> None:
+    mask = torch.tensor([[False, False, True, True, False], [False, True, True, True, True]])
+    rewards = token_rewards(torch.tensor([5.0, 7.0]), torch.zeros(2, 5), mask, beta=0.1)
+    assert rewards.tolist() == [[0, 0, 0, 5, 0], [0, 0, 0, 0, 7]]
