@@ -1,10 +1,10 @@
 """The quickstart recipe from nothing to a report, once per seed: minutes, memory, and what every stage gained.
 
-    python benchmarks/quickstart.py [--seeds 3] [--keep DIR]
+    python benchmarks/quickstart.py [--seeds 3] [--variants 3] [--keep DIR]
 
-Each seed is a fresh run through the real command, with another world too (`seed` and `data.world_seed`). After the run
-that is timed, the same command with `evaluate.without_mix=true` adds what the pretraining mix saves. With --keep, runs
-that are finished there are not done again.
+Each seed is a fresh run through the real command, with another world too (`seed` and `data.world_seed`). After all
+timed runs, the same command with `evaluate.without_mix=true` adds to the first --variants of them what the pretraining
+mix saves. With --keep, what is finished there is not done again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from typing import Any
 import command
 from record import write_result
 
-from gptwright.recipe import load_recipe
-
+VARIANT = "with_ppo_without_mix"
 WIN_RATES = ("sft over base", "sft over base_few_shot", "ppo over sft", "ppo over ppo_without_mix")
 
 
@@ -30,11 +29,7 @@ def run_seed(seed: int, folder: Path) -> dict[str, Any]:
     stored = folder.with_suffix(".json")
     if stored.is_file():
         return dict(json.loads(stored.read_text(encoding="utf-8")))
-    log = folder.with_suffix(".log")
-    arguments = ["run", "quickstart", "-o", f"seed={seed}", "-o", f"data.world_seed={seed}", "--dir", str(folder)]
-    finished = command.run(arguments, log)
-    # What the timed command wrote, before the second one writes it anew.
-    evaluation = read_json(folder / "evaluation.json")
+    finished = command.run(arguments_of(seed, folder), folder.with_suffix(".log"))
     figures = {
         "seed": seed,
         "minutes": finished.seconds / 60,
@@ -42,14 +37,25 @@ def run_seed(seed: int, folder: Path) -> dict[str, Any]:
         "seconds": seconds_of_stages(finished.messages),
         "fast_path": fast_path_of(folder),
         "sft_epochs": validations(folder / "sft"),
-        **quality(evaluation),
+        **quality(read_json(folder / "evaluation.json")),
     }
-    recipe = load_recipe("quickstart")
-    if recipe.evaluate and not recipe.evaluate.without_mix and recipe.ppo and recipe.ppo.pretrain_mix:
-        command.run([*arguments, "-o", "evaluate.without_mix=true"], log)
-        figures["with_ppo_without_mix"] = quality(read_json(folder / "evaluation.json"))
     stored.write_text(json.dumps(figures), encoding="utf-8")
     return figures
+
+
+def arguments_of(seed: int, folder: Path) -> list[str]:
+    """The command of one seed's run."""
+    return ["run", "quickstart", "-o", f"seed={seed}", "-o", f"data.world_seed={seed}", "--dir", str(folder)]
+
+
+def add_variant(figures: dict[str, Any], folder: Path) -> None:
+    """Train PPO without the pretraining mix too, and add what that gives."""
+    if VARIANT in figures:
+        return
+    arguments = [*arguments_of(figures["seed"], folder), "-o", "evaluate.without_mix=true"]
+    command.run(arguments, folder.with_suffix(".log"))
+    figures[VARIANT] = quality(read_json(folder / "evaluation.json"))
+    folder.with_suffix(".json").write_text(json.dumps(figures), encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -125,14 +131,21 @@ def median_of(values: list[Any]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", type=int, default=3, help="runs that also train PPO without the pretraining mix")
     parser.add_argument("--keep", type=Path, help="keep the runs here, and read those that are finished")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = (options.keep or Path(temporary)).resolve()
         place.mkdir(parents=True, exist_ok=True)
         runs = [run_seed(seed, place / f"seed-{seed}") for seed in range(options.seeds)]
-    figures = {"median": median_of([{**run, "seed": None} for run in runs]), "runs": runs}
-    print(write_result("quickstart", f"python benchmarks/quickstart.py --seeds {options.seeds}", figures))
+        for run in runs[: options.variants]:
+            add_variant(run, place / f"seed-{run['seed']}")
+    median = median_of([{**run, "seed": None} for run in runs])
+    variants = [run[VARIANT] for run in runs if VARIANT in run]
+    if variants:
+        median[VARIANT] = median_of(variants)
+    arguments = f"--seeds {options.seeds} --variants {options.variants}"
+    print(write_result("quickstart", f"python benchmarks/quickstart.py {arguments}", {"median": median, "runs": runs}))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def quickstart(result: dict[str, Any]) -> str:
         middle = look_up(median, place)
         if middle is None:  # not every run trains the variant
             continue
-        values = sorted(number(look_up(run, place)) for run in runs)
+        values = sorted(number(found) for found in (look_up(run, place) for run in runs) if found is not None)
         interval = f"{written(middle['low'])} to {written(middle['high'])}" if isinstance(middle, dict) else ""
         lines.append(
             f"| {words} | {written(number(middle))} | {written(values[0])} to {written(values[-1])} | {interval} |"
