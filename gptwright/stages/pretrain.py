@@ -52,64 +52,76 @@ def pretrain(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, settings: PretrainSettings, workspace: Workspace
 ) -> PretrainResult:
     """Train `model` in place."""
-    context = model.config.context
-    total = settings.tokens // (settings.batch_rows * context)
-    if total < 1:
-        raise InputError(
-            f"pretrain.tokens is {settings.tokens}, less than one step "
-            f"of {settings.batch_rows} rows of {context} tokens: raise it"
-        )
-    model.to(workspace.path.device)
-    loss_of = pretraining_loss(model, workspace.path)
-    optimizers = Optimizers(model, settings.optimizer)
-    log, skips = workspace.log(), SkipCounter()
-    measured_at = {round(total * i / settings.evaluations) for i in range(settings.evaluations + 1)}
-    sampled_at = {round(total * share) for share in SAMPLE_SHARES} if settings.sample_prompts else set()
-    last = (float("nan"), float("nan"))
-    micro = settings.micro_rows or settings.batch_rows
-
-    def before_step(step: int) -> None:
-        nonlocal last
-        if step in measured_at:
-            rows = FINAL_ROWS if step == total else VALIDATION_ROWS
-            last = evaluate_language(model, tokenizer, corpus, workspace, rows)
-            log.metrics({"step": step, "validation_loss": last[0], "bits_per_byte": last[1]})
-        if step in sampled_at:
-            for text in samples(model, tokenizer, settings.sample_prompts, seed=workspace.seed):
-                log.write("samples.jsonl", {"step": step, "tokens": step * settings.batch_rows * context, **text})
-                say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
-
-    def do_step(step: int) -> Metrics:
-        lr = optimizers.set_rate(step, total)
-        inputs, targets = corpus.rows.batch(step, settings.batch_rows)
-        ids, wanted = (
-            torch.from_numpy(inputs).to(workspace.path.device),
-            torch.from_numpy(targets).to(workspace.path.device),
-        )
-
-        def micro_loss(part: slice) -> Tensor:
-            return loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
-
-        result = gradient_step(
-            optimizers,
-            [partial(micro_loss, slice(i, i + micro)) for i in range(0, settings.batch_rows, micro)],
-        )
-        skips.see(result, step)
-        tokens = (step + 1) * settings.batch_rows * context
-        return {"tokens": tokens, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
-
+    trainer = _Pretrainer(model, tokenizer, corpus, settings, workspace)
     seconds = run_loop(
         "pretrain",
-        Trainee({"model": model}, {"model": optimizers}),
-        do_step,
-        total=total,
+        Trainee({"model": model}, {"model": trainer.optimizers}),
+        trainer.step,
+        total=trainer.total,
         folder=workspace.checkpoints,
-        log=log,
+        log=trainer.log,
         checkpoint_seconds=workspace.machine.checkpoint_seconds,
-        before_step=before_step,
+        before_step=trainer.before_step,
         note=lambda metrics: f"loss {metrics['loss']:.3f}",
     )
-    return PretrainResult(seconds, total * settings.batch_rows * context, *last)
+    return PretrainResult(seconds, trainer.total * trainer.tokens_per_step, *trainer.last)
+
+
+class _Pretrainer:
+    """A model in pretraining: what happens at a step, and what is looked at before some of them."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        corpus: Corpus,
+        settings: PretrainSettings,
+        workspace: Workspace,
+    ) -> None:
+        self.model, self.tokenizer, self.corpus = model.to(workspace.path.device), tokenizer, corpus
+        self.settings, self.workspace = settings, workspace
+        self.tokens_per_step = settings.batch_rows * model.config.context
+        self.total = settings.tokens // self.tokens_per_step
+        if self.total < 1:
+            raise InputError(
+                f"pretrain.tokens is {settings.tokens}, less than one step "
+                f"of {settings.batch_rows} rows of {model.config.context} tokens: raise it"
+            )
+        self.loss_of = pretraining_loss(model, workspace.path)
+        self.optimizers = Optimizers(model, settings.optimizer)
+        self.log, self.skips = workspace.log(), SkipCounter()
+        self.measured_at = {round(self.total * i / settings.evaluations) for i in range(settings.evaluations + 1)}
+        shares = SAMPLE_SHARES if settings.sample_prompts else ()
+        self.sampled_at = {round(self.total * share) for share in shares}
+        self.last = (float("nan"), float("nan"))
+
+    def step(self, step: int) -> Metrics:
+        """One optimizer step; its rows go through in micro-batches whose losses add up to their mean."""
+        settings, device = self.settings, self.workspace.path.device
+        lr = self.optimizers.set_rate(step, self.total)
+        inputs, targets = self.corpus.rows.batch(step, settings.batch_rows)
+        ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+        micro = settings.micro_rows or settings.batch_rows
+
+        def micro_loss(part: slice) -> Tensor:
+            return self.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
+
+        parts = [slice(start, start + micro) for start in range(0, settings.batch_rows, micro)]
+        result = gradient_step(self.optimizers, [partial(micro_loss, part) for part in parts])
+        self.skips.see(result, step)
+        tokens = (step + 1) * self.tokens_per_step
+        return {"tokens": tokens, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
+
+    def before_step(self, step: int) -> None:
+        """Validation loss and samples, at their steps."""
+        if step in self.measured_at:
+            rows = FINAL_ROWS if step == self.total else VALIDATION_ROWS
+            self.last = evaluate_language(self.model, self.tokenizer, self.corpus, self.workspace, rows)
+            self.log.metrics({"step": step, "validation_loss": self.last[0], "bits_per_byte": self.last[1]})
+        if step in self.sampled_at:
+            for text in samples(self.model, self.tokenizer, self.settings.sample_prompts, seed=self.workspace.seed):
+                self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
+                say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
 
 
 @torch.no_grad()
