@@ -215,6 +215,8 @@ class RewardSettings(Section):
     temperature: Positive = 1.0
     epochs: Count = 1
     batch_prompts: Count = 32
+    language_weight: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of next-token loss on each prompt's best answer beside the ranking loss; 0 is InstructGPT's."""
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=5e-4, muon=False, weight_decay=0.0, final=0.1)
 
     @model_validator(mode="after")

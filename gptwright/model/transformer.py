@@ -123,7 +123,11 @@ class ScalarModel(nn.Module):
         self.register_buffer("bias", torch.zeros(()), persistent=False)
 
     def forward(self, ids_BT: Tensor) -> Tensor:
-        value_BT: Tensor = self.score(self.model(ids_BT)).float().squeeze(-1)
+        return self.read(self.model(ids_BT))
+
+    def read(self, hidden_BTD: Tensor) -> Tensor:
+        """The number at each position's final hidden state (B, T)."""
+        value_BT: Tensor = self.score(hidden_BTD).float().squeeze(-1)
         return value_BT + self.bias
 
 

@@ -1,9 +1,10 @@
 """The reward model: the SFT model with a scalar head, trained to score answers as the labellers rank them.
 
 An answer is rendered as the policy writes it, then the reward token; the score is read there, at the last real token,
-found from lengths. All pairs of one prompt are one element of the batch (losses/preference.py). Afterwards the head is
-scaled so that scores of sampled answers have standard deviation 1, and its bias set so that demonstrations average 0:
-PPO's coefficients then mean the same in every run.
+found from lengths. All pairs of one prompt are one element of the batch (losses/preference.py). Beside it stands
+next-token loss on each prompt's best answer, which keeps what the trunk knows of right answers (Yang et al.,
+arXiv:2406.10216). Afterwards the head is scaled so that scores of sampled answers have standard deviation 1, and its
+bias set so that demonstrations average 0: PPO's coefficients then mean the same in every run.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gptwright.errors import InputError, RunError
+from gptwright.losses.language import token_logprobs
 from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
 from gptwright.records import Comparison, Conversation
-from gptwright.stages.scoring import MICRO_TOKENS, comparison_rows, score_all, score_ids
+from gptwright.stages.scoring import MICRO_TOKENS, comparison_rows, last_of, score_all
 from gptwright.stages.workspace import Workspace
-from gptwright.tokenizer.chat import render
+from gptwright.tokenizer.chat import render, render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.batches import batch_indices, length_buckets
+from gptwright.train.batches import batch_indices, length_buckets, pad_right
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
@@ -61,7 +64,10 @@ class RewardTrainer:
             raise InputError("no comparison has a better and a worse answer: rank some answers apart from each other")
         self.held_out = [c for c in held_out if _fits(c, tokenizer, context)]
         self.rows = [comparison_rows(comparison, tokenizer) for comparison in self.comparisons]
+        self.starts = [len(render_prompt(c.prompt.messages, tokenizer)) for c in self.comparisons]
         self.model = scalar_from(sft_model, workspace.seed).to(workspace.path.device)
+        tied = sft_model.config.tied
+        self.output_head = None if tied else sft_model.lm_head.weight.detach().to(workspace.path.device)
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.comparisons) // settings.batch_prompts)
         self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
@@ -83,15 +89,40 @@ class RewardTrainer:
 
     def _loss(self, indices: Sequence[int], prompts: int, right: list[int]) -> Tensor:
         """These prompts' part of the mean over `prompts`; appends how many pairs each has right."""
-        score_N = score_ids(
-            self.model, [row for i in indices for row in self.rows[i]], self.tokenizer.pad, self.workspace
-        )
+        rows = [row for i in indices for row in self.rows[i]]
+        ids_BT = pad_right(rows, self.tokenizer.pad)[0].to(self.workspace.path.device)
+        with self.workspace.path.autocast():
+            hidden_BTD = self.model.model(ids_BT)
+            score_N = last_of(self.model.read(hidden_BTD), rows)
         losses = []
         for i, score_K in zip(indices, score_N.split([len(self.rows[i]) for i in indices]), strict=True):
             pairs = self.comparisons[i].pairs()
             losses.append(ranking_loss(score_K, pairs))
             right.append(sum(bool(score_K[better] > score_K[worse]) for better, worse in pairs))
-        return torch.stack(losses).sum() / prompts
+        total = torch.stack(losses).sum() / prompts
+        if self.settings.language_weight:
+            best = self._best_rows(indices)
+            ends = [len(rows[row]) - 1 for row in best]  # the reward token is no part of the answer
+            spans = [(self.starts[i], end) for i, end in zip(indices, ends, strict=True)]
+            share = self.settings.language_weight / prompts
+            total = total + share * self._language_loss(hidden_BTD[best], ids_BT[best], spans)
+        return total
+
+    def _best_rows(self, indices: Sequence[int]) -> list[int]:
+        """Where each prompt's best answer stands among the rows of these prompts; the first of equally good ones."""
+        best, start = [], 0
+        for i in indices:
+            best.append(start + self.comparisons[i].ranks.index(min(self.comparisons[i].ranks)))
+            start += len(self.rows[i])
+        return best
+
+    def _language_loss(self, hidden_BTD: Tensor, ids_BT: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
+        """Sum over rows of the mean next-token loss on each row's span of ids, first to last + 1."""
+        head = self.model.model.embed_tokens.weight if self.output_head is None else self.output_head
+        with self.workspace.path.autocast():
+            logits_BTV = functional.linear(hidden_BTD[:, :-1], head)
+        nll_BT = -token_logprobs(logits_BTV, ids_BT[:, 1:])
+        return torch.stack([nll_BT[row, start - 1 : end - 1].mean() for row, (start, end) in enumerate(spans)]).sum()
 
     def before_step(self, step: int) -> None:
         """Measure on held-out prompts now and then, and at the end."""

@@ -23,14 +23,17 @@ def reward_ids(messages: Sequence[Message], answer: str, tokenizer: Tokenizer) -
     return [*render([*messages, Message("assistant", answer)], tokenizer).ids, tokenizer.reward]
 
 
+def last_of(value_BT: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
+    """What stands at each row's last real token, found from its length -> (B,)."""
+    last_B = torch.tensor([len(row) - 1 for row in rows], device=value_BT.device)
+    return value_BT[torch.arange(len(rows), device=value_BT.device), last_B]
+
+
 def score_ids(model: ScalarModel, rows: Sequence[Sequence[int]], pad: int, workspace: Workspace) -> Tensor:
     """The score of each row, read at its last token -> (rows,) float32 on the device; gradients flow if enabled."""
-    ids_BT, mask_BT = pad_right(rows, pad)
-    ids_BT = ids_BT.to(workspace.path.device)
-    last_B = (mask_BT.sum(dim=1) - 1).to(workspace.path.device)
+    ids_BT, _ = pad_right(rows, pad)
     with workspace.path.autocast():
-        value_BT = model(ids_BT)
-    return value_BT[torch.arange(len(rows), device=value_BT.device), last_B]
+        return last_of(model(ids_BT.to(workspace.path.device)), rows)
 
 
 @torch.no_grad()

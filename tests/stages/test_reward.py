@@ -45,7 +45,7 @@ def make_trainer(
 
 
 def test_loss_is_the_mean_over_prompts_of_the_mean_over_pairs(make_trainer: Callable[..., RewardTrainer]) -> None:
-    trainer = make_trainer(MIXED, MIXED)
+    trainer = make_trainer(MIXED, MIXED, language_weight=0.0)
     per_prompt = []
     for comparison, rows in zip(trainer.comparisons, trainer.rows, strict=True):
         scores = score_all(trainer.model, rows, trainer.tokenizer.pad, trainer.workspace)
@@ -57,6 +57,19 @@ def test_loss_is_the_mean_over_prompts_of_the_mean_over_pairs(make_trainer: Call
         ]
         per_prompt.append(sum(losses) / len(losses))
     assert trainer.step(0)["loss"] == pytest.approx(sum(per_prompt) / 3, rel=1e-5)
+
+
+def test_language_loss_is_that_of_the_best_answers_alone(make_trainer: Callable[..., RewardTrainer]) -> None:
+    trainer = make_trainer(MIXED, MIXED, language_weight=2.0)
+    ranking = make_trainer(MIXED, MIXED, language_weight=0.0).step(0)["loss"]
+    per_prompt = []
+    for comparison, rows, start in zip(trainer.comparisons, trainer.rows, trainer.starts, strict=True):
+        ids = rows[comparison.ranks.index(0)][:-1]
+        hidden = trainer.model.model(torch.tensor([ids]))[0]
+        logp = (hidden @ trainer.model.model.embed_tokens.weight.T).log_softmax(dim=-1)
+        nll = [-float(logp[t - 1, ids[t]]) for t in range(start, len(ids))]
+        per_prompt.append(sum(nll) / len(nll))
+    assert trainer.step(0)["loss"] == pytest.approx(ranking + 2.0 * sum(per_prompt) / 3, rel=1e-5)
 
 
 def test_gradient_does_not_depend_on_the_micro_batches(
