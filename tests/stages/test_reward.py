@@ -65,8 +65,8 @@ def test_language_loss_is_that_of_the_best_answers_alone(make_trainer: Callable[
     per_prompt = []
     for comparison, rows, start in zip(trainer.comparisons, trainer.rows, trainer.starts, strict=True):
         ids = rows[comparison.ranks.index(0)][:-1]
-        hidden = trainer.model.model(torch.tensor([ids]))[0]
-        logp = (hidden @ trainer.model.model.embed_tokens.weight.T).log_softmax(dim=-1)
+        hidden = trainer.model.model(torch.tensor([ids]))[0].detach()
+        logp = (hidden @ trainer.model.model.embed_tokens.weight.detach().T).log_softmax(dim=-1)
         nll = [-float(logp[t - 1, ids[t]]) for t in range(start, len(ids))]
         per_prompt.append(sum(nll) / len(nll))
     assert trainer.step(0)["loss"] == pytest.approx(ranking + 2.0 * sum(per_prompt) / 3, rel=1e-5)
