@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe (quickstart, smoke, text) or a path to a .yaml.")]
+RecipeArgument = Annotated[str, typer.Argument(help="quickstart, smoke, text, shakespeare, or a path to a .yaml.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", "-o", metavar="KEY=VALUE", help="Replace a setting: pretrain.tokens=2M"),
