@@ -104,3 +104,10 @@ def test_older_config_json_without_optional_keys() -> None:
     }
     config = from_hf(values)
     assert (config.kv_heads, config.head_dim, config.rope_theta, config.tied) == (2, 4, 1e6, False)
+
+
+def test_gpt3_costs_what_its_paper_says() -> None:
+    # Brown et al. 2020, table D.1: 3.14e23 for 300B tokens, without attention; attention adds about 3%. A SwiGLU
+    # block of 8/3 of the width has as many weights as GPT-3's of 4 times the width.
+    gpt3 = ModelConfig(50_257, 2048, 12_288, 96, 96, 96, 128, 32_768, qk_norm=False)
+    assert 3.14e23 < gpt3.flops_per_token(2048) * 300e9 < 3.14e23 * 1.04
