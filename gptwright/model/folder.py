@@ -2,7 +2,8 @@
 
 The tokenizer's files are written beside them by `tokenizer`. Weights are safetensors only: nothing is unpickled. A
 reward model's bias stands in `config.json` as `reward_bias`, since transformers' classification head has none; without
-it scores differ by that constant alone.
+it scores differ by that constant alone. Where the score counts the answer's log-likelihood, its weight stands there as
+`reward_likelihood`; transformers' score is then the head's part alone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ def save_model(model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pa
     config = to_hf(model.config, scalar=scalar, eos=eos, pad=pad)
     if isinstance(model, ScalarModel):
         config["reward_bias"] = float(model.bias)
+        if model.likelihood is not None:
+            config["reward_likelihood"] = float(model.likelihood.detach())
     tensors = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors.pop("likelihood", None)
     if model.config.tied:
         tensors.pop("lm_head.weight", None)
     _save_sharded(tensors, folder)
@@ -54,8 +58,8 @@ def load_scalar_model(folder: Path) -> ScalarModel:
     config, values = _read_config(folder)
     if not any("SequenceClassification" in name for name in values.get("architectures") or []):
         raise InputError(f"{folder} is a language model, not a reward model: give the folder that `reward` wrote")
-    model = ScalarModel(config)
-    _load_into(model, folder, absent_is_fine=set())
+    model = ScalarModel(config, values.get("reward_likelihood"))
+    _load_into(model, folder, absent_is_fine={"likelihood"})
     model.bias.fill_(values.get("reward_bias", 0.0))
     return model.eval()
 

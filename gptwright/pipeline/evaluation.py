@@ -27,7 +27,7 @@ from gptwright.pipeline.wiring import open_run_corpus, place, split_comparisons,
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.pretrain import evaluate_language
-from gptwright.stages.scoring import comparison_rows, score_all
+from gptwright.stages.scoring import answers_fit, comparison_rows, score_all
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -251,9 +251,8 @@ def reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
     """The reward model on comparisons it never saw, against what the labellers' noise allows."""
     model, spot = load_scalar_model(run.folder / "reward"), workspace(run, "reward")
     scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
-    held_out = [c for c in split_comparisons(run)[1] if c.pairs()]
+    held_out = [c for c in split_comparisons(run)[1] if c.pairs() and answers_fit(c, tokenizer, model.config.context)]
     rows = [row for comparison in held_out for row in comparison_rows(comparison, tokenizer)]
-    rows = [row[-model.config.context :] for row in rows]
     flat = score_all(model, rows, tokenizer.pad, spot)
     score_rows, start = [], 0
     for comparison in held_out:

@@ -271,12 +271,13 @@ class Ppo:
 
 
 def value_model_from(reward_model: ScalarModel) -> ScalarModel:
-    """The reward model's trunk with a head of zeros.
+    """The reward model's trunk with a head of zeros, and nothing but that head.
 
     The reward model's head was trained at the reward token alone; read at any other token it says nothing, and its
     large numbers there cost many rounds to unlearn.
     """
     value_model = copy.deepcopy(reward_model).requires_grad_(True).eval()
+    value_model.likelihood = None
     with torch.no_grad():
         value_model.score.weight.zero_()
         value_model.bias.zero_()

@@ -3,8 +3,10 @@
 An answer is rendered as the policy writes it, then the reward token; the score is read there, at the last real token,
 found from lengths. All pairs of one prompt are one element of the batch (losses/preference.py). Beside it stands
 next-token loss on each prompt's best answer, which keeps what the trunk knows of right answers (Yang et al.,
-arXiv:2406.10216). Afterwards the head is scaled so that scores of sampled answers have standard deviation 1, and its
-bias set so that demonstrations average 0: PPO's coefficients then mean the same in every run.
+arXiv:2406.10216). With `likelihood`, the score also counts, with a weight that is learned, how likely the trunk finds
+the answer: a slip is an unlikely token, which a head that reads the end alone hardly sees (docs/reward-model.md).
+Afterwards the scores of sampled answers are scaled to standard deviation 1, and the bias is set so that demonstrations
+average 0: PPO's coefficients then mean the same in every run.
 """
 
 from __future__ import annotations
@@ -15,17 +17,22 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gptwright.errors import InputError, RunError
-from gptwright.losses.language import token_logprobs
 from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
 from gptwright.records import Comparison, Conversation
-from gptwright.stages.scoring import MICRO_TOKENS, comparison_rows, last_of, score_all
+from gptwright.stages.scoring import (
+    MICRO_TOKENS,
+    answer_loglikelihood,
+    answers_fit,
+    comparison_rows,
+    score_all,
+    score_hidden,
+    scored_row,
+)
 from gptwright.stages.workspace import Workspace
-from gptwright.tokenizer.chat import render, render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.batches import batch_indices, length_buckets, pad_right
 from gptwright.train.checkpoint import Trainee
@@ -33,6 +40,9 @@ from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, gradient_step
+
+START_LIKELIHOOD = 0.1
+"""Weight of the answer's log-likelihood before training: an answer of 30 tokens varies by about 10 nats."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +69,13 @@ class RewardTrainer:
     ) -> None:
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         context = sft_model.config.context
-        self.comparisons = [c for c in train if c.pairs() and _fits(c, tokenizer, context)]
+        self.comparisons = [c for c in train if c.pairs() and answers_fit(c, tokenizer, context)]
         if not self.comparisons:
             raise InputError("no comparison has a better and a worse answer: rank some answers apart from each other")
-        self.held_out = [c for c in held_out if _fits(c, tokenizer, context)]
+        self.held_out = [c for c in held_out if answers_fit(c, tokenizer, context)]
         self.rows = [comparison_rows(comparison, tokenizer) for comparison in self.comparisons]
-        self.starts = [len(render_prompt(c.prompt.messages, tokenizer)) for c in self.comparisons]
-        self.model = scalar_from(sft_model, workspace.seed).to(workspace.path.device)
-        tied = sft_model.config.tied
-        self.output_head = None if tied else sft_model.lm_head.weight.detach().to(workspace.path.device)
+        likelihood = START_LIKELIHOOD if settings.likelihood else None
+        self.model = scalar_from(sft_model, workspace.seed, likelihood).to(workspace.path.device)
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.comparisons) // settings.batch_prompts)
         self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
@@ -79,7 +87,7 @@ class RewardTrainer:
         """One optimizer step on a batch of prompts, each with all its pairs."""
         lr = self.optimizers.set_rate(step, self.total)
         batch = batch_indices(len(self.comparisons), self.settings.batch_prompts, self.workspace.seed, step)
-        longest = [len(self.rows[i]) * max(len(row) for row in self.rows[i]) for i in batch]
+        longest = [len(self.rows[i]) * max(len(row.ids) for row in self.rows[i]) for i in batch]
         micro = [[batch[j] for j in bucket] for bucket in length_buckets(longest, MICRO_TOKENS)]
         right: list[int] = []
         result = gradient_step(self.optimizers, [partial(self._loss, part, len(batch), right) for part in micro])
@@ -90,22 +98,23 @@ class RewardTrainer:
     def _loss(self, indices: Sequence[int], prompts: int, right: list[int]) -> Tensor:
         """These prompts' part of the mean over `prompts`; appends how many pairs each has right."""
         rows = [row for i in indices for row in self.rows[i]]
-        ids_BT = pad_right(rows, self.tokenizer.pad)[0].to(self.workspace.path.device)
+        ids_BT = pad_right([row.ids for row in rows], self.tokenizer.pad)[0].to(self.workspace.path.device)
+        loglikelihood_B = None
         with self.workspace.path.autocast():
             hidden_BTD = self.model.model(ids_BT)
-            score_N = last_of(self.model.read(hidden_BTD), rows)
+            if self.settings.likelihood or self.settings.language_weight:
+                loglikelihood_B = answer_loglikelihood(self.model, hidden_BTD, ids_BT, rows)
+            score_B = score_hidden(self.model, hidden_BTD, rows, loglikelihood_B)
         losses = []
-        for i, score_K in zip(indices, score_N.split([len(self.rows[i]) for i in indices]), strict=True):
+        for i, score_K in zip(indices, score_B.split([len(self.rows[i]) for i in indices]), strict=True):
             pairs = self.comparisons[i].pairs()
             losses.append(ranking_loss(score_K, pairs))
             right.append(sum(bool(score_K[better] > score_K[worse]) for better, worse in pairs))
         total = torch.stack(losses).sum() / prompts
-        if self.settings.language_weight:
+        if self.settings.language_weight and loglikelihood_B is not None:
             best = self._best_rows(indices)
-            ends = [len(rows[row]) - 1 for row in best]  # the reward token is no part of the answer
-            spans = [(self.starts[i], end) for i, end in zip(indices, ends, strict=True)]
-            share = self.settings.language_weight / prompts
-            total = total + share * self._language_loss(hidden_BTD[best], ids_BT[best], spans)
+            tokens = torch.tensor([len(rows[b].ids) - 1 - rows[b].start for b in best], device=score_B.device)
+            total = total - self.settings.language_weight / prompts * (loglikelihood_B[best] / tokens).sum()
         return total
 
     def _best_rows(self, indices: Sequence[int]) -> list[int]:
@@ -115,14 +124,6 @@ class RewardTrainer:
             best.append(start + self.comparisons[i].ranks.index(min(self.comparisons[i].ranks)))
             start += len(self.rows[i])
         return best
-
-    def _language_loss(self, hidden_BTD: Tensor, ids_BT: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
-        """Sum over rows of the mean next-token loss on each row's span of ids, first to last + 1."""
-        head = self.model.model.embed_tokens.weight if self.output_head is None else self.output_head
-        with self.workspace.path.autocast():
-            logits_BTV = functional.linear(hidden_BTD[:, :-1], head)
-        nll_BT = -token_logprobs(logits_BTV, ids_BT[:, 1:])
-        return torch.stack([nll_BT[row, start - 1 : end - 1].mean() for row, (start, end) in enumerate(spans)]).sum()
 
     def before_step(self, step: int) -> None:
         """Measure on held-out prompts now and then, and at the end."""
@@ -135,14 +136,16 @@ class RewardTrainer:
         context, pad = self.model.config.context, self.tokenizer.pad
         sampled = [row for answers in self.rows for row in answers]
         scale = float(torch.tensor(score_all(self.model, sampled, pad, self.workspace)).std())
-        shown = [[*render(c.messages, self.tokenizer).ids, self.tokenizer.reward] for c in demonstrations]
-        shown = [row for row in shown if len(row) <= context]
+        shown = [scored_row(c.messages[:-1], c.messages[-1].content, self.tokenizer) for c in demonstrations]
+        shown = [row for row in shown if len(row.ids) <= context]
         if not shown:
             raise InputError(f"no demonstration fits into {context} tokens: the scores' zero cannot be set without one")
         if not scale > 0:
             raise RunError("the reward model gives every answer the same score: train it longer or on more comparisons")
         with torch.no_grad():
             self.model.score.weight /= scale
+            if self.model.likelihood is not None:
+                self.model.likelihood.div_(scale)
             mean = torch.tensor(score_all(self.model, shown, pad, self.workspace)).mean()
             self.model.bias.sub_(mean.to(self.model.bias.device))
         return scale
@@ -162,7 +165,7 @@ def train_reward_model(trainer: RewardTrainer, demonstrations: Sequence[Conversa
         note=lambda metrics: f"loss {metrics['loss']:.3f}, right {metrics['accuracy']:.0%}",
     )
     scale = trainer.normalise(demonstrations)
-    tokens = trainer.settings.epochs * sum(len(row) for answers in trainer.rows for row in answers)
+    tokens = trainer.settings.epochs * sum(len(row.ids) for answers in trainer.rows for row in answers)
     return RewardResult(seconds, tokens, scale, trainer.accuracy)
 
 
@@ -179,7 +182,3 @@ def pair_accuracy(
             pairs += 1
         start += len(comparison.answers)
     return right / pairs if pairs else float("nan")
-
-
-def _fits(comparison: Comparison, tokenizer: Tokenizer, context: int) -> bool:
-    return all(len(row) <= context for row in comparison_rows(comparison, tokenizer))

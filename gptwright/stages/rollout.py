@@ -20,7 +20,7 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings
 from gptwright.records import Prompt
 from gptwright.stages.answers import sample_answers
-from gptwright.stages.scoring import MICRO_TOKENS, score_all
+from gptwright.stages.scoring import MICRO_TOKENS, ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -74,7 +74,10 @@ def sample_episodes(
     completions = [answer[0] for answer in answers]
     prompt_ids = [render_prompt(prompt.messages, tokenizer) for prompt in prompts]
     room = reward_model.config.context
-    rows = [[*ids, *c.ids, tokenizer.reward][:room] for ids, c in zip(prompt_ids, completions, strict=True)]
+    rows = [
+        ScoredRow([*ids, *c.ids, tokenizer.reward][:room], len(ids))
+        for ids, c in zip(prompt_ids, completions, strict=True)
+    ]
     scores = score_all(reward_model, rows, tokenizer.pad, workspace)
     return [
         Episode(ids, completion, score if completion.finish_reason == "stop" else settings.no_end_score)

@@ -48,7 +48,7 @@ def make_model(tokenizer: Tokenizer) -> Callable[..., LanguageModel]:
 
 @pytest.fixture(scope="session")
 def make_scalar(make_model: Callable[..., LanguageModel]) -> Callable[..., ScalarModel]:
-    return lambda seed=0, context=48: scalar_from(make_model(seed, context), seed)
+    return lambda seed=0, context=48, likelihood=None: scalar_from(make_model(seed, context), seed, likelihood)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import MachineSettings, OptimizerSettings, PpoSettings, SftSettings
 from gptwright.records import Conversation, Message, Prompt
 from gptwright.stages.ppo import Ppo, check_identities, ppo
+from gptwright.stages.scoring import ScoredRow
 from gptwright.stages.sft import SftTrainer, sft
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -287,9 +288,9 @@ def test_practice_pays(
     plain_adam: Callable[..., OptimizerSettings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def share_of_a(model: Any, rows: Sequence[Sequence[int]], pad: int, workspace: Any) -> list[float]:
+    def share_of_a(model: Any, rows: Sequence[ScoredRow], pad: int, workspace: Any) -> list[float]:
         # user, letter, end, assistant, then the answer, its end and the reward token
-        return [sum(token == ord("a") for token in row[4:]) / 4 for row in rows]
+        return [sum(token == ord("a") for token in row.ids[4:]) / 4 for row in rows]
 
     monkeypatch.setattr("gptwright.stages.rollout.score_all", share_of_a)
     rates = {"policy": plain_adam(3e-3), "value": plain_adam(3e-3)}

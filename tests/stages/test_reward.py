@@ -15,8 +15,7 @@ from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings, RewardSettings
 from gptwright.records import Comparison, Conversation, Message, Prompt
 from gptwright.stages.reward import RewardTrainer, pair_accuracy, train_reward_model
-from gptwright.stages.scoring import score_all
-from gptwright.tokenizer.chat import render
+from gptwright.stages.scoring import score_all, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -63,13 +62,38 @@ def test_language_loss_is_that_of_the_best_answers_alone(make_trainer: Callable[
     trainer = make_trainer(MIXED, MIXED, language_weight=2.0)
     ranking = make_trainer(MIXED, MIXED, language_weight=0.0).step(0)["loss"]
     per_prompt = []
-    for comparison, rows, start in zip(trainer.comparisons, trainer.rows, trainer.starts, strict=True):
-        ids = rows[comparison.ranks.index(0)][:-1]
+    for comparison, rows in zip(trainer.comparisons, trainer.rows, strict=True):
+        ids, start = rows[comparison.ranks.index(0)]
+        ids = ids[:-1]
         hidden = trainer.model.model(torch.tensor([ids]))[0].detach()
         logp = (hidden @ trainer.model.model.embed_tokens.weight.detach().T).log_softmax(dim=-1)
         nll = [-float(logp[t - 1, ids[t]]) for t in range(start, len(ids))]
         per_prompt.append(sum(nll) / len(nll))
     assert trainer.step(0)["loss"] == pytest.approx(ranking + 2.0 * sum(per_prompt) / 3, rel=1e-5)
+
+
+def test_a_slip_that_no_ranking_held_is_seen_by_likelihood(
+    make_trainer: Callable[..., RewardTrainer], plain_adam: Callable[..., OptimizerSettings]
+) -> None:
+    # Who has read nothing but "mmmm" finds any other letter unlikely, one that it never met too.
+    def slips(letters: str) -> list[Comparison]:
+        return [compared(letter, ["mm" + letter + "m", "mmmm"], [1, 0]) for letter in letters]
+
+    trainer = make_trainer(
+        slips("abcdefgh"),
+        slips("stuvwxyz"),
+        likelihood=True,
+        language_weight=5.0,
+        batch_prompts=4,
+        optimizer=plain_adam(1e-3),
+    )
+    weight = trainer.model.likelihood
+    assert weight is not None
+    before = weight.item()
+    for step in range(8):
+        trainer.step(step)
+    assert weight.item() > before  # it found out that likelihood tells
+    assert pair_accuracy(trainer.model, trainer.held_out, trainer.tokenizer, trainer.workspace) == 1.0
 
 
 def test_gradient_does_not_depend_on_the_micro_batches(
@@ -113,17 +137,18 @@ def test_pair_accuracy_counts_pairs_of_all_prompts(make_trainer: Callable[..., R
     assert pair_accuracy(trainer.model, judged, trainer.tokenizer, trainer.workspace) == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("likelihood", [False, True])
 def test_after_normalising_demonstrations_average_0_and_answers_deviate_by_1(
-    make_trainer: Callable[..., RewardTrainer], chat: Callable[[str, str], Conversation]
+    make_trainer: Callable[..., RewardTrainer], chat: Callable[[str, str], Conversation], likelihood: bool
 ) -> None:
-    trainer = make_trainer(TOY, TOY)
+    trainer = make_trainer(TOY, TOY, likelihood=likelihood)
     shown = [chat(letter, letter * 3) for letter in string.ascii_lowercase[:7]]
     pad, tokenizer = trainer.tokenizer.pad, trainer.tokenizer
     sampled = [row for rows in trainer.rows for row in rows]
     before = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
     scale = trainer.normalise(shown)
     after = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
-    ends = [[*render(c.messages, tokenizer).ids, tokenizer.reward] for c in shown]
+    ends = [scored_row(c.messages[:1], c.messages[1].content, tokenizer) for c in shown]
     assert sum(score_all(trainer.model, ends, pad, trainer.workspace)) / 7 == pytest.approx(0, abs=1e-5)
     assert float(after.std()) == pytest.approx(1, rel=1e-4)
     # Log-odds come back by `scale`: no order and no distance is lost.

@@ -17,7 +17,7 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import MachineSettings, PpoSettings
 from gptwright.records import Message, Prompt
 from gptwright.stages.rollout import Episode, MicroBatch, evaluate_episodes, sample_episodes, split_minibatches
-from gptwright.stages.scoring import score_all
+from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
@@ -104,7 +104,8 @@ def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(
             assert episode.score == -7.5
             assert tokenizer.end_of_turn not in episode.completion.ids
         else:
-            read = [*episode.prompt_ids, *episode.completion.ids, tokenizer.reward]
+            ids = [*episode.prompt_ids, *episode.completion.ids, tokenizer.reward]
+            read = ScoredRow(ids, len(episode.prompt_ids))
             assert episode.completion.ids[-1] == tokenizer.end_of_turn
             assert episode.score == pytest.approx(score_all(judge, [read], 0, make_workspace())[0], abs=1e-5)
 

@@ -11,25 +11,25 @@ import torch
 
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Comparison, Message, Prompt
-from gptwright.stages.scoring import comparison_rows, reward_ids, score_all, score_ids
+from gptwright.stages.scoring import ScoredRow, comparison_rows, score_all, score_ids, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
-def random_rows(lengths: list[int]) -> list[list[int]]:
+def random_rows(lengths: list[int]) -> list[ScoredRow]:
     rng = np.random.default_rng(0)
-    return [rng.integers(256, size=length).tolist() for length in lengths]
+    return [ScoredRow(rng.integers(256, size=length).tolist(), max(1, length // 3)) for length in lengths]
 
 
 def test_the_reward_model_reads_the_finished_answer_and_then_its_token(tokenizer: Tokenizer) -> None:
     expected = [tokenizer.user, *b"Hi", tokenizer.end_of_turn, tokenizer.assistant, *b"ok", tokenizer.end_of_turn]
     messages = (Message("user", "Hi"),)
-    assert reward_ids(messages, "ok", tokenizer) == [*expected, tokenizer.reward]
+    assert scored_row(messages, "ok", tokenizer) == ([*expected, tokenizer.reward], 5)
 
 
 def test_comparison_gives_a_row_per_answer_in_order(tokenizer: Tokenizer) -> None:
     messages = (Message("user", "Hi"),)
     rows = comparison_rows(Comparison(Prompt("p", messages), ("a", "b"), (1, 0)), tokenizer)
-    assert rows == [reward_ids(messages, "a", tokenizer), reward_ids(messages, "b", tokenizer)]
+    assert rows == [scored_row(messages, "a", tokenizer), scored_row(messages, "b", tokenizer)]
 
 
 def test_scores_are_those_of_each_row_alone(
@@ -37,16 +37,42 @@ def test_scores_are_those_of_each_row_alone(
 ) -> None:
     model, rows = make_scalar(), random_rows([5, 30, 1, 17, 30, 9])
     with torch.no_grad():
-        alone = [float(model(torch.tensor([row]))[0, -1]) for row in rows]
+        alone = [float(model(torch.tensor([row.ids]))[0, -1]) for row in rows]
     assert score_all(model, rows, 0, make_workspace()) == pytest.approx(alone, abs=1e-5)
 
 
+def test_likelihood_is_that_of_the_answer_and_its_end_alone(
+    make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any]
+) -> None:
+    model, plain, rows = make_scalar(likelihood=0.3), make_scalar(), random_rows([5, 30, 17, 30, 9])
+    expected = []
+    for (ids, start), head in zip(rows, score_all(plain, rows, 0, make_workspace()), strict=True):
+        hidden = plain.model(torch.tensor([ids]))[0].detach().double()
+        logp_TV = (hidden @ plain.model.embed_tokens.weight.detach().double().T).log_softmax(dim=-1)
+        expected.append(head + 0.3 * sum(float(logp_TV[t - 1, ids[t]]) for t in range(start, len(ids) - 1)))
+    assert score_all(model, rows, 0, make_workspace()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_another_prompt_or_mark_at_the_end_moves_only_what_depends_on_it(
+    make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any]
+) -> None:
+    # A head of zeros leaves the likelihood: the last id is never predicted, so nothing may depend on it.
+    model = make_scalar(likelihood=1.0)
+    with torch.no_grad():
+        model.score.weight.zero_()
+    row, other = ScoredRow([3, 4, 5, 6, 7], 2), ScoredRow([3, 4, 5, 6, 200], 2)
+    assert score_all(model, [row], 0, make_workspace()) == score_all(model, [other], 0, make_workspace())
+    changed = ScoredRow([3, 4, 5, 201, 7], 2)
+    assert score_all(model, [row], 0, make_workspace()) != score_all(model, [changed], 0, make_workspace())
+
+
+@pytest.mark.parametrize("likelihood", [None, 0.3])
 @pytest.mark.parametrize("pad", [0, 7, 257])
 def test_what_fills_the_padding_does_not_matter(
-    make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any], pad: int
+    make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any], pad: int, likelihood: float | None
 ) -> None:
-    model, rows = make_scalar(), random_rows([5, 12])
-    rows[0][-1] = pad  # not even when the row itself ends with it
+    model, rows = make_scalar(likelihood=likelihood), random_rows([5, 12])
+    rows[0].ids[-1] = pad  # not even when the row itself ends with it
     alone = score_ids(model, rows[:1], 99, make_workspace())[0]
     assert torch.allclose(score_ids(model, rows, pad, make_workspace())[0], alone, atol=1e-5)
 
@@ -71,7 +97,7 @@ def test_grouping_does_not_change_scores_or_their_order(
 def test_gradient_reaches_no_token_of_another_row(
     make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any]
 ) -> None:
-    model = make_scalar()
-    score_ids(model, [[1, 2, 3], [4, 5, 6, 7]], 9, make_workspace())[0].backward()
+    model = make_scalar()  # without likelihood, whose softmax reads every token's vector
+    score_ids(model, [ScoredRow([1, 2, 3], 1), ScoredRow([4, 5, 6, 7], 1)], 9, make_workspace())[0].backward()
     reached = model.model.embed_tokens.weight.grad.abs().sum(dim=1).nonzero().flatten().tolist()
     assert reached == [1, 2, 3]
