@@ -210,6 +210,8 @@ class RewardSettings(Section):
     """Prompts to collect comparisons for."""
     answers: Annotated[int, Field(ge=2, le=9)] = 4
     """K, the answers ranked per prompt (InstructGPT: 4 to 9)."""
+    labellers: Annotated[int, Field(ge=1, le=5)] = 1
+    """How many of the world's five labellers rank each prompt's answers."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the prompts kept for measuring the reward model."""
     temperature: Positive = 1.0
@@ -224,7 +226,7 @@ class RewardSettings(Section):
     @model_validator(mode="after")
     def _collecting_is_the_worlds(self) -> Self:
         if self.data is not None:
-            self._refuse_changed(("prompts", "answers", "temperature"), "with data")
+            self._refuse_changed(("prompts", "answers", "labellers", "temperature"), "with data")
         return self
 
 

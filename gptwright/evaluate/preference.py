@@ -37,10 +37,13 @@ class ScoreHistogram(TypedDict):
 def pair_accuracy(comparisons: Sequence[Comparison], scores: Scores) -> Figure:
     """The share of ranked pairs in which the better answer scores higher; equal scores count half.
 
-    Ties in rank are left out and n counts pairs. The interval is a bootstrap over comparisons: the pairs of one
-    prompt are not independent.
+    Ties in rank are left out and n counts pairs. The interval is a bootstrap over prompts: the pairs of one prompt,
+    by one labeller or several, are not independent.
     """
-    return _over_pairs([_verdicts(comparison, row) for comparison, row in _matched(comparisons, scores)])
+    by_prompt: dict[str, list[float]] = {}
+    for comparison, row in _matched(comparisons, scores):
+        by_prompt.setdefault(comparison.prompt.id, []).extend(_verdicts(comparison, row))
+    return _over_pairs(list(by_prompt.values()))
 
 
 def ceiling(comparisons: Sequence[Comparison], utilities: Scores) -> Figure:
@@ -61,14 +64,12 @@ def agreement(first: Sequence[Comparison], second: Sequence[Comparison]) -> Figu
 
 def accuracy_by_rank_distance(comparisons: Sequence[Comparison], scores: Scores) -> dict[int, Figure]:
     """Pair accuracy for pairs 1, 2, ... ranks apart: neighbours are the hard ones."""
-    by_distance: dict[int, list[list[float]]] = {}
+    by_distance: dict[int, dict[str, list[float]]] = {}
     for comparison, row in _matched(comparisons, scores):
-        verdicts: dict[int, list[float]] = {}
         for (better, worse), verdict in zip(comparison.pairs(), _verdicts(comparison, row), strict=True):
-            verdicts.setdefault(comparison.ranks[worse] - comparison.ranks[better], []).append(verdict)
-        for distance, values in verdicts.items():
-            by_distance.setdefault(distance, []).append(values)
-    return {distance: _over_pairs(by_distance[distance]) for distance in sorted(by_distance)}
+            by_prompt = by_distance.setdefault(comparison.ranks[worse] - comparison.ranks[better], {})
+            by_prompt.setdefault(comparison.prompt.id, []).append(verdict)
+    return {distance: _over_pairs(list(by_distance[distance].values())) for distance in sorted(by_distance)}
 
 
 def pair_differences(comparisons: Sequence[Comparison], scores: Scores) -> tuple[Floats, Floats]:

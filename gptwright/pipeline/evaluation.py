@@ -27,7 +27,7 @@ from gptwright.pipeline.wiring import open_run_corpus, place, split_comparisons,
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.pretrain import evaluate_language
-from gptwright.stages.scoring import answers_fit, comparison_rows, score_all
+from gptwright.stages.scoring import answers_fit, score_comparisons
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -249,15 +249,11 @@ def panel(models: dict[str, LanguageModel], tokenizer: Tokenizer, run: Run) -> l
 
 def reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
     """The reward model on comparisons it never saw, against what the labellers' noise allows."""
-    model, spot = load_scalar_model(run.folder / "reward"), workspace(run, "reward")
+    model, spot = load_scalar_model(run.folder / "reward"), workspace(run, "reward").eager()
     scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
     held_out = [c for c in split_comparisons(run)[1] if c.pairs() and answers_fit(c, tokenizer, model.config.context)]
-    rows = [row for comparison in held_out for row in comparison_rows(comparison, tokenizer)]
-    flat = score_all(model, rows, tokenizer.pad, spot)
-    score_rows, start = [], 0
-    for comparison in held_out:
-        score_rows.append(flat[start : start + len(comparison.answers)])
-        start += len(comparison.answers)
+    score_rows = score_comparisons(model, held_out, tokenizer, spot)
+    flat = [score for scores in score_rows for score in scores]
     differences, outcomes = preference.pair_differences(held_out, score_rows)
     curve = preference.calibration(differences * scale, outcomes)
     lengths = [len(answer.split()) for comparison in held_out for answer in comparison.answers]

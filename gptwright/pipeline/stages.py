@@ -59,7 +59,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
         ranked = recipe.reward.data
         rankable = partial(_read_comparisons, ranked) if ranked else None
         own = (ranked,) if ranked else ()
-        collected = ("reward.data", "reward.prompts", "reward.answers", "reward.temperature")
+        collected = ("reward.data", "reward.prompts", "reward.answers", "reward.labellers", "reward.temperature")
         stages.append(Stage("comparisons", collected, ("sft",), _comparisons, own, rankable))
         stages.append(Stage("reward", ("reward",), ("comparisons",), _reward))
     if recipe.ppo:
@@ -218,7 +218,7 @@ def _comparisons(run: Run) -> None:
             each=settings.answers,
         )
         texts = [[answer_text(completion, tokenizer) for completion in each] for each in answers]
-        compared = world_task.compare(prompts, texts, seed=run.recipe.seed)
+        compared = world_task.compare(prompts, texts, seed=run.recipe.seed, labellers=settings.labellers)
         sampled = sum(len(completion.ids) for each in answers for completion in each)
         figures = {"tokens": sampled, "flops": model.config.flops_per_token(64) / 3 * sampled}
     rows = [to_json(comparison) for comparison in compared]

@@ -49,17 +49,16 @@ def check_sizes(recipe: Recipe) -> None:
 
 
 def workspace(run: Run, stage: str) -> Workspace:
-    """A stage's place in the run. Pretraining uses the measured fast path; the others run eagerly, in the same
-    precision.
+    """A stage's place in the run. Stages that train on rows of one shape use the measured fast path, the others run
+    eagerly.
     """
     recipe = run.recipe
     tokenizer = Tokenizer.load(run.folder / "tokenizer")
     rows = recipe.pretrain.micro_rows or recipe.pretrain.batch_rows
     config = model_config(recipe, tokenizer.vocab_size)
     path = choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens)
-    if stage not in ("base", "sft"):
-        precision = path.precision if path.device == "cuda" else "float32"
-        path = FastPath(path.device, precision)
+    if stage not in ("base", "sft", "reward"):
+        path = path.eager()
     return Workspace(run.folder, stage, recipe.seed, recipe.machine, path)
 
 

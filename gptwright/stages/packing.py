@@ -50,22 +50,42 @@ def first_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
     return bins
 
 
+@dataclass(frozen=True)
+class PackedSequences:
+    """Sequences in rows: sequence i stands in the flattened ids from `places[i]` on."""
+
+    ids_RT: Tensor
+    segment_RT: Tensor
+    places: list[int]
+
+
+def pack_sequences(
+    sequences: Sequence[Sequence[int]], context: int, fill: int, rows: int | None = None
+) -> PackedSequences:
+    """Every sequence whole in one row. `rows` asks for at least so many: batches of one shape, as compiling likes."""
+    bins = first_fit([len(ids) for ids in sequences], context)
+    ids_RT = torch.full((max(len(bins), rows or 0), context), fill, dtype=torch.long)
+    segment_RT, places = torch.full_like(ids_RT, -1), [0] * len(sequences)
+    for r, members in enumerate(bins):
+        start = 0
+        for number, member in enumerate(members):
+            end = start + len(sequences[member])
+            ids_RT[r, start:end] = torch.tensor(sequences[member])
+            segment_RT[r, start:end] = number
+            places[member] = r * context + start
+            start = end
+    return PackedSequences(ids_RT, segment_RT, places)
+
+
 def pack(conversations: Sequence[Rendered], context: int, pad: int) -> PackedRows:
     """Every conversation whole in one row. Raises ValueError when one is longer than the context."""
     if any(len(row.ids) > context for row in conversations):
         raise ValueError(f"a conversation is longer than {context} tokens: leave it out before packing")
-    bins = first_fit([len(row.ids) for row in conversations], context)
-    ids_RT = torch.full((len(bins), context), pad, dtype=torch.long)
-    target_RT, segment_RT = ids_RT.clone(), torch.full_like(ids_RT, -1)
-    weight_RT = torch.zeros(len(bins), context)
-    for r, members in enumerate(bins):
-        start = 0
-        for number, member in enumerate(members):
-            row = conversations[member]
-            end = start + len(row.ids)
-            ids_RT[r, start:end] = torch.tensor(row.ids)
-            target_RT[r, start : end - 1] = torch.tensor(row.ids[1:])
-            weight_RT[r, start : end - 1] = torch.tensor(row.mask[1:], dtype=torch.float32)
-            segment_RT[r, start:end] = number
-            start = end
-    return PackedRows(ids_RT, target_RT, weight_RT, segment_RT)
+    packed = pack_sequences([row.ids for row in conversations], context, pad)
+    target_N, weight_N = torch.full_like(packed.ids_RT, pad).flatten(), torch.zeros(packed.ids_RT.numel())
+    for row, start in zip(conversations, packed.places, strict=True):
+        end = start + len(row.ids) - 1
+        target_N[start:end] = torch.tensor(row.ids[1:])
+        weight_N[start:end] = torch.tensor(row.mask[1:], dtype=torch.float32)
+    shape = packed.ids_RT.shape
+    return PackedRows(packed.ids_RT, target_N.view(shape), weight_N.view(shape), packed.segment_RT)

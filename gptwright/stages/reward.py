@@ -23,24 +23,29 @@ from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
 from gptwright.records import Comparison, Conversation
+from gptwright.stages.packing import first_fit, pack_sequences
 from gptwright.stages.scoring import (
-    MICRO_TOKENS,
+    ScoredRow,
     answer_loglikelihood,
     answers_fit,
     comparison_rows,
     score_all,
+    score_comparisons,
     score_hidden,
     scored_row,
 )
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.batches import batch_indices, length_buckets, pad_right
+from gptwright.train.batches import batch_indices
 from gptwright.train.checkpoint import Trainee
+from gptwright.train.fast_path import packed_trunk
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, gradient_step
 
+PACKED_TOKENS = 16_384
+"""Tokens per forward pass, about."""
 START_LIKELIHOOD = 0.1
 """Weight of the answer's log-likelihood before training: an answer of 30 tokens varies by about 10 nats."""
 
@@ -53,6 +58,31 @@ class RewardResult:
     tokens: int
     scale: float
     validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class RankedAnswers:
+    """One element of a batch: a prompt's answers as rows, and the pairs (better, worse) of all their rankings."""
+
+    rows: list[ScoredRow]
+    pairs: list[tuple[int, int]]
+    best: int
+    """The answer that most pairs prefer, the first of equals."""
+
+
+def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> list[RankedAnswers]:
+    """Rankings of the same answers by several labellers become one element; those with ties alone are left out."""
+    pairs: dict[tuple[str, tuple[str, ...]], list[tuple[int, int]]] = {}
+    rows: dict[tuple[str, tuple[str, ...]], list[ScoredRow]] = {}
+    for comparison in comparisons:
+        key = comparison.prompt.id, comparison.answers
+        rows[key] = comparison_rows(comparison, tokenizer) if key not in rows else rows[key]
+        pairs.setdefault(key, []).extend(comparison.pairs())
+    elements = []
+    for key, found in pairs.items():
+        wins = [sum(better == i for better, _ in found) for i in range(len(rows[key]))]
+        elements.append(RankedAnswers(rows[key], found, wins.index(max(wins))))
+    return [element for element in elements if element.pairs]
 
 
 class RewardTrainer:
@@ -69,73 +99,79 @@ class RewardTrainer:
     ) -> None:
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         context = sft_model.config.context
-        self.comparisons = [c for c in train if c.pairs() and answers_fit(c, tokenizer, context)]
-        if not self.comparisons:
+        self.elements = ranked_answers([c for c in train if answers_fit(c, tokenizer, context)], tokenizer)
+        if not self.elements:
             raise InputError("no comparison has a better and a worse answer: rank some answers apart from each other")
         self.held_out = [c for c in held_out if answers_fit(c, tokenizer, context)]
-        self.rows = [comparison_rows(comparison, tokenizer) for comparison in self.comparisons]
         likelihood = START_LIKELIHOOD if settings.likelihood else None
         self.model = scalar_from(sft_model, workspace.seed, likelihood).to(workspace.path.device)
+        self.hidden_of = packed_trunk(self.model.model, workspace.path)
         self.optimizers = Optimizers(self.model, settings.optimizer)
-        self.total = settings.epochs * -(-len(self.comparisons) // settings.batch_prompts)
+        self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
+        # Every forward pass has the same shape: that of the step that needs the most rows.
+        micros = [micro for step in range(self.total) for micro in self._micros(step)]
+        self.packed_rows = max(len(first_fit(self._lengths(micro), context)) for micro in micros)
         self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
         ties = sum(len(c.answers) * (len(c.answers) - 1) // 2 - len(c.pairs()) for c in train)
-        pairs = sum(len(c.pairs()) for c in self.comparisons)
-        say(f"reward       {len(self.comparisons)} prompts, {pairs} pairs, {ties} ties left out")
+        pairs = sum(len(element.pairs) for element in self.elements)
+        say(f"reward       {len(self.elements)} prompts, {pairs} pairs, {ties} ties left out")
+
+    def _micros(self, step: int) -> list[list[RankedAnswers]]:
+        """This step's elements, in groups of about `PACKED_TOKENS`."""
+        batch = batch_indices(len(self.elements), self.settings.batch_prompts, self.workspace.seed, step)
+        tokens = sum(sum(self._lengths([self.elements[i]])) for i in batch)
+        size = -(-len(batch) // -(-tokens // PACKED_TOKENS))
+        return [[self.elements[i] for i in batch[start : start + size]] for start in range(0, len(batch), size)]
+
+    def _lengths(self, elements: Sequence[RankedAnswers]) -> list[int]:
+        return [len(row.ids) for element in elements for row in element.rows]
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on a batch of prompts, each with all its pairs."""
         lr = self.optimizers.set_rate(step, self.total)
-        batch = batch_indices(len(self.comparisons), self.settings.batch_prompts, self.workspace.seed, step)
-        longest = [len(self.rows[i]) * max(len(row.ids) for row in self.rows[i]) for i in batch]
-        micro = [[batch[j] for j in bucket] for bucket in length_buckets(longest, MICRO_TOKENS)]
+        micros = self._micros(step)
+        prompts = sum(len(micro) for micro in micros)
         right: list[int] = []
-        result = gradient_step(self.optimizers, [partial(self._loss, part, len(batch), right) for part in micro])
+        result = gradient_step(self.optimizers, [partial(self._loss, micro, prompts, right) for micro in micros])
         self.skips.see(result, step)
-        pairs = sum(len(self.comparisons[i].pairs()) for i in batch)
+        pairs = sum(len(element.pairs) for micro in micros for element in micro)
         return {"loss": result.loss, "accuracy": sum(right) / pairs, "lr": lr, "grad_norm": result.grad_norm}
 
-    def _loss(self, indices: Sequence[int], prompts: int, right: list[int]) -> Tensor:
+    def _loss(self, elements: Sequence[RankedAnswers], prompts: int, right: list[int]) -> Tensor:
         """These prompts' part of the mean over `prompts`; appends how many pairs each has right."""
-        rows = [row for i in indices for row in self.rows[i]]
-        ids_BT = pad_right([row.ids for row in rows], self.tokenizer.pad)[0].to(self.workspace.path.device)
+        rows = [row for element in elements for row in element.rows]
+        context, device = self.model.config.context, self.workspace.path.device
+        packed = pack_sequences([row.ids for row in rows], context, self.tokenizer.pad, self.packed_rows)
+        hidden_ND = self.hidden_of(packed.ids_RT.to(device), packed.segment_RT.to(device)).flatten(0, 1)
         loglikelihood_B = None
         with self.workspace.path.autocast():
-            hidden_BTD = self.model.model(ids_BT)
             if self.settings.likelihood or self.settings.language_weight:
-                loglikelihood_B = answer_loglikelihood(self.model, hidden_BTD, ids_BT, rows)
-            score_B = score_hidden(self.model, hidden_BTD, rows, loglikelihood_B)
-        losses = []
-        for i, score_K in zip(indices, score_B.split([len(self.rows[i]) for i in indices]), strict=True):
-            pairs = self.comparisons[i].pairs()
-            losses.append(ranking_loss(score_K, pairs))
-            right.append(sum(bool(score_K[better] > score_K[worse]) for better, worse in pairs))
-        total = torch.stack(losses).sum() / prompts
-        if self.settings.language_weight and loglikelihood_B is not None:
-            best = self._best_rows(indices)
-            tokens = torch.tensor([len(rows[b].ids) - 1 - rows[b].start for b in best], device=score_B.device)
-            total = total - self.settings.language_weight / prompts * (loglikelihood_B[best] / tokens).sum()
-        return total
-
-    def _best_rows(self, indices: Sequence[int]) -> list[int]:
-        """Where each prompt's best answer stands among the rows of these prompts; the first of equally good ones."""
-        best, start = [], 0
-        for i in indices:
-            best.append(start + self.comparisons[i].ranks.index(min(self.comparisons[i].ranks)))
-            start += len(self.rows[i])
-        return best
+                loglikelihood_B = answer_loglikelihood(self.model, hidden_ND, rows, packed.places)
+            score_B = score_hidden(self.model, hidden_ND, rows, packed.places, loglikelihood_B)
+        losses, start = [], 0
+        for element in elements:
+            score_K = score_B[start : start + len(element.rows)]
+            losses.append(ranking_loss(score_K, element.pairs))
+            if self.settings.language_weight and loglikelihood_B is not None:
+                best = element.rows[element.best]
+                mean = loglikelihood_B[start + element.best] / (len(best.ids) - 1 - best.start)
+                losses.append(-self.settings.language_weight * mean)
+            shown = score_K.detach().tolist()
+            right.append(sum(shown[better] > shown[worse] for better, worse in element.pairs))
+            start += len(element.rows)
+        return torch.stack(losses).sum() / prompts
 
     def before_step(self, step: int) -> None:
         """Measure on held-out prompts now and then, and at the end."""
         if step % max(1, self.total // 8) == 0 or step == self.total:
-            self.accuracy = pair_accuracy(self.model, self.held_out, self.tokenizer, self.workspace)
+            self.accuracy = pair_accuracy(self.model, self.held_out, self.tokenizer, self.workspace.eager())
             self.log.metrics({"step": step, "validation_accuracy": self.accuracy})
 
     def normalise(self, demonstrations: Sequence[Conversation]) -> float:
         """Scale to deviation 1 over sampled answers, bias to mean 0 over demonstrations; returns the old deviation."""
-        context, pad = self.model.config.context, self.tokenizer.pad
-        sampled = [row for answers in self.rows for row in answers]
-        scale = float(torch.tensor(score_all(self.model, sampled, pad, self.workspace)).std())
+        context, pad, spot = self.model.config.context, self.tokenizer.pad, self.workspace.eager()
+        sampled = [row for element in self.elements for row in element.rows]
+        scale = float(torch.tensor(score_all(self.model, sampled, pad, spot)).std())
         shown = [scored_row(c.messages[:-1], c.messages[-1].content, self.tokenizer) for c in demonstrations]
         shown = [row for row in shown if len(row.ids) <= context]
         if not shown:
@@ -146,7 +182,7 @@ class RewardTrainer:
             self.model.score.weight /= scale
             if self.model.likelihood is not None:
                 self.model.likelihood.div_(scale)
-            mean = torch.tensor(score_all(self.model, shown, pad, self.workspace)).mean()
+            mean = torch.tensor(score_all(self.model, shown, pad, spot)).mean()
             self.model.bias.sub_(mean.to(self.model.bias.device))
         return scale
 
@@ -165,7 +201,7 @@ def train_reward_model(trainer: RewardTrainer, demonstrations: Sequence[Conversa
         note=lambda metrics: f"loss {metrics['loss']:.3f}, right {metrics['accuracy']:.0%}",
     )
     scale = trainer.normalise(demonstrations)
-    tokens = trainer.settings.epochs * sum(len(row.ids) for answers in trainer.rows for row in answers)
+    tokens = trainer.settings.epochs * sum(len(row.ids) for element in trainer.elements for row in element.rows)
     return RewardResult(seconds, tokens, scale, trainer.accuracy)
 
 
@@ -173,12 +209,10 @@ def pair_accuracy(
     model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, workspace: Workspace
 ) -> float:
     """Share of ranked pairs that the model orders as the labeller did."""
-    rows = [comparison_rows(comparison, tokenizer) for comparison in comparisons]
-    scores = score_all(model, [row for answers in rows for row in answers], tokenizer.pad, workspace)
-    right = pairs = start = 0
-    for comparison in comparisons:
-        for better, worse in comparison.pairs():
-            right += scores[start + better] > scores[start + worse]
-            pairs += 1
-        start += len(comparison.answers)
+    right = pairs = 0
+    for comparison, scores in zip(
+        comparisons, score_comparisons(model, comparisons, tokenizer, workspace), strict=True
+    ):
+        right += sum(scores[better] > scores[worse] for better, worse in comparison.pairs())
+        pairs += len(comparison.pairs())
     return right / pairs if pairs else float("nan")

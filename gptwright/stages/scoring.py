@@ -49,25 +49,34 @@ def answers_fit(comparison: Comparison, tokenizer: Tokenizer, context: int) -> b
     return all(len(row.ids) <= context for row in comparison_rows(comparison, tokenizer))
 
 
-def answer_loglikelihood(model: ScalarModel, hidden_BTD: Tensor, ids_BT: Tensor, rows: Sequence[ScoredRow]) -> Tensor:
-    """log p(answer | prompt) in nats, end mark included and reward token not, by the trunk's predictions -> (B,)."""
-    place_T = torch.arange(1, ids_BT.shape[1])
-    inside = [(place_T >= row.start) & (place_T < len(row.ids) - 1) for row in rows]
-    inside_BT = torch.stack(inside).to(ids_BT.device)
-    # N answer tokens of all rows, row after row
-    logits_NV = functional.linear(hidden_BTD[:, :-1][inside_BT], model.output_matrix)
-    logprob_N = token_logprobs(logits_NV, ids_BT[:, 1:][inside_BT])
-    return torch.stack([part.sum() for part in logprob_N.split([int(part.sum()) for part in inside])])
+def answer_loglikelihood(
+    model: ScalarModel, hidden_ND: Tensor, rows: Sequence[ScoredRow], places: Sequence[int]
+) -> Tensor:
+    """log p(answer | prompt) in nats, end mark included and reward token not, by the trunk's predictions -> (B,).
+
+    `hidden_ND` are the final hidden states of N tokens; row b's first stands at `places[b]`.
+    """
+    spans = [range(row.start, len(row.ids) - 1) for row in rows]
+    before = [place + t - 1 for place, span in zip(places, spans, strict=True) for t in span]
+    target = [row.ids[t] for row, span in zip(rows, spans, strict=True) for t in span]
+    logits_AV = functional.linear(hidden_ND[before], model.output_matrix)  # A answer tokens, row after row
+    logprob_A = token_logprobs(logits_AV, torch.tensor(target, device=hidden_ND.device))
+    return torch.stack([part.sum() for part in logprob_A.split([len(span) for span in spans])])
 
 
 def score_hidden(
-    model: ScalarModel, hidden_BTD: Tensor, rows: Sequence[ScoredRow], loglikelihood_B: Tensor | None
+    model: ScalarModel,
+    hidden_ND: Tensor,
+    rows: Sequence[ScoredRow],
+    places: Sequence[int],
+    loglikelihood_B: Tensor | None = None,
 ) -> Tensor:
-    """Scores from final hidden states and, where the model weighs them, log-likelihoods -> (B,) float32."""
-    last_B = torch.tensor([len(row.ids) - 1 for row in rows], device=hidden_BTD.device)
-    score_B = model.read(hidden_BTD[torch.arange(len(rows), device=hidden_BTD.device), last_B])
-    if model.likelihood is None or loglikelihood_B is None:
+    """Scores from final hidden states -> (B,) float32; log-likelihoods that count and are not given are computed."""
+    score_B = model.read(hidden_ND[[place + len(row.ids) - 1 for place, row in zip(places, rows, strict=True)]])
+    if model.likelihood is None:
         return score_B
+    if loglikelihood_B is None:
+        loglikelihood_B = answer_loglikelihood(model, hidden_ND, rows, places)
     return score_B + model.likelihood * loglikelihood_B
 
 
@@ -75,10 +84,8 @@ def score_ids(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, workspace
     """The score of each row -> (rows,) float32 on the device; gradients flow if enabled."""
     ids_BT = pad_right([row.ids for row in rows], pad)[0].to(workspace.path.device)
     with workspace.path.autocast():
-        hidden_BTD = model.model(ids_BT)
-        weighs = model.likelihood is not None
-        loglikelihood_B = answer_loglikelihood(model, hidden_BTD, ids_BT, rows) if weighs else None
-        return score_hidden(model, hidden_BTD, rows, loglikelihood_B)
+        hidden_ND = model.model(ids_BT).flatten(0, 1)
+        return score_hidden(model, hidden_ND, rows, range(0, ids_BT.numel(), ids_BT.shape[1]))
 
 
 @torch.no_grad()
@@ -90,3 +97,13 @@ def score_all(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, workspace
         for index, score in zip(bucket, found, strict=True):
             scores[index] = score
     return scores
+
+
+def score_comparisons(
+    model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, workspace: Workspace
+) -> list[list[float]]:
+    """A score for every answer of every comparison; answers that several labellers ranked are read once."""
+    rows = {(c.prompt.id, c.answers): comparison_rows(c, tokenizer) for c in comparisons}
+    flat = iter(score_all(model, [row for answers in rows.values() for row in answers], tokenizer.pad, workspace))
+    scores = {key: [next(flat) for _ in answers] for key, answers in rows.items()}
+    return [scores[c.prompt.id, c.answers] for c in comparisons]

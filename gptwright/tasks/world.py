@@ -34,9 +34,12 @@ def figures(prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, floa
     }
 
 
-def compare(prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, seed: int) -> list[Comparison]:
-    """Each prompt's answers as one simulated labeller ranks them."""
+def compare(
+    prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, seed: int, labellers: int = 1
+) -> list[Comparison]:
+    """Each prompt's answers as so many simulated labellers rank them, prompt after prompt."""
     return [
-        world.compare(prompt, list(texts), seed=seed * 1_000_003 + index)
+        world.compare(prompt, list(texts), seed=seed * 1_000_003 + index, colleague=colleague)
         for index, (prompt, texts) in enumerate(zip(prompts, answers, strict=True))
+        for colleague in range(labellers)
     ]

@@ -22,7 +22,7 @@ from gptwright.losses.language import language_loss, token_logprobs
 from gptwright.losses.reduce import masked_sum
 from gptwright.model.attention import AttentionKernel
 from gptwright.model.config import ModelConfig
-from gptwright.model.transformer import LanguageModel, initialise, use_attention
+from gptwright.model.transformer import LanguageModel, Transformer, initialise, use_attention
 from gptwright.recipe import MachineSettings
 from gptwright.train.progress import say
 
@@ -46,9 +46,14 @@ class FastPath:
             return contextlib.nullcontext()
         return torch.autocast(self.device, dtype=torch.bfloat16)
 
+    def eager(self) -> FastPath:
+        """The same device without compiling; on a CPU in float32, since eager bfloat16 does not pay there."""
+        return FastPath(self.device, self.precision if self.device == "cuda" else "float32")
+
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 PackedLossFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+PackedTrunk = Callable[[Tensor, Tensor], Tensor]
 
 
 def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
@@ -67,19 +72,40 @@ def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
     return loss
 
 
-def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
-    """(ids, targets, weights, segments), (B, T) each -> sum of weight * loss, computed the way `path` says.
+def packed_trunk(trunk: Transformer, path: FastPath) -> PackedTrunk:
+    """(ids, segments), (B, T) each -> final hidden states (B, T, D), computed the way `path` says.
 
-    Tokens see earlier tokens of their own segment alone. RoPE knows only distances, so a conversation packed behind
-    another one gets the same hidden states as by itself.
+    Tokens see earlier tokens of their own segment alone. RoPE knows only distances, so what is packed behind something
+    else gets the same hidden states as by itself.
     """
+    use_attention(trunk, path.kernel)
+
+    def after_embedding(x_BTD: Tensor, segment_BT: Tensor) -> Tensor:
+        return trunk.blocks(x_BTD, _segment_mask(segment_BT))
+
+    tail = torch.compile(after_embedding) if path.compiled else after_embedding
+
+    def hidden(ids_BT: Tensor, segment_BT: Tensor) -> Tensor:
+        with path.autocast():
+            return tail(trunk.embed_tokens(ids_BT), segment_BT)
+
+    return hidden
+
+
+def _segment_mask(segment_BT: Tensor) -> Tensor:
+    """Who may look at whom (B, 1, T, T): earlier tokens of the same segment."""
+    tokens = segment_BT.shape[1]
+    causal = torch.ones(tokens, tokens, dtype=torch.bool, device=segment_BT.device).tril()
+    return causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
+
+
+def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
+    """(ids, targets, weights, segments), (B, T) each -> sum of weight * loss, on hidden states as of `packed_trunk`."""
     use_attention(model, path.kernel)
 
     def after_embedding(x_BTD: Tensor, target_BT: Tensor, weight_BT: Tensor, segment_BT: Tensor) -> Tensor:
-        tokens = segment_BT.shape[1]
-        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=x_BTD.device).tril()
-        mask = causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
-        nll_BT = -token_logprobs(model.lm_head(model.model.blocks(x_BTD, mask)), target_BT)
+        hidden_BTD = model.model.blocks(x_BTD, _segment_mask(segment_BT))
+        nll_BT = -token_logprobs(model.lm_head(hidden_BTD), target_BT)
         return masked_sum(nll_BT * weight_BT, weight_BT > 0)
 
     tail = torch.compile(after_embedding) if path.compiled else after_embedding

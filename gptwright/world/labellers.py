@@ -73,9 +73,10 @@ LABELLERS: tuple[Labeller, ...] = (
 )
 
 
-def compare(prompt: Prompt, answers: Sequence[str], seed: int) -> Comparison:
-    """The ranking of one labeller, chosen by prompt and seed."""
-    labeller = LABELLERS[int(fraction(f"labeller/{prompt.id}/{seed}") * len(LABELLERS))]
+def compare(prompt: Prompt, answers: Sequence[str], seed: int, colleague: int = 0) -> Comparison:
+    """The ranking of one labeller, chosen by prompt and seed; `colleague` 1 to 4 are the other four."""
+    first = int(fraction(f"labeller/{prompt.id}/{seed}") * len(LABELLERS))
+    labeller = LABELLERS[(first + colleague) % len(LABELLERS)]
     return Comparison(prompt, tuple(answers), labeller.rank(prompt, answers, seed), labeller.name)
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptwright.model.transformer import LanguageModel
-from gptwright.stages.packing import PackedRows, first_fit, pack
+from gptwright.stages.packing import PackedRows, first_fit, pack, pack_sequences
 from gptwright.tokenizer.chat import Rendered
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.fast_path import FastPath, packed_loss
+from gptwright.train.fast_path import FastPath, packed_loss, packed_trunk
 
 PATH = FastPath("cpu", "float32")
 
@@ -100,3 +100,14 @@ def test_what_stands_beside_a_conversation_does_not_reach_it(make_model: Callabl
         summed_loss(model, pack([Rendered([neighbour] * 20, [0] * 20), learned], 40, pad=0)) for neighbour in (3, 200)
     ]
     assert losses[0] == losses[1]
+
+
+def test_sequences_have_the_hidden_states_that_they_have_alone(make_model: Callable[..., LanguageModel]) -> None:
+    model, sequences = make_model(), [chat.ids for chat in random_chats(9)]
+    packed = pack_sequences(sequences, 48, fill=0, rows=12)
+    assert packed.ids_RT.shape == (12, 48)
+    with torch.no_grad():
+        hidden_ND = packed_trunk(model.model, PATH)(packed.ids_RT, packed.segment_RT).flatten(0, 1)
+        for ids, place in zip(sequences, packed.places, strict=True):
+            alone = model.model(torch.tensor([ids]))[0]
+            assert torch.allclose(hidden_ND[place : place + len(ids)], alone, atol=1e-5)

@@ -15,7 +15,7 @@ from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings, RewardSettings
 from gptwright.records import Comparison, Conversation, Message, Prompt
 from gptwright.stages.reward import RewardTrainer, pair_accuracy, train_reward_model
-from gptwright.stages.scoring import score_all, scored_row
+from gptwright.stages.scoring import comparison_rows, score_all, score_comparisons, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -46,8 +46,9 @@ def make_trainer(
 def test_loss_is_the_mean_over_prompts_of_the_mean_over_pairs(make_trainer: Callable[..., RewardTrainer]) -> None:
     trainer = make_trainer(MIXED, MIXED, language_weight=0.0)
     per_prompt = []
-    for comparison, rows in zip(trainer.comparisons, trainer.rows, strict=True):
-        scores = score_all(trainer.model, rows, trainer.tokenizer.pad, trainer.workspace)
+    for comparison, scores in zip(
+        MIXED, score_comparisons(trainer.model, MIXED, trainer.tokenizer, trainer.workspace), strict=True
+    ):
         losses = [
             math.log1p(math.exp(scores[j] - scores[i]))
             for i in range(len(scores))
@@ -58,12 +59,29 @@ def test_loss_is_the_mean_over_prompts_of_the_mean_over_pairs(make_trainer: Call
     assert trainer.step(0)["loss"] == pytest.approx(sum(per_prompt) / 3, rel=1e-5)
 
 
+def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
+    make_trainer: Callable[..., RewardTrainer],
+) -> None:
+    answers = ["a", "bb", "ccc"]
+    rankings = [compared("q", answers, ranks) for ranks in ([0, 1, 2], [1, 0, 2], [0, 0, 0])]
+    trainer = make_trainer([*rankings, MIXED[1]], rankings, language_weight=0.0)
+    first, second = trainer.elements
+    assert len(first.rows) == 3
+    assert first.pairs == [(0, 1), (0, 2), (1, 2), (0, 2), (1, 0), (1, 2)]
+    assert (first.best, second.best) == (0, 0)
+    (a, b, c), *_ = score_comparisons(trainer.model, rankings, trainer.tokenizer, trainer.workspace)
+    expected = [b - a, c - a, c - b, c - a, a - b, c - b]
+    of_second = score_comparisons(trainer.model, [MIXED[1]], trainer.tokenizer, trainer.workspace)[0]
+    loss = sum(math.log1p(math.exp(x)) for x in expected) / 6 + math.log1p(math.exp(of_second[1] - of_second[0]))
+    assert trainer.step(0)["loss"] == pytest.approx(loss / 2, rel=1e-5)
+
+
 def test_language_loss_is_that_of_the_best_answers_alone(make_trainer: Callable[..., RewardTrainer]) -> None:
     trainer = make_trainer(MIXED, MIXED, language_weight=2.0)
     ranking = make_trainer(MIXED, MIXED, language_weight=0.0).step(0)["loss"]
     per_prompt = []
-    for comparison, rows in zip(trainer.comparisons, trainer.rows, strict=True):
-        ids, start = rows[comparison.ranks.index(0)]
+    for comparison in MIXED:
+        ids, start = comparison_rows(comparison, trainer.tokenizer)[comparison.ranks.index(0)]
         ids = ids[:-1]
         hidden = trainer.model.model(torch.tensor([ids]))[0].detach()
         logp = (hidden @ trainer.model.model.embed_tokens.weight.detach().T).log_softmax(dim=-1)
@@ -103,8 +121,8 @@ def test_gradient_does_not_depend_on_the_micro_batches(
 ) -> None:
     # AdamW's first moment after one step is 0.1 times the gradient.
     gradients = []
-    for micro_tokens in (100_000, 1):
-        monkeypatch.setattr("gptwright.stages.reward.MICRO_TOKENS", micro_tokens)
+    for packed_tokens in (100_000, 1):
+        monkeypatch.setattr("gptwright.stages.reward.PACKED_TOKENS", packed_tokens)
         trainer = make_trainer(MIXED, MIXED, optimizer=plain_adam())
         trainer.step(0)
         state = trainer.optimizers.tensors()
@@ -126,7 +144,7 @@ def test_it_learns_to_prefer_a_word(
 
 def test_pair_accuracy_counts_pairs_of_all_prompts(make_trainer: Callable[..., RewardTrainer]) -> None:
     trainer = make_trainer(MIXED, MIXED)
-    scores = [score_all(trainer.model, rows, trainer.tokenizer.pad, trainer.workspace) for rows in trainer.rows]
+    scores = score_comparisons(trainer.model, MIXED, trainer.tokenizer, trainer.workspace)
     ranked_right = [
         Comparison(c.prompt, c.answers, tuple(sorted(row, reverse=True).index(s) for s in row))
         for c, row in zip(MIXED, scores, strict=True)
@@ -144,7 +162,7 @@ def test_after_normalising_demonstrations_average_0_and_answers_deviate_by_1(
     trainer = make_trainer(TOY, TOY, likelihood=likelihood)
     shown = [chat(letter, letter * 3) for letter in string.ascii_lowercase[:7]]
     pad, tokenizer = trainer.tokenizer.pad, trainer.tokenizer
-    sampled = [row for rows in trainer.rows for row in rows]
+    sampled = [row for element in trainer.elements for row in element.rows]
     before = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
     scale = trainer.normalise(shown)
     after = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
@@ -165,6 +183,7 @@ def test_ties_and_overlong_answers_are_left_out(
 ) -> None:
     ties, overlong = compared("a", ["x", "y"], [0, 0]), compared("b", ["x" * 60, "y"], [0, 1])
     trainer = make_trainer([ties, overlong, *MIXED], [overlong, *MIXED])
-    assert trainer.comparisons == trainer.held_out == MIXED
+    assert trainer.held_out == MIXED
+    assert [element.rows for element in trainer.elements] == [comparison_rows(c, trainer.tokenizer) for c in MIXED]
     # Five pairs of the first with its one tie, one of the second, two of the third with its one; and `ties` itself.
     assert "3 prompts, 8 pairs, 3 ties left out" in capsys.readouterr().err
