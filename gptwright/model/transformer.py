@@ -78,14 +78,17 @@ class Transformer(nn.Module):
             x_BTD = block(x_BTD, cos, sin, mask, cache.layer(index, positions_BT, visible))
         return self.norm(x_BTD)
 
-    def blocks(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Embedded tokens to final hidden states: the part that torch.compile sees. Without a mask, causal.
+    def blocks(self, x_BTD: Tensor, mask: Tensor | None = None, position_BT: Tensor | None = None) -> Tensor:
+        """Embedded tokens to final hidden states: the part that torch.compile sees. Without a mask, causal; without
+        positions, 0 to T - 1.
 
         The embedding stays outside: compiled, its backward adds with atomics on CPU, in an order that changes from run
         to run.
         """
         tokens = x_BTD.shape[1]
         cos, sin = self.cos[:tokens], self.sin[:tokens]
+        if position_BT is not None:
+            cos, sin = self.cos[position_BT][:, None], self.sin[position_BT][:, None]
         for block in self.layers:
             x_BTD = block(x_BTD, cos, sin, mask, None)
         return self.norm(x_BTD)

@@ -1,4 +1,5 @@
-"""Conversations packed whole into rows of the model's context, for training without padding.
+"""Conversations, or answers behind their prompt, packed whole into rows of the model's context: training without
+padding.
 
 Shapes: R rows, T context. A row holds conversations one after another; `segment` numbers them, so that attention keeps
 them apart, and index t of `target` and `weight` is about predicting the token after `ids[t]`, never across a border.
@@ -50,42 +51,89 @@ def first_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
     return bins
 
 
-@dataclass(frozen=True)
-class PackedSequences:
-    """Sequences in rows: sequence i stands in the flattened ids from `places[i]` on."""
-
-    ids_RT: Tensor
-    segment_RT: Tensor
-    places: list[int]
-
-
-def pack_sequences(
-    sequences: Sequence[Sequence[int]], context: int, fill: int, rows: int | None = None
-) -> PackedSequences:
-    """Every sequence whole in one row. `rows` asks for at least so many: batches of one shape, as compiling likes."""
-    bins = first_fit([len(ids) for ids in sequences], context)
-    ids_RT = torch.full((max(len(bins), rows or 0), context), fill, dtype=torch.long)
-    segment_RT, places = torch.full_like(ids_RT, -1), [0] * len(sequences)
-    for r, members in enumerate(bins):
-        start = 0
-        for number, member in enumerate(members):
-            end = start + len(sequences[member])
-            ids_RT[r, start:end] = torch.tensor(sequences[member])
-            segment_RT[r, start:end] = number
-            places[member] = r * context + start
-            start = end
-    return PackedSequences(ids_RT, segment_RT, places)
-
-
 def pack(conversations: Sequence[Rendered], context: int, pad: int) -> PackedRows:
     """Every conversation whole in one row. Raises ValueError when one is longer than the context."""
     if any(len(row.ids) > context for row in conversations):
         raise ValueError(f"a conversation is longer than {context} tokens: leave it out before packing")
-    packed = pack_sequences([row.ids for row in conversations], context, pad)
-    target_N, weight_N = torch.full_like(packed.ids_RT, pad).flatten(), torch.zeros(packed.ids_RT.numel())
-    for row, start in zip(conversations, packed.places, strict=True):
-        end = start + len(row.ids) - 1
-        target_N[start:end] = torch.tensor(row.ids[1:])
-        weight_N[start:end] = torch.tensor(row.mask[1:], dtype=torch.float32)
-    shape = packed.ids_RT.shape
-    return PackedRows(packed.ids_RT, target_N.view(shape), weight_N.view(shape), packed.segment_RT)
+    bins = first_fit([len(row.ids) for row in conversations], context)
+    ids_RT = torch.full((len(bins), context), pad, dtype=torch.long)
+    target_RT, segment_RT = ids_RT.clone(), torch.full_like(ids_RT, -1)
+    weight_RT = torch.zeros(len(bins), context)
+    for r, members in enumerate(bins):
+        start = 0
+        for number, member in enumerate(members):
+            row = conversations[member]
+            end = start + len(row.ids)
+            ids_RT[r, start:end] = torch.tensor(row.ids)
+            target_RT[r, start : end - 1] = torch.tensor(row.ids[1:])
+            weight_RT[r, start : end - 1] = torch.tensor(row.mask[1:], dtype=torch.float32)
+            segment_RT[r, start:end] = number
+            start = end
+    return PackedRows(ids_RT, target_RT, weight_RT, segment_RT)
+
+
+@dataclass(frozen=True)
+class PackedTrees:
+    """Rows in which a stem stands once in front of its branches, as `train.fast_path.tree_trunk` reads them.
+
+    `places[tree][branch]` says for each token of stem + branch where it stands in the flattened ids.
+    """
+
+    ids_RT: Tensor
+    segment_RT: Tensor
+    parent_RT: Tensor
+    position_RT: Tensor
+    places: list[list[list[int]]]
+
+
+Tree = tuple[Sequence[int], Sequence[Sequence[int]]]
+"""A stem and its branches, all of ids."""
+
+
+def tree_units(trees: Sequence[Tree], context: int) -> list[tuple[int, list[int]]]:
+    """(tree, branches) that fit into one row; a tree that is too long stands in several, its stem in each."""
+    units: list[tuple[int, list[int]]] = []
+    for t, (stem, branches) in enumerate(trees):
+        left = -1
+        for b, branch in enumerate(branches):
+            if len(branch) > left:
+                units.append((t, []))
+                left = context - len(stem)
+            units[-1][1].append(b)
+            left -= len(branch)
+    return units
+
+
+def tree_bins(trees: Sequence[Tree], context: int) -> list[list[tuple[int, list[int]]]]:
+    """The units of each row."""
+    units = tree_units(trees, context)
+    lengths = [len(trees[t][0]) + sum(len(trees[t][1][b]) for b in branches) for t, branches in units]
+    return [[units[i] for i in members] for members in first_fit(lengths, context)]
+
+
+def pack_trees(trees: Sequence[Tree], context: int, fill: int, rows: int) -> PackedTrees:
+    """At least `rows` rows: batches of one shape, as compiling likes. Every stem + branch must fit into `context`."""
+    bins = tree_bins(trees, context)
+    shape = max(len(bins), rows), context
+    ids_N = torch.full((shape[0] * context,), fill, dtype=torch.long)
+    segment_N, parent_N, position_N = torch.full_like(ids_N, -1), torch.full_like(ids_N, -2), torch.zeros_like(ids_N)
+    places: list[list[list[int]]] = [[[] for _ in branches] for _, branches in trees]
+
+    def put(ids: Sequence[int], start: int, parent: int, position: int) -> range:
+        # A segment's number is where it starts: no other has it.
+        end = start + len(ids)
+        ids_N[start:end], segment_N[start:end], parent_N[start:end] = torch.tensor(ids), start, parent
+        position_N[start:end] = torch.arange(position, position + len(ids))
+        return range(start, end)
+
+    for r, units in enumerate(bins):
+        start = r * context
+        for t, members in units:
+            stem, branches = trees[t]
+            stem_places = put(stem, start, -2, 0)
+            start = stem_places.stop
+            for b in members:
+                branch_places = put(branches[b], start, stem_places.start, len(stem))
+                places[t][b] = [*stem_places, *branch_places]
+                start = branch_places.stop
+    return PackedTrees(ids_N.view(shape), segment_N.view(shape), parent_N.view(shape), position_N.view(shape), places)

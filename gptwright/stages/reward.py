@@ -23,12 +23,11 @@ from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
 from gptwright.records import Comparison, Conversation
-from gptwright.stages.packing import first_fit, pack_sequences
+from gptwright.stages.packing import Tree, pack_trees, tree_bins
 from gptwright.stages.scoring import (
     ScoredRow,
     answer_loglikelihood,
     answers_fit,
-    comparison_rows,
     score_all,
     score_comparisons,
     score_hidden,
@@ -38,7 +37,7 @@ from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.batches import batch_indices
 from gptwright.train.checkpoint import Trainee
-from gptwright.train.fast_path import packed_trunk
+from gptwright.train.fast_path import tree_trunk
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
@@ -62,26 +61,32 @@ class RewardResult:
 
 @dataclass(frozen=True)
 class RankedAnswers:
-    """One element of a batch: a prompt's answers as rows, and the pairs (better, worse) of all their rankings."""
+    """One element of a batch: a prompt's different answers as rows, and the pairs (better, worse) of all rankings."""
 
     rows: list[ScoredRow]
     pairs: list[tuple[int, int]]
     best: int
     """The answer that most pairs prefer, the first of equals."""
 
+    @property
+    def tree(self) -> Tree:
+        start = self.rows[0].start
+        return self.rows[0].ids[:start], [row.ids[start:] for row in self.rows]
+
 
 def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> list[RankedAnswers]:
     """Rankings of the same answers by several labellers become one element; those with ties alone are left out."""
-    pairs: dict[tuple[str, tuple[str, ...]], list[tuple[int, int]]] = {}
-    rows: dict[tuple[str, tuple[str, ...]], list[ScoredRow]] = {}
+    rankings: dict[tuple[str, frozenset[str]], list[Comparison]] = {}
     for comparison in comparisons:
-        key = comparison.prompt.id, comparison.answers
-        rows[key] = comparison_rows(comparison, tokenizer) if key not in rows else rows[key]
-        pairs.setdefault(key, []).extend(comparison.pairs())
+        rankings.setdefault((comparison.prompt.id, frozenset(comparison.answers)), []).append(comparison)
     elements = []
-    for key, found in pairs.items():
-        wins = [sum(better == i for better, _ in found) for i in range(len(rows[key]))]
-        elements.append(RankedAnswers(rows[key], found, wins.index(max(wins))))
+    for same in rankings.values():
+        answers = list(dict.fromkeys(same[0].answers))
+        named = [(c.answers[better], c.answers[worse]) for c in same for better, worse in c.pairs()]
+        pairs = [(answers.index(better), answers.index(worse)) for better, worse in named if better != worse]
+        wins = [sum(better == i for better, _ in pairs) for i in range(len(answers))]
+        rows = [scored_row(same[0].prompt.messages, answer, tokenizer) for answer in answers]
+        elements.append(RankedAnswers(rows, pairs, wins.index(max(wins))))
     return [element for element in elements if element.pairs]
 
 
@@ -105,12 +110,12 @@ class RewardTrainer:
         self.held_out = [c for c in held_out if answers_fit(c, tokenizer, context)]
         likelihood = START_LIKELIHOOD if settings.likelihood else None
         self.model = scalar_from(sft_model, workspace.seed, likelihood).to(workspace.path.device)
-        self.hidden_of = packed_trunk(self.model.model, workspace.path)
+        self.hidden_of = tree_trunk(self.model.model, workspace.path)
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
         # Every forward pass has the same shape: that of the step that needs the most rows.
         micros = [micro for step in range(self.total) for micro in self._micros(step)]
-        self.packed_rows = max(len(first_fit(self._lengths(micro), context)) for micro in micros)
+        self.packed_rows = max(len(tree_bins([element.tree for element in micro], context)) for micro in micros)
         self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
         ties = sum(len(c.answers) * (len(c.answers) - 1) // 2 - len(c.pairs()) for c in train)
         pairs = sum(len(element.pairs) for element in self.elements)
@@ -119,12 +124,9 @@ class RewardTrainer:
     def _micros(self, step: int) -> list[list[RankedAnswers]]:
         """This step's elements, in groups of about `PACKED_TOKENS`."""
         batch = batch_indices(len(self.elements), self.settings.batch_prompts, self.workspace.seed, step)
-        tokens = sum(sum(self._lengths([self.elements[i]])) for i in batch)
+        tokens = sum(len(row.ids) for i in batch for row in self.elements[i].rows)
         size = -(-len(batch) // -(-tokens // PACKED_TOKENS))
         return [[self.elements[i] for i in batch[start : start + size]] for start in range(0, len(batch), size)]
-
-    def _lengths(self, elements: Sequence[RankedAnswers]) -> list[int]:
-        return [len(row.ids) for element in elements for row in element.rows]
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on a batch of prompts, each with all its pairs."""
@@ -141,13 +143,14 @@ class RewardTrainer:
         """These prompts' part of the mean over `prompts`; appends how many pairs each has right."""
         rows = [row for element in elements for row in element.rows]
         context, device = self.model.config.context, self.workspace.path.device
-        packed = pack_sequences([row.ids for row in rows], context, self.tokenizer.pad, self.packed_rows)
-        hidden_ND = self.hidden_of(packed.ids_RT.to(device), packed.segment_RT.to(device)).flatten(0, 1)
-        loglikelihood_B = None
+        packed = pack_trees([element.tree for element in elements], context, self.tokenizer.pad, self.packed_rows)
+        fields = packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT
+        hidden_ND = self.hidden_of(*(field.to(device) for field in fields)).flatten(0, 1)
+        places, loglikelihood_B = [place for tree in packed.places for place in tree], None
         with self.workspace.path.autocast():
             if self.settings.likelihood or self.settings.language_weight:
-                loglikelihood_B = answer_loglikelihood(self.model, hidden_ND, rows, packed.places)
-            score_B = score_hidden(self.model, hidden_ND, rows, packed.places, loglikelihood_B)
+                loglikelihood_B = answer_loglikelihood(self.model, hidden_ND, rows, places)
+            score_B = score_hidden(self.model, hidden_ND, rows, places, loglikelihood_B)
         losses, start = [], 0
         for element in elements:
             score_K = score_B[start : start + len(element.rows)]

@@ -26,6 +26,10 @@ MICRO_TOKENS = 4096
 """Padded tokens per forward pass."""
 
 
+Places = Sequence[Sequence[int]]
+"""For each row, where its tokens stand among all tokens of the batch."""
+
+
 class ScoredRow(NamedTuple):
     """A prompt, an answer from `start` on, and the reward token."""
 
@@ -49,15 +53,13 @@ def answers_fit(comparison: Comparison, tokenizer: Tokenizer, context: int) -> b
     return all(len(row.ids) <= context for row in comparison_rows(comparison, tokenizer))
 
 
-def answer_loglikelihood(
-    model: ScalarModel, hidden_ND: Tensor, rows: Sequence[ScoredRow], places: Sequence[int]
-) -> Tensor:
+def answer_loglikelihood(model: ScalarModel, hidden_ND: Tensor, rows: Sequence[ScoredRow], places: Places) -> Tensor:
     """log p(answer | prompt) in nats, end mark included and reward token not, by the trunk's predictions -> (B,).
 
-    `hidden_ND` are the final hidden states of N tokens; row b's first stands at `places[b]`.
+    `hidden_ND` are the final hidden states of N tokens; row b's token t stands at `places[b][t]`.
     """
     spans = [range(row.start, len(row.ids) - 1) for row in rows]
-    before = [place + t - 1 for place, span in zip(places, spans, strict=True) for t in span]
+    before = [place[t - 1] for place, span in zip(places, spans, strict=True) for t in span]
     target = [row.ids[t] for row, span in zip(rows, spans, strict=True) for t in span]
     logits_AV = functional.linear(hidden_ND[before], model.output_matrix)  # A answer tokens, row after row
     logprob_A = token_logprobs(logits_AV, torch.tensor(target, device=hidden_ND.device))
@@ -68,11 +70,11 @@ def score_hidden(
     model: ScalarModel,
     hidden_ND: Tensor,
     rows: Sequence[ScoredRow],
-    places: Sequence[int],
+    places: Places,
     loglikelihood_B: Tensor | None = None,
 ) -> Tensor:
     """Scores from final hidden states -> (B,) float32; log-likelihoods that count and are not given are computed."""
-    score_B = model.read(hidden_ND[[place + len(row.ids) - 1 for place, row in zip(places, rows, strict=True)]])
+    score_B = model.read(hidden_ND[[place[len(row.ids) - 1] for place, row in zip(places, rows, strict=True)]])
     if model.likelihood is None:
         return score_B
     if loglikelihood_B is None:
@@ -85,7 +87,8 @@ def score_ids(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, workspace
     ids_BT = pad_right([row.ids for row in rows], pad)[0].to(workspace.path.device)
     with workspace.path.autocast():
         hidden_ND = model.model(ids_BT).flatten(0, 1)
-        return score_hidden(model, hidden_ND, rows, range(0, ids_BT.numel(), ids_BT.shape[1]))
+        starts = range(0, ids_BT.numel(), ids_BT.shape[1])
+        return score_hidden(model, hidden_ND, rows, [range(start, start + ids_BT.shape[1]) for start in starts])
 
 
 @torch.no_grad()

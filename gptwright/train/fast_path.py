@@ -53,7 +53,7 @@ class FastPath:
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 PackedLossFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-PackedTrunk = Callable[[Tensor, Tensor], Tensor]
+TreeTrunk = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
@@ -72,22 +72,23 @@ def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
     return loss
 
 
-def packed_trunk(trunk: Transformer, path: FastPath) -> PackedTrunk:
-    """(ids, segments), (B, T) each -> final hidden states (B, T, D), computed the way `path` says.
+def tree_trunk(trunk: Transformer, path: FastPath) -> TreeTrunk:
+    """(ids, segments, parents, positions), (B, T) each -> final hidden states (B, T, D), computed the way `path` says.
 
-    Tokens see earlier tokens of their own segment alone. RoPE knows only distances, so what is packed behind something
-    else gets the same hidden states as by itself.
+    Tokens see earlier tokens of their own segment and of its parent: a prompt stands once in front of its answers, and
+    each answer gets the same hidden states as behind the prompt by itself.
     """
     use_attention(trunk, path.kernel)
 
-    def after_embedding(x_BTD: Tensor, segment_BT: Tensor) -> Tensor:
-        return trunk.blocks(x_BTD, _segment_mask(segment_BT))
+    def after_embedding(x_BTD: Tensor, segment_BT: Tensor, parent_BT: Tensor, position_BT: Tensor) -> Tensor:
+        mask = _segment_mask(segment_BT) | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
+        return trunk.blocks(x_BTD, mask, position_BT)
 
     tail = torch.compile(after_embedding) if path.compiled else after_embedding
 
-    def hidden(ids_BT: Tensor, segment_BT: Tensor) -> Tensor:
+    def hidden(ids_BT: Tensor, segment_BT: Tensor, parent_BT: Tensor, position_BT: Tensor) -> Tensor:
         with path.autocast():
-            return tail(trunk.embed_tokens(ids_BT), segment_BT)
+            return tail(trunk.embed_tokens(ids_BT), segment_BT, parent_BT, position_BT)
 
     return hidden
 
@@ -100,7 +101,11 @@ def _segment_mask(segment_BT: Tensor) -> Tensor:
 
 
 def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
-    """(ids, targets, weights, segments), (B, T) each -> sum of weight * loss, on hidden states as of `packed_trunk`."""
+    """(ids, targets, weights, segments), (B, T) each -> sum of weight * loss, computed the way `path` says.
+
+    Tokens see earlier tokens of their own segment alone. RoPE knows only distances, so a conversation packed behind
+    another one gets the same hidden states as by itself.
+    """
     use_attention(model, path.kernel)
 
     def after_embedding(x_BTD: Tensor, target_BT: Tensor, weight_BT: Tensor, segment_BT: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptwright.model.transformer import LanguageModel
-from gptwright.stages.packing import PackedRows, first_fit, pack, pack_sequences
+from gptwright.stages.packing import PackedRows, first_fit, pack, pack_trees
 from gptwright.tokenizer.chat import Rendered
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.fast_path import FastPath, packed_loss, packed_trunk
+from gptwright.train.fast_path import FastPath, packed_loss, tree_trunk
 
 PATH = FastPath("cpu", "float32")
 
@@ -102,12 +102,38 @@ def test_what_stands_beside_a_conversation_does_not_reach_it(make_model: Callabl
     assert losses[0] == losses[1]
 
 
-def test_sequences_have_the_hidden_states_that_they_have_alone(make_model: Callable[..., LanguageModel]) -> None:
-    model, sequences = make_model(), [chat.ids for chat in random_chats(9)]
-    packed = pack_sequences(sequences, 48, fill=0, rows=12)
-    assert packed.ids_RT.shape == (12, 48)
+def random_trees(count: int, seed: int = 0) -> list[tuple[list[int], list[list[int]]]]:
+    rng = np.random.default_rng(seed)
+
+    def ids(low: int, high: int) -> list[int]:
+        return [int(token) for token in rng.integers(256, size=rng.integers(low, high))]
+
+    return [(ids(2, 12), [ids(1, 30) for _ in range(rng.integers(1, 6))]) for _ in range(count)]
+
+
+def test_branches_have_the_hidden_states_that_they_have_alone_behind_their_stem(
+    make_model: Callable[..., LanguageModel],
+) -> None:
+    model, trees = make_model(), random_trees(9)
+    packed = pack_trees(trees, 48, fill=0, rows=30)
+    assert packed.ids_RT.shape == (30, 48)
+    fields = packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT
     with torch.no_grad():
-        hidden_ND = packed_trunk(model.model, PATH)(packed.ids_RT, packed.segment_RT).flatten(0, 1)
-        for ids, place in zip(sequences, packed.places, strict=True):
-            alone = model.model(torch.tensor([ids]))[0]
-            assert torch.allclose(hidden_ND[place : place + len(ids)], alone, atol=1e-5)
+        hidden_ND = tree_trunk(model.model, PATH)(*fields).flatten(0, 1)
+        for (stem, branches), places in zip(trees, packed.places, strict=True):
+            for branch, place in zip(branches, places, strict=True):
+                alone = model.model(torch.tensor([[*stem, *branch]]))[0]
+                assert torch.allclose(hidden_ND[place], alone, atol=1e-5)
+
+
+def test_a_stem_stands_once_where_its_branches_fit_into_a_row() -> None:
+    packed = pack_trees([([1, 2], [[3], [4, 5]])], 6, fill=0, rows=1)
+    assert packed.ids_RT.tolist() == [[1, 2, 3, 4, 5, 0]]
+    assert packed.position_RT.tolist() == [[0, 1, 2, 2, 3, 0]]
+    assert packed.places == [[[0, 1, 2], [0, 1, 3, 4]]]
+
+
+def test_a_tree_too_long_for_a_row_stands_in_several() -> None:
+    packed = pack_trees([([1, 2], [[3], [4, 5], [6]])], 5, fill=0, rows=1)
+    assert packed.ids_RT.tolist() == [[1, 2, 3, 4, 5], [1, 2, 6, 0, 0]]
+    assert packed.places == [[[0, 1, 2], [0, 1, 3, 4], [5, 6, 7]]]
