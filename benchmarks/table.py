@@ -95,7 +95,21 @@ def quickstart(result: dict[str, Any]) -> str:
         lines.append(
             f"| {words} | {written(number(middle))} | {written(values[0])} to {written(values[-1])} | {interval} |"
         )
+    lines += ["", *sft_curve(median["sft_epochs"])]
     return section(lines, result)
+
+
+def sft_curve(epochs: list[dict[str, float]]) -> list[str]:
+    """Supervised finetuning, epoch by epoch."""
+    lines = [
+        "Supervised finetuning, measured on validation prompts at temperature 1 while it trains (medians):\n",
+        "| epoch | validation loss, nats | gold score | accuracy |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in epochs:
+        figures = f"{row['validation_loss']:.3f} | {row['gold_score']:.3f} | {row['accuracy']:.1%}"
+        lines.append(f"| {row['epoch']:.0f} | {figures} |")
+    return lines
 
 
 def shakespeare(result: dict[str, Any]) -> str:

@@ -45,10 +45,12 @@ def test_page_without_markers_is_refused(table: ModuleType) -> None:
 def test_quickstart_rows_have_median_range_and_interval(table: ModuleType) -> None:
     def run(minutes: float, accuracy: float) -> dict[str, object]:
         figure = {"value": accuracy, "low": accuracy - 0.03, "high": accuracy + 0.03, "n": 1000}
-        return {"minutes": minutes, "accuracy": {"sft": figure}}
+        epoch = {"epoch": 5, "validation_loss": 0.31, "gold_score": accuracy - 0.1, "accuracy": accuracy - 0.2}
+        return {"minutes": minutes, "accuracy": {"sft": figure}, "sft_epochs": [epoch]}
 
     figures = {"median": run(12.0, 0.7), "runs": [run(12.0, 0.7), run(11.0, 0.75), run(14.0, 0.65)]}
     lines = table.quickstart({**SOURCE, "figures": figures}).splitlines()
     assert "| Minutes from nothing to the report | 12.0 | 11.0 to 14.0 |  |" in lines
     assert "| Accuracy: after SFT | 70.0% | 65.0% to 75.0% | 67.0% to 73.0% |" in lines
     assert not [line for line in lines if "PPO" in line]
+    assert "| 5 | 0.310 | 0.600 | 50.0% |" in lines

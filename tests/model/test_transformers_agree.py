@@ -29,9 +29,12 @@ def test_logits(make_model: MakeModel, tokens: torch.Tensor, tmp_path: Path, fam
         assert_close(model(tokens), theirs(tokens).logits, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("likelihood", [None, 0.1])
 @pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
-def test_reward_up_to_its_bias(make_model: MakeModel, tmp_path: Path, family: str) -> None:
-    model = scalar_from(make_model(family), seed=1)
+def test_reward_head_up_to_its_bias(
+    make_model: MakeModel, tmp_path: Path, family: str, likelihood: float | None
+) -> None:
+    model = scalar_from(make_model(family), seed=1, likelihood=likelihood)
     model.bias.fill_(0.5)
     save_model(model, tmp_path, eos=1, pad=0)
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()

@@ -50,3 +50,11 @@ def test_comparisons_are_the_same_for_the_same_seed_alone() -> None:
 def test_labellers_prefer_right_answers_to_silence() -> None:
     compared = world_task.compare(PROMPTS, [[right, ""] for right in RIGHT], seed=1)
     assert sum(comparison.ranks == (0, 1) for comparison in compared) > 0.9 * len(compared)
+
+
+def test_several_labellers_rank_each_prompt_in_turn() -> None:
+    answers = [[right, ""] for right in RIGHT]
+    compared = world_task.compare(PROMPTS, answers, seed=1, labellers=3)
+    assert [row.prompt for row in compared] == [prompt for prompt in PROMPTS for _ in range(3)]
+    assert all(len({row.labeller for row in compared[i : i + 3]}) == 3 for i in range(0, len(compared), 3))
+    assert compared[::3] == world_task.compare(PROMPTS, answers, seed=1)

@@ -78,6 +78,13 @@ def test_all_labellers_take_part():
     assert {compare(CAPITAL, answers, seed).labeller for seed in range(60)} == set(BY_NAME)
 
 
+def test_colleagues_are_the_other_four():
+    prompt = prompts("reward", 1, seed=0)[0]
+    rankings = [compare(prompt, ["Yes.", "No."], seed=3, colleague=number) for number in range(5)]
+    assert len({ranking.labeller for ranking in rankings}) == 5
+    assert rankings[0] == compare(prompt, ["Yes.", "No."], seed=3)
+
+
 def test_utility_is_the_mean_over_labellers():
     answer = "The capital of Canada is Ottawa."
     assert utility(CAPITAL, answer) == pytest.approx(
