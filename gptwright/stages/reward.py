@@ -110,6 +110,10 @@ class RewardTrainer:
         self.held_out = [c for c in held_out if answers_fit(c, tokenizer, context)]
         likelihood = START_LIKELIHOOD if settings.likelihood else None
         self.model = scalar_from(sft_model, workspace.seed, likelihood).to(workspace.path.device)
+        # A head alone keeps no output matrix of its own: next-token loss then reads with the SFT model's, unchanged.
+        keeps_matrix = sft_model.config.tied or settings.likelihood
+        output_VD = self.model.output_matrix if keeps_matrix else sft_model.lm_head.weight.detach()
+        self.output_VD = output_VD.to(workspace.path.device)
         self.hidden_of = tree_trunk(self.model.model, workspace.path)
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
@@ -149,7 +153,7 @@ class RewardTrainer:
         places, loglikelihood_B = [place for tree in packed.places for place in tree], None
         with self.workspace.path.autocast():
             if self.settings.likelihood or self.settings.language_weight:
-                loglikelihood_B = answer_loglikelihood(self.model, hidden_ND, rows, places)
+                loglikelihood_B = answer_loglikelihood(self.output_VD, hidden_ND, rows, places)
             score_B = score_hidden(self.model, hidden_ND, rows, places, loglikelihood_B)
         losses, start = [], 0
         for element in elements:
@@ -175,7 +179,8 @@ class RewardTrainer:
         context, pad, spot = self.model.config.context, self.tokenizer.pad, self.workspace.eager()
         sampled = [row for element in self.elements for row in element.rows]
         scale = float(torch.tensor(score_all(self.model, sampled, pad, spot)).std())
-        shown = [scored_row(c.messages[:-1], c.messages[-1].content, self.tokenizer) for c in demonstrations]
+        finished = [c.messages for c in demonstrations if c.messages[-1].role == "assistant"]
+        shown = [scored_row(messages[:-1], messages[-1].content, self.tokenizer) for messages in finished]
         shown = [row for row in shown if len(row.ids) <= context]
         if not shown:
             raise InputError(f"no demonstration fits into {context} tokens: the scores' zero cannot be set without one")

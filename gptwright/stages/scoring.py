@@ -53,15 +53,15 @@ def answers_fit(comparison: Comparison, tokenizer: Tokenizer, context: int) -> b
     return all(len(row.ids) <= context for row in comparison_rows(comparison, tokenizer))
 
 
-def answer_loglikelihood(model: ScalarModel, hidden_ND: Tensor, rows: Sequence[ScoredRow], places: Places) -> Tensor:
+def answer_loglikelihood(output_VD: Tensor, hidden_ND: Tensor, rows: Sequence[ScoredRow], places: Places) -> Tensor:
     """log p(answer | prompt) in nats, end mark included and reward token not, by the trunk's predictions -> (B,).
 
-    `hidden_ND` are the final hidden states of N tokens; row b's token t stands at `places[b][t]`.
+    `hidden_ND` are the final hidden states of N tokens; row b's token t stands at `places[b][t]`; `output_VD` predicts.
     """
     spans = [range(row.start, len(row.ids) - 1) for row in rows]
     before = [place[t - 1] for place, span in zip(places, spans, strict=True) for t in span]
     target = [row.ids[t] for row, span in zip(rows, spans, strict=True) for t in span]
-    logits_AV = functional.linear(hidden_ND[before], model.output_matrix)  # A answer tokens, row after row
+    logits_AV = functional.linear(hidden_ND[before], output_VD)  # A answer tokens, row after row
     logprob_A = token_logprobs(logits_AV, torch.tensor(target, device=hidden_ND.device))
     return torch.stack([part.sum() for part in logprob_A.split([len(span) for span in spans])])
 
@@ -78,7 +78,7 @@ def score_hidden(
     if model.likelihood is None:
         return score_B
     if loglikelihood_B is None:
-        loglikelihood_B = answer_loglikelihood(model, hidden_ND, rows, places)
+        loglikelihood_B = answer_loglikelihood(model.output_matrix, hidden_ND, rows, places)
     return score_B + model.likelihood * loglikelihood_B
 
 

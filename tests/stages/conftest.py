@@ -27,7 +27,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def make_model(tokenizer: Tokenizer) -> Callable[..., LanguageModel]:
-    def make(seed: int = 0, context: int = 48) -> LanguageModel:
+    def make(seed: int = 0, context: int = 48, tied: bool = True) -> LanguageModel:
         model = LanguageModel(
             ModelConfig(
                 vocab_size=tokenizer.vocab_size,
@@ -38,6 +38,7 @@ def make_model(tokenizer: Tokenizer) -> Callable[..., LanguageModel]:
                 kv_heads=1,
                 head_dim=16,
                 hidden=48,
+                tied=tied,
             )
         )
         initialise(model, seed)

@@ -37,8 +37,9 @@ MIXED = [
 def make_trainer(
     tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any]
 ) -> Callable[..., RewardTrainer]:
-    def make(train: list[Comparison], held_out: list[Comparison], **settings: Any) -> RewardTrainer:
-        return RewardTrainer(make_model(), tokenizer, train, held_out, RewardSettings(**settings), make_workspace())
+    def make(train: list[Comparison], held_out: list[Comparison], tied: bool = True, **settings: Any) -> RewardTrainer:
+        model, chosen = make_model(tied=tied), RewardSettings(**settings)
+        return RewardTrainer(model, tokenizer, train, held_out, chosen, make_workspace())
 
     return make
 
@@ -76,15 +77,19 @@ def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
     assert trainer.step(0)["loss"] == pytest.approx(loss / 2, rel=1e-5)
 
 
-def test_language_loss_is_that_of_the_best_answers_alone(make_trainer: Callable[..., RewardTrainer]) -> None:
-    trainer = make_trainer(MIXED, MIXED, language_weight=2.0)
-    ranking = make_trainer(MIXED, MIXED, language_weight=0.0).step(0)["loss"]
+@pytest.mark.parametrize("tied", [True, False])
+def test_language_loss_is_that_of_the_best_answers_alone(
+    make_trainer: Callable[..., RewardTrainer], make_model: Callable[..., LanguageModel], tied: bool
+) -> None:
+    trainer = make_trainer(MIXED, MIXED, tied, language_weight=2.0)
+    ranking = make_trainer(MIXED, MIXED, tied, language_weight=0.0).step(0)["loss"]
+    output = make_model(tied=tied).lm_head.weight.detach()
     per_prompt = []
     for comparison in MIXED:
         ids, start = comparison_rows(comparison, trainer.tokenizer)[comparison.ranks.index(0)]
         ids = ids[:-1]
         hidden = trainer.model.model(torch.tensor([ids]))[0].detach()
-        logp = (hidden @ trainer.model.model.embed_tokens.weight.detach().T).log_softmax(dim=-1)
+        logp = (hidden @ output.T).log_softmax(dim=-1)
         nll = [-float(logp[t - 1, ids[t]]) for t in range(start, len(ids))]
         per_prompt.append(sum(nll) / len(nll))
     assert trainer.step(0)["loss"] == pytest.approx(ranking + 2.0 * sum(per_prompt) / 3, rel=1e-5)
