@@ -22,7 +22,7 @@ from gptwright.errors import InputError, RunError
 from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
-from gptwright.records import Comparison, Conversation
+from gptwright.records import Comparison, Conversation, Prompt
 from gptwright.stages.packing import Tree, pack_trees, tree_bins
 from gptwright.stages.scoring import (
     ScoredRow,
@@ -76,9 +76,9 @@ class RankedAnswers:
 
 def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> list[RankedAnswers]:
     """Rankings of the same answers by several labellers become one element; those with ties alone are left out."""
-    rankings: dict[tuple[str, frozenset[str]], list[Comparison]] = {}
+    rankings: dict[tuple[Prompt, frozenset[str]], list[Comparison]] = {}
     for comparison in comparisons:
-        rankings.setdefault((comparison.prompt.id, frozenset(comparison.answers)), []).append(comparison)
+        rankings.setdefault((comparison.prompt, frozenset(comparison.answers)), []).append(comparison)
     elements = []
     for same in rankings.values():
         answers = list(dict.fromkeys(same[0].answers))

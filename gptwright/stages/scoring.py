@@ -106,7 +106,7 @@ def score_comparisons(
     model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, workspace: Workspace
 ) -> list[list[float]]:
     """A score for every answer of every comparison; answers that several labellers ranked are read once."""
-    rows = {(c.prompt.id, c.answers): comparison_rows(c, tokenizer) for c in comparisons}
+    rows = {(c.prompt, c.answers): comparison_rows(c, tokenizer) for c in comparisons}
     flat = iter(score_all(model, [row for answers in rows.values() for row in answers], tokenizer.pad, workspace))
     scores = {key: [next(flat) for _ in answers] for key, answers in rows.items()}
-    return [scores[c.prompt.id, c.answers] for c in comparisons]
+    return [scores[c.prompt, c.answers] for c in comparisons]
