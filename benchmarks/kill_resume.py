@@ -79,7 +79,7 @@ def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str,
         time.sleep(after)
         process.send_signal(signal.SIGKILL)
         status = process.wait()
-        hit = next((name for name in stage_names() if not is_done(folder, name)), None)
+        hit = next((name for name in stage_names() if not is_done(folder, name)), "end")
         kills.append({"stage": hit, "seconds_into_stage": round(after, 3), "killed": status == -signal.SIGKILL})
     command.run(arguments(folder), folder.with_suffix(".log"))
     return kills
