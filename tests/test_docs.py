@@ -50,7 +50,7 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_recipes_and_overrides_in_commands_load(page: Path) -> None:
     for name, options in re.findall(r"gptwright run ([a-z]+)(?=\s|$)([^#\n]*)", code_of(page)):
-        load_recipe(name, re.findall(r"-o (\S+)", options))
+        assert load_recipe(name, re.findall(r"-o (\S+)", options)).name == name
 
 
 def test_commands_exist() -> None:
