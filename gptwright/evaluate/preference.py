@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from gptwright.errors import InputError
 from gptwright.evaluate.intervals import Figure, Floats, bootstrap_interval, paired
-from gptwright.records import Comparison
+from gptwright.records import Comparison, Message
 
 Scores = Sequence[Sequence[float]]
 
@@ -40,9 +40,9 @@ def pair_accuracy(comparisons: Sequence[Comparison], scores: Scores) -> Figure:
     Ties in rank are left out and n counts pairs. The interval is a bootstrap over prompts: the pairs of one prompt,
     by one labeller or several, are not independent.
     """
-    by_prompt: dict[str, list[float]] = {}
+    by_prompt: dict[tuple[Message, ...], list[float]] = {}
     for comparison, row in _matched(comparisons, scores):
-        by_prompt.setdefault(comparison.prompt.id, []).extend(_verdicts(comparison, row))
+        by_prompt.setdefault(comparison.prompt.messages, []).extend(_verdicts(comparison, row))
     return _over_pairs(list(by_prompt.values()))
 
 
@@ -64,11 +64,11 @@ def agreement(first: Sequence[Comparison], second: Sequence[Comparison]) -> Figu
 
 def accuracy_by_rank_distance(comparisons: Sequence[Comparison], scores: Scores) -> dict[int, Figure]:
     """Pair accuracy for pairs 1, 2, ... ranks apart: neighbours are the hard ones."""
-    by_distance: dict[int, dict[str, list[float]]] = {}
+    by_distance: dict[int, dict[tuple[Message, ...], list[float]]] = {}
     for comparison, row in _matched(comparisons, scores):
         for (better, worse), verdict in zip(comparison.pairs(), _verdicts(comparison, row), strict=True):
             by_prompt = by_distance.setdefault(comparison.ranks[worse] - comparison.ranks[better], {})
-            by_prompt.setdefault(comparison.prompt.id, []).append(verdict)
+            by_prompt.setdefault(comparison.prompt.messages, []).append(verdict)
     return {distance: _over_pairs(list(by_distance[distance].values())) for distance in sorted(by_distance)}
 
 

@@ -7,7 +7,7 @@ from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.pipeline.run import Run
 from gptwright.recipe import Recipe
-from gptwright.records import Comparison
+from gptwright.records import Comparison, Message
 from gptwright.stages.corpus import Corpus, open_corpus
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -72,10 +72,13 @@ def open_run_corpus(run: Run) -> Corpus:
 
 
 def split_comparisons(run: Run) -> tuple[list[Comparison], list[Comparison]]:
-    """(train, held out), apart by prompt."""
+    """(train, held out), apart by what is asked: pairs of one prompt often come without a common name."""
     settings = run.recipe.reward
     assert settings is not None
     compared = list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
-    ids = sorted({comparison.prompt.id for comparison in compared})
-    held_out = set(ids[:: max(2, round(1 / settings.held_out))])
-    return [c for c in compared if c.prompt.id not in held_out], [c for c in compared if c.prompt.id in held_out]
+    names: dict[tuple[Message, ...], str] = {}
+    for prompt in (comparison.prompt for comparison in compared):
+        names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
+    held_out = set(sorted(names, key=names.__getitem__)[:: max(2, round(1 / settings.held_out))])
+    train = [c for c in compared if c.prompt.messages not in held_out]
+    return train, [c for c in compared if c.prompt.messages in held_out]

@@ -69,6 +69,12 @@ class RankedAnswers:
     """The answer that most pairs prefer, the first of equals."""
 
     @property
+    def tokens(self) -> int:
+        """How many are read: the prompt once, every answer, every reward token."""
+        stem, branches = self.tree
+        return len(stem) + sum(map(len, branches))
+
+    @property
     def tree(self) -> Tree:
         start = self.rows[0].start
         return self.rows[0].ids[:start], [row.ids[start:] for row in self.rows]
@@ -128,7 +134,7 @@ class RewardTrainer:
     def _micros(self, step: int) -> list[list[RankedAnswers]]:
         """This step's elements, in groups of about `PACKED_TOKENS`."""
         batch = batch_indices(len(self.elements), self.settings.batch_prompts, self.workspace.seed, step)
-        tokens = sum(len(row.ids) for i in batch for row in self.elements[i].rows)
+        tokens = sum(self.elements[i].tokens for i in batch)
         size = -(-len(batch) // -(-tokens // PACKED_TOKENS))
         return [[self.elements[i] for i in batch[start : start + size]] for start in range(0, len(batch), size)]
 
@@ -209,7 +215,7 @@ def train_reward_model(trainer: RewardTrainer, demonstrations: Sequence[Conversa
         note=lambda metrics: f"loss {metrics['loss']:.3f}, right {metrics['accuracy']:.0%}",
     )
     scale = trainer.normalise(demonstrations)
-    tokens = trainer.settings.epochs * sum(len(row.ids) for element in trainer.elements for row in element.rows)
+    tokens = trainer.settings.epochs * sum(element.tokens for element in trainer.elements)
     return RewardResult(seconds, tokens, scale, trainer.accuracy)
 
 

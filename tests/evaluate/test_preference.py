@@ -21,7 +21,7 @@ from gptwright.records import Comparison, Message, Prompt
 
 
 def ranked(name, *ranks, labeller=""):
-    prompt = Prompt(name, (Message("user", "?"),))
+    prompt = Prompt(name, (Message("user", f"{name}?"),))
     return Comparison(prompt, tuple(f"answer {i}" for i in range(len(ranks))), ranks, labeller)
 
 

@@ -58,3 +58,16 @@ def test_comparisons_are_split_apart_by_prompt(tmp_path: Path) -> None:
     assert not {row.prompt.id for row in held_out} & {row.prompt.id for row in train}
     assert {(row.prompt.id, row.answers) for row in train + held_out} == {(r.prompt.id, r.answers) for r in compared}
     assert len(train) + len(held_out) == 40
+
+
+def test_pairs_of_one_prompt_under_several_names_stay_together(tmp_path: Path) -> None:
+    compared = [
+        Comparison(Prompt(f"row-{row:02d}", (Message("user", f"question {row % 10}"),)), ("a", "b"), (0, 1))
+        for row in range(40)
+    ]
+    (tmp_path / "comparisons").mkdir()
+    write_jsonl(tmp_path / "comparisons" / "comparisons.jsonl", [to_json(row) for row in compared])
+    train, held_out = split_comparisons(Run(recipe_of(reward={"held_out": 0.2}), tmp_path, {}))
+    assert len({row.prompt.messages for row in held_out}) == 2
+    assert not {row.prompt.messages for row in held_out} & {row.prompt.messages for row in train}
+    assert len(train) + len(held_out) == 40

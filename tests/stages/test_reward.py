@@ -69,6 +69,8 @@ def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
     first, second = trainer.elements
     assert len(first.rows) == 3
     assert first.pairs == [(0, 1), (0, 2), (1, 2), (0, 2), (1, 0), (1, 2)]
+    # Two role marks, "q" and its end; answers of 1, 2 and 3 bytes, each with its end and the reward token.
+    assert first.tokens == 4 + (1 + 2 + 3) + 3 * 2
     assert (first.best, second.best) == (0, 0)
     (a, b, c), *_ = score_comparisons(trainer.model, rankings, trainer.tokenizer, trainer.workspace)
     expected = [b - a, c - a, c - b, c - a, a - b, c - b]
