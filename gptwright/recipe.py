@@ -219,6 +219,10 @@ class RewardSettings(Section):
     batch_prompts: Count = 32
     language_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of next-token loss on each prompt's best answer beside the ranking loss; 0 is InstructGPT's."""
+    repetition_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a pair made for each prompt beside its rankings: the best answer above itself with something said twice; 0 is
+    InstructGPT's.
+    """
     likelihood: bool = False
     """Whether the score counts the answer's log-likelihood too, with a learned weight; false is InstructGPT's."""
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=5e-4, muon=False, weight_decay=0.0, final=0.1)

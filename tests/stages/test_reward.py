@@ -79,6 +79,39 @@ def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
     assert trainer.step(0)["loss"] == pytest.approx(loss / 2, rel=1e-5)
 
 
+def test_the_best_answer_must_beat_itself_with_something_said_twice(
+    make_trainer: Callable[..., RewardTrainer],
+) -> None:
+    settings = {"language_weight": 0.0, "batch_prompts": 2}
+    rankings = [compared("q", ["it barks.", "no."], [0, 1]), compared("r", ["a", "tea. sun."], [1, 0])]
+    trainer = make_trainer(rankings, rankings, repetition_weight=0.5, **settings)
+    made = [element.twice for element in trainer.elements]
+    text = [trainer.tokenizer.decode(row.ids[row.start : -2]) for row in made if row]
+    assert text[0] == "it barks. it barks."
+    assert text[1] in {"tea. sun. sun.", "tea. tea. sun.", "tea. tea.", "tea. sun. tea."}
+    # Four rows of two prompts: a prompt is read once, and the made rows are never among the answers.
+    assert [element.tokens for element in trainer.elements] == [
+        element.rows[0].start + sum(len(row.ids) - row.start for row in [*element.rows, element.twice] if row)
+        for element in trainer.elements
+    ]
+    scores = score_all(trainer.model, [row for row in made if row], trainer.tokenizer.pad, trainer.workspace)
+    best = [
+        max(zip(c.ranks, s, strict=True), key=lambda x: -x[0])[1]
+        for c, s in zip(
+            rankings, score_comparisons(trainer.model, rankings, trainer.tokenizer, trainer.workspace), strict=True
+        )
+    ]
+    expected = sum(math.log1p(math.exp(twice - good)) for twice, good in zip(scores, best, strict=True)) / 2
+    plain = make_trainer(rankings, rankings, **settings).step(0)["loss"]
+    assert trainer.step(0)["loss"] == pytest.approx(plain + 0.5 * expected, rel=1e-5)
+
+
+def test_repetitions_that_do_not_fit_are_left_out(make_trainer: Callable[..., RewardTrainer]) -> None:
+    ranked = [compared("q", ["x" * 30, "no."], [0, 1])]
+    trainer = make_trainer(ranked, ranked, repetition_weight=0.5)
+    assert trainer.elements[0].twice is None
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_language_loss_is_that_of_the_best_answers_alone(
     make_trainer: Callable[..., RewardTrainer], make_model: Callable[..., LanguageModel], tied: bool
