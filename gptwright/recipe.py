@@ -220,7 +220,7 @@ class RewardSettings(Section):
     language_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of next-token loss on each prompt's best answer beside the ranking loss; 0 is InstructGPT's."""
     repetition_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of a pair made for each prompt beside its rankings: the best answer above itself with something said twice; 0 is
+    """Weight of one pair per prompt that nobody ranked: the best answer above itself with something said twice; 0 is
     InstructGPT's.
     """
     likelihood: bool = False

@@ -204,18 +204,18 @@ def _telephone(rng: random.Random) -> str:
 
 
 _PAGES: tuple[tuple[Page, int], ...] = (
-    (tasks_page, 14),
+    (tasks_page, 21),
     (poem_page, 9),
     (haiku_page, 5),
-    (threads_page, 48),
-    (facts_page, 27),
+    (threads_page, 100),
+    (facts_page, 36),
     (quiz_page, 4),
     (list_page, 9),
     (forum_page, 8),
     (story_page, 6),
     (review_page, 3),
     (table_page, 2),
-    (sums_page, 8),
+    (sums_page, 12),
     (contact_page, 1),
 )
 _PAGE_MAKERS: tuple[Page, ...] = tuple(page for page, weight in _PAGES for _ in range(weight))
