@@ -65,5 +65,5 @@ clean:
 
 .venv/.stamp-dev: .venv/.stamp-python pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[report,hf,dev]'
+	$(PIP) install -c constraints.txt -e '.[report,data,hf,dev]'
 	touch .venv/.stamp-run $@

@@ -8,67 +8,17 @@ that name key, value and remedy. Counts may be written 20M, 64k or 1e6.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from gptwright.errors import InputError
+from gptwright.settings import Count, Decay, Positive, Section, Seed, Share, explain
+from gptwright.sizes import size_named
 
 SHIPPED = Path(__file__).parent / "recipes"
-_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "g": 1_000_000_000}
-
-
-def parse_count(value: Any) -> Any:
-    """'20M' -> 20_000_000, '64k' -> 64_000, 1e6 -> 1_000_000; anything else is left to pydantic."""
-    if isinstance(value, str) and value[-1:].lower() in _UNITS:
-        try:
-            return round(float(value[:-1]) * _UNITS[value[-1].lower()])
-        except (ValueError, OverflowError):  # 'infk' overflows
-            return value
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lay_over_defaults(cls, values: Any) -> Any:
-        """One setting of an inner section leaves that section's other defaults as this section has them.
-
-        Without it `ppo.policy.learning_rate: 1e-4` would also bring back Muon.
-        """
-        if not isinstance(values, dict):
-            return values
-        defaults = {name: cls.model_fields[name].default for name in values if name in cls.model_fields}
-        return values | {
-            name: default.model_dump() | values[name]
-            for name, default in defaults.items()
-            if isinstance(default, Section) and isinstance(values[name], dict)
-        }
-
-    def _refuse_changed(self, names: tuple[str, ...], reason: str) -> None:
-        """Raises ValueError when one of these settings differs from its default although it has no effect."""
-        for name in names:
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect {reason}; remove one of the two")
 
 
 class DataSettings(Section):
@@ -103,6 +53,10 @@ class TokenizerSettings(Section):
 
 
 class ModelSettings(Section):
+    size: str | None = None
+    """A published shape by name, such as gpt2-124m or llama-7b (docs/pretraining.md lists them): it fills what is not
+    set below, and in `tokenizer` and `pretrain` too.
+    """
     layers: Count = 4
     width: Count = 128
     heads: Count = 4
@@ -303,6 +257,15 @@ class Recipe(Section):
     ppo: PpoSettings | None = None
     evaluate: EvaluateSettings | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_size(cls, values: Any) -> Any:
+        """The shape, vocabulary, batch, learning rate and tokens of model.size, where the recipe sets none."""
+        model = values.get("model") if isinstance(values, dict) else None
+        if not isinstance(model, dict) or not isinstance(model.get("size"), str):
+            return values
+        return size_named(model["size"]).under(values)
+
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> Self:
         if self.reward and not self.sft:
@@ -340,7 +303,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"recipe {path}: {_explain(error)}") from error
+        raise InputError(f"recipe {path}: {explain(error, Recipe)}") from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -358,29 +321,3 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         values[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"override {override!r}: {text!r} is not valid YAML; quote it") from error
-
-
-def _explain(error: ValidationError) -> str:
-    """The first problem of a validation error as one sentence, with the nearest known key for a misspelt one."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(problem["loc"][:-1])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"unknown key {key!r}: {remedy}"
-    if problem["type"] == "missing":  # its input is the whole section
-        return f"{key} is missing: add it"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    section: Any = Recipe
-    for part in location:
-        annotation = section.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        section = next(option for option in options if isinstance(option, type) and issubclass(option, Section))
-    return list(section.model_fields)

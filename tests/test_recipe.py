@@ -9,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from gptwright.errors import InputError
-from gptwright.recipe import SHIPPED, OptimizerSettings, PpoSettings, Recipe, load_recipe, parse_count
+from gptwright.recipe import SHIPPED, OptimizerSettings, PpoSettings, Recipe, load_recipe
+from gptwright.settings import parse_count
 
 
 @pytest.fixture

@@ -42,6 +42,29 @@ def run(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = Non
 
 
 @app.command()
+def plan(
+    recipe: RecipeArgument,
+    machine: Annotated[str, typer.Option(help="A kind of device and how many: a100:2048, h100:8, laptop.")] = "laptop",
+    mfu: Annotated[
+        float | None, typer.Option(min=0.01, max=1.0, help="Share of the peak speed that is reached.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0.0, help="Dollars per device and hour.")] = None,
+    override: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Parameters, operations, memory, days and cost of a recipe's stages, before anything is spent.
+
+    Example: gptwright plan llama-65b --machine a100:2048
+    """
+    from gptwright.recipe import load_recipe  # noqa: PLC0415
+
+    loaded = load_recipe(recipe, override)
+    from gptwright.cli.planning import print_plan  # noqa: PLC0415
+
+    print_plan(loaded, machine, mfu, price, as_json=json)
+
+
+@app.command()
 def pretrain(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
     """The base model of a recipe: tokenizer, corpus, pretraining.
 

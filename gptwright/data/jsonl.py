@@ -1,8 +1,9 @@
-"""JSON Lines, plain or gzipped: one object per line, with errors that name file and line."""
+"""JSON Lines, plain, gzipped or zstandard: one object per line, with errors that name file and line."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,16 +25,31 @@ def existing_file(path: str | Path) -> Path:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines of a file, unzipped when its name ends in .gz."""
+    """Numbered lines of a file, unpacked when its name ends in .gz or .zst."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            yield from enumerate(file, start=1)
+            yield from enumerate(_unpacked_lines(path, file) if path.suffix == ".zst" else file, start=1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(
             f"{path} is not a whole gzip file ({error}): copy it again, or rename it if it is not gzipped"
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the file and its permissions") from None
+
+
+def _unpacked_lines(path: Path, file: Any) -> Iterator[bytes]:
+    """Lines of a zstandard file, of all its frames."""
+    try:
+        import zstandard  # noqa: PLC0415
+    except ImportError:
+        raise InputError(
+            f"{path} needs zstandard, which is not installed: pip install 'gptwright[data]', or unpack the file"
+        ) from None
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
+            yield from io.BufferedReader(reader)
+    except zstandard.ZstdError as error:
+        raise InputError(f"{path} is not a whole zstandard file ({error}): copy it again") from None
 
 
 def decode_text(content: bytes, where: str | Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from gptwright.data.jsonl import decode_text, existing_file, read_jsonl, read_lines
 from gptwright.errors import InputError
 
-ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".json.gz", ".json.zst", ".parquet")
 PARQUET_BATCH = 256  # rows held in memory at a time; long documents are common
 
 
@@ -26,13 +26,18 @@ class Row:
 
 def plain_name(path: Path) -> str:
     """data/books.jsonl.gz -> books"""
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return unpacked_name(path).rsplit(".", 1)[0]
+
+
+def unpacked_name(path: Path) -> str:
+    """data/books.jsonl.zst -> books.jsonl"""
+    return path.name.removesuffix(".gz").removesuffix(".zst")
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
     """The rows of one file, by its suffix."""
     path = existing_file(path)
-    name = path.name.removesuffix(".gz")
+    name = unpacked_name(path)
     if name.endswith(".jsonl"):
         return (Row(row, f"{path}, line {line}", f"{plain_name(path)}:{line}") for line, row in read_jsonl(path))
     if name.endswith(".json"):

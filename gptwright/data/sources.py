@@ -1,4 +1,4 @@
-"""Documents to pretrain on, from text files, JSON Lines and Parquet; plain, gzipped, in folders and by glob."""
+"""Documents to pretrain on: text files, JSON Lines, Parquet and web pages; packed or not, in folders and by glob."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 
 from gptwright.data.jsonl import decode_text, read_lines
 from gptwright.data.rows import ROW_SUFFIXES, Row, plain_name, read_rows
+from gptwright.data.webpages import PAGE_SUFFIXES, read_pages
 from gptwright.errors import InputError
 from gptwright.records import Document
 
-TEXT_SUFFIXES = (".txt", ".txt.gz")
-SUFFIXES = TEXT_SUFFIXES + ROW_SUFFIXES
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
+SUFFIXES = TEXT_SUFFIXES + ROW_SUFFIXES + PAGE_SUFFIXES
 
 
 def read_documents(path_or_glob: str | Path, *, text_key: str = "text") -> Iterator[Document]:
     """Every document that is not blank, file by file in order of name.
 
-    A text file is one document, with Windows line ends made plain; in the others each row is one, its text under
-    `text_key`. Of a folder, all files of a known kind are read, those in its subfolders too. A document's source is
-    its file's name unless the row says another.
+    A text file is one document, with Windows line ends made plain; so is the main text of a web page; in the others
+    each row is one, its text under `text_key`. Of a folder, all files of a known kind are read, those in its subfolders
+    too. A document's source is its file's name unless the row says another.
     """
     files = find_files(path_or_glob)
     return _read_files(files, str(path_or_glob), text_key)
@@ -65,6 +66,10 @@ def _read_file(file: Path, text_key: str) -> Iterator[Document]:
     if file.name.endswith(TEXT_SUFFIXES):
         content = b"".join(line for _, line in read_lines(file))
         yield Document(decode_text(content, file).replace("\r\n", "\n"), source=name, id=name)
+    elif file.name.endswith(PAGE_SUFFIXES):
+        html = None if ".warc" in file.suffixes else b"".join(line for _, line in read_lines(file))
+        for number, page in enumerate(read_pages(file, html), start=1):
+            yield Document(page.text, source=name, id=page.address or f"{name}:{number}")
     else:
         for row in read_rows(file):
             source = row.values.get("source")

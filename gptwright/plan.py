@@ -1,0 +1,144 @@
+"""What a recipe will take: parameters, operations, memory, days and cost, before anything is spent.
+
+    days = operations / (devices * peak operations per second * MFU)
+
+MFU, the share of the peak that is reached, is an assumption; it stands in the plan like every other. Operations are
+counted by `ModelConfig.flops_per_token`. Memory is that of the weights, gradients and optimizer, sharded evenly over
+the devices as FSDP does; activations come on top and shrink with `pretrain.micro_rows`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gptwright.errors import InputError
+from gptwright.model.config import ModelConfig
+from gptwright.recipe import OptimizerSettings, Recipe
+
+SECONDS_PER_DAY = 86_400.0
+ANSWER_TOKENS = 64
+"""A prompt with its answer in the built-in world, about; where data is the user's own, an assumption."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One device of a kind: dense peak at the precision of training, memory, and what an hour of it costs."""
+
+    flops: float
+    """Operations per second."""
+    memory: float
+    """Bytes."""
+    dollars: float
+    mfu: float
+    """The share of the peak that trainings on it have reached."""
+
+
+# Peaks are the makers' for dense bfloat16. MFU 0.47 is what LLaMA's 380 tokens/s per A100 come to (arXiv:2302.13971,
+# section 2.4); prices are what clouds ask in 2026, about.
+MACHINES: dict[str, Machine] = {
+    "v100": Machine(125e12, 32e9, 0.6, 0.35),
+    "a100": Machine(312e12, 80e9, 1.5, 0.47),
+    "h100": Machine(989e12, 80e9, 2.5, 0.40),
+    "h200": Machine(989e12, 141e9, 3.5, 0.40),
+    "b200": Machine(2250e12, 180e9, 6.0, 0.40),
+    "laptop": Machine(400e9, 16e9, 0.0, 0.50),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What one stage takes; `bytes_per_device` holds weights, gradients and optimizer of all models in training."""
+
+    stage: str
+    parameters: int
+    tokens: int
+    flops: float
+    bytes_per_device: float
+    hours: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All stages, and everything that was assumed, in words."""
+
+    stages: tuple[StagePlan, ...]
+    assumptions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def machine_named(text: str) -> tuple[str, Machine, int]:
+    """'a100:2048' -> ('a100', its figures, 2048). Raises InputError naming the kinds there are."""
+    name, _, count = text.partition(":")
+    if name not in MACHINES:
+        raise InputError(f"--machine {text!r}: no kind is called {name!r}; use one of {', '.join(MACHINES)}")
+    if count and not (count.isdecimal() and int(count)):
+        raise InputError(f"--machine {text!r}: {count!r} is no number of devices; write {name}:8")
+    return name, MACHINES[name], int(count or 1)
+
+
+def make_plan(
+    recipe: Recipe, config: ModelConfig, machine: str, mfu: float | None = None, dollars: float | None = None
+) -> Plan:
+    """The plan of a recipe's stages on `machine`; `mfu` and `dollars` (per device and hour) replace the table's."""
+    name, kind, devices = machine_named(machine)
+    mfu, dollars = kind.mfu if mfu is None else mfu, kind.dollars if dollars is None else dollars
+    speed = devices * kind.flops * mfu
+    stages = []
+    for stage, tokens, flops, states in _work(recipe, config):
+        hours = flops / speed / 3600
+        stages.append(
+            StagePlan(
+                stage,
+                config.parameter_count(),
+                tokens,
+                flops,
+                states / devices,
+                hours,
+                hours * devices * dollars,
+            )
+        )
+    assumptions = (
+        f"{devices} x {name}: {kind.flops / 1e12:g} TFLOP/s and {kind.memory / 1e9:g} GB each",
+        f"{mfu:.0%} of that peak is reached (MFU)",
+        f"an hour of one device costs {dollars:g} dollars",
+        "weights, gradients and optimizer in float32, sharded evenly over the devices; activations not counted",
+        f"a prompt with its answer has {ANSWER_TOKENS} tokens",
+    )
+    return Plan(tuple(stages), assumptions)
+
+
+def state_bytes(config: ModelConfig, optimizer: OptimizerSettings) -> float:
+    """Bytes of weights, gradients and optimizer in float32: 16 per parameter with AdamW, 12 where Muon moves it."""
+    embeddings = config.vocab_size * config.width * (1 if config.tied else 2)
+    matrices = config.parameter_count() - embeddings if optimizer.muon else 0
+    return 16.0 * config.parameter_count() - 4.0 * matrices
+
+
+def _work(recipe: Recipe, config: ModelConfig) -> list[tuple[str, int, float, float]]:
+    """(stage, tokens, operations, bytes of state) of each gradient stage of the recipe."""
+    long, short = config.flops_per_token(config.context), config.flops_per_token(ANSWER_TOKENS)
+    work = [
+        ("base", recipe.pretrain.tokens, long * recipe.pretrain.tokens, state_bytes(config, recipe.pretrain.optimizer))
+    ]
+    if recipe.sft:
+        sft = recipe.sft
+        rows = 1 + sft.pretrain_rows / sft.batch_rows
+        tokens = round(sft.epochs * sft.demonstrations * ANSWER_TOKENS * rows)
+        work.append(("sft", tokens, long * tokens, state_bytes(config, sft.optimizer)))
+    if recipe.reward:
+        reward = recipe.reward
+        tokens = round(reward.epochs * reward.prompts * (1 - reward.held_out) * reward.answers * ANSWER_TOKENS)
+        work.append(("reward", tokens, short * tokens, state_bytes(config, reward.optimizer)))
+    if recipe.ppo:
+        ppo = recipe.ppo
+        tokens = ppo.steps * ppo.episodes * ANSWER_TOKENS
+        # Sampling and four scorings are forward passes; policy and value model are trained in each epoch.
+        flops = short * tokens * (5 / 3 + 2 * ppo.epochs)
+        frozen = 2 * 4.0 * config.parameter_count()  # reference and reward model
+        states = state_bytes(config, ppo.policy) + state_bytes(config, ppo.value) + frozen
+        work.append(("ppo", tokens, flops, states))
+    return work

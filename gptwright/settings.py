@@ -1,0 +1,86 @@
+"""What recipe sections are made of: counts and shares as people write them, frozen models, errors as one sentence."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "g": 1_000_000_000}
+
+
+def parse_count(value: Any) -> Any:
+    """'20M' -> 20_000_000, '64k' -> 64_000, 1e6 -> 1_000_000; anything else is left to pydantic."""
+    if isinstance(value, str) and value[-1:].lower() in _UNITS:
+        try:
+            return round(float(value[:-1]) * _UNITS[value[-1].lower()])
+        except (ValueError, OverflowError):  # 'infk' overflows
+            return value
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lay_over_defaults(cls, values: Any) -> Any:
+        """One setting of an inner section leaves that section's other defaults as this section has them.
+
+        Without it `ppo.policy.learning_rate: 1e-4` would also bring back Muon.
+        """
+        if not isinstance(values, dict):
+            return values
+        defaults = {name: cls.model_fields[name].default for name in values if name in cls.model_fields}
+        return values | {
+            name: default.model_dump() | values[name]
+            for name, default in defaults.items()
+            if isinstance(default, Section) and isinstance(values[name], dict)
+        }
+
+    def _refuse_changed(self, names: tuple[str, ...], reason: str) -> None:
+        """Raises ValueError when one of these settings differs from its default although it has no effect."""
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect {reason}; remove one of the two")
+
+
+def explain(error: ValidationError, root: type[Section]) -> str:
+    """The first problem of a validation error as one sentence, with the nearest known key for a misspelt one."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(problem["loc"][:-1], root)
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"unknown key {key!r}: {remedy}"
+    if problem["type"] == "missing":  # its input is the whole section
+        return f"{key} is missing: add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _fields_at(location: tuple[int | str, ...], root: type[Section]) -> list[str]:
+    section: Any = root
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        section = next(option for option in options if isinstance(option, type) and issubclass(option, Section))
+    return list(section.model_fields)

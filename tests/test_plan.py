@@ -1,0 +1,86 @@
+"""Plans: the published figures of GPT-3 and LLaMA, hand-worked numbers, and the command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from gptwright.cli.main import app
+from gptwright.errors import InputError
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel
+from gptwright.pipeline.wiring import model_config
+from gptwright.plan import MACHINES, Plan, machine_named, make_plan, state_bytes
+from gptwright.recipe import OptimizerSettings, load_recipe
+from gptwright.train.optimizers import Optimizers
+
+
+def plan_of(name: str, machine: str, *overrides: str) -> Plan:
+    recipe = load_recipe(name, list(overrides))
+    return make_plan(recipe, model_config(recipe, recipe.tokenizer.vocab_size), machine)
+
+
+def test_gpt3_has_its_parameters_and_operations() -> None:
+    base = plan_of("gpt3-175b", "v100:10000").stages[0]
+    assert base.parameters == pytest.approx(175e9, rel=0.01)
+    assert base.flops == pytest.approx(3.14e23, rel=0.02)  # Brown et al., table D.1
+
+
+def test_llama_65b_takes_its_three_weeks() -> None:
+    base = plan_of("llama-65b", "a100:2048").stages[0]
+    assert base.hours / 24 == pytest.approx(21, rel=0.15)  # Touvron et al., section 2.4
+    # 380 tokens/s on each of 2,048 devices are the MFU that the table states.
+    per_second = 380 * base.flops / base.tokens
+    assert MACHINES["a100"].mfu == pytest.approx(per_second / MACHINES["a100"].flops, rel=0.05)
+
+
+def test_time_and_cost_follow_from_speed_and_price() -> None:
+    recipe = load_recipe("text")
+    config = model_config(recipe, 2048)
+    plan = make_plan(recipe, config, "h100:4", mfu=0.5, dollars=2.0)
+    (base,) = plan.stages
+    assert base.flops == config.flops_per_token(256) * 5_000_000
+    assert base.hours == pytest.approx(base.flops / (4 * 989e12 * 0.5) / 3600)
+    assert base.cost == pytest.approx(base.hours * 4 * 2.0)
+    assert any("50%" in text for text in plan.assumptions) and any("2 dollars" in text for text in plan.assumptions)
+
+
+@pytest.mark.parametrize("muon", [True, False])
+def test_state_is_what_the_optimizer_holds(muon: bool) -> None:
+    import torch  # noqa: PLC0415
+
+    config = ModelConfig(
+        vocab_size=64, context=16, width=32, layers=2, heads=2, kv_heads=2, head_dim=16, hidden=64, qk_norm=False
+    )
+    settings = OptimizerSettings(muon=muon)
+    model = LanguageModel(config)
+    optimizers = Optimizers(model, settings)
+    model(torch.zeros(1, 4, dtype=torch.long)).sum().backward()
+    optimizers.step()
+    held = sum(tensor.numel() * 4 for tensor in optimizers.tensors().values() if tensor.numel() > 1)
+    weights = 2 * 4 * sum(parameter.numel() for parameter in model.parameters())
+    # Norms count as matrices in the estimate.
+    assert state_bytes(config, settings) == pytest.approx(held + weights, rel=0.01)
+
+
+def test_every_gradient_stage_is_planned() -> None:
+    stages = plan_of("quickstart", "laptop").stages
+    assert [stage.stage for stage in stages] == ["base", "sft", "reward", "ppo"]
+    assert stages[3].bytes_per_device > 2 * stages[0].bytes_per_device  # two models in training, two frozen
+
+
+@pytest.mark.parametrize("text", ["tpu", "a100:0", "a100:-1", "a100:x"])
+def test_machines_that_do_not_exist_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--machine"):
+        machine_named(text)
+
+
+def test_the_command_prints_one_json_object_or_a_table() -> None:
+    result = CliRunner().invoke(app, ["plan", "llama-65b", "--machine", "a100:2048", "--json"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert set(found["stages"][0]) == {"stage", "parameters", "tokens", "flops", "bytes_per_device", "hours", "cost"}
+    table = CliRunner().invoke(app, ["plan", "llama-65b", "--machine", "a100:2048"]).stdout
+    assert "65.3B parameters" in table and "days" in table and "Assumed:" in table
