@@ -21,20 +21,45 @@ from gptwright.sizes import size_named
 SHIPPED = Path(__file__).parent / "recipes"
 
 
+class SourceSettings(Section):
+    """One source of a mixture of your own."""
+
+    files: str | None = None
+    """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz."""
+    builtin: Literal["python"] | None = None
+    """'python' is the standard library of the Python that runs, as code."""
+    share: Positive
+    """Its part of the tokens that are read, beside those of the others; they need not sum to 1."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.files is None) == (self.builtin is None):
+            raise ValueError("give either files or builtin")
+        return self
+
+
 class DataSettings(Section):
     """Where pretraining text comes from."""
 
     files: str | None = None
-    """A file, folder or glob of .txt, .jsonl or .parquet; null takes the built-in world."""
+    """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz; null takes the built-in world."""
+    sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], SourceSettings] | None = None
+    """Several sources by name, each with its share: {books: {files: books/*.txt, share: 0.7}, code: {builtin: python,
+    share: 0.3}}.
+    """
     world_seed: Seed = 0
     """Which text the built-in world writes."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """Share of the text kept for validation; with one long file it is the file's end."""
 
     @model_validator(mode="after")
-    def _seed_is_the_worlds(self) -> Self:
+    def _one_origin(self) -> Self:
         if self.files is not None:
-            self._refuse_changed(("world_seed",), "with files")
+            self._refuse_changed(("world_seed", "sources"), "with files")
+        if self.sources is not None:
+            self._refuse_changed(("world_seed",), "with sources")
+            if not self.sources:
+                raise ValueError("sources is empty: name one or more, or remove it for the built-in world")
         return self
 
 

@@ -22,6 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+tokenizer_app = typer.Typer(help="What a vocabulary does to text.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tokenizer_app, name="tokenizer")
+
 RecipeArgument = Annotated[str, typer.Argument(help="quickstart, smoke, text, shakespeare, or a path to a .yaml.")]
 Overrides = Annotated[
     list[str] | None,
@@ -172,6 +175,22 @@ def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run
     from gptwright.cli import measure  # noqa: PLC0415
 
     measure.report(run_folder)
+
+
+@tokenizer_app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A run, a model folder, or a run's stage.")],
+    files: Annotated[str | None, typer.Argument(help="A file, folder or glob; left out, the built-in world.")] = None,
+    max_bytes: Annotated[int, typer.Option(min=1, help="How much text is read.")] = 4_000_000,
+    json: AsJson = False,
+) -> None:
+    """Bytes and words per token by source, tokens never met, round trip, and a text cut into its tokens.
+
+    Example: gptwright tokenizer inspect runs/quickstart books/*.txt
+    """
+    from gptwright.cli.tokens import inspect_tokenizer  # noqa: PLC0415
+
+    inspect_tokenizer(model, files, max_bytes, as_json=json)
 
 
 @app.command()

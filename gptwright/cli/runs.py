@@ -12,13 +12,13 @@ from gptwright.pipeline.stages import stages_of
 from gptwright.recipe import Recipe
 from gptwright.train.progress import clock, say
 
-NEED_TEXT = ("text", "shakespeare")
+NEED_TEXT = ("text", "shakespeare", "gpt3-175b", "llama-65b")
 """Shipped recipes for a text of one's own; on the built-in world they would be something else."""
 
 
 def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
     """Execute a recipe up to `until`, or all of it. Raises InputError for a recipe that cannot be run."""
-    if recipe.name in NEED_TEXT and recipe.data.files is None:
+    if recipe.name in NEED_TEXT and recipe.data.files is None and recipe.data.sources is None:
         raise InputError(f"recipe {recipe.name!r} needs text: add -o data.files=PATH with a .txt, .jsonl or .parquet")
     started = time.monotonic()
     stages, folder = stages_of(recipe), folder or Path("runs") / recipe.name

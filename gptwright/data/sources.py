@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,23 @@ def find_files(path_or_glob: str | Path) -> list[Path]:
         if not file.name.endswith(SUFFIXES):
             raise InputError(f"{file}: cannot read documents of this kind of file: give one of {', '.join(SUFFIXES)}")
     return sorted(files)
+
+
+def standard_library() -> Iterator[Document]:
+    """The standard library of the Python that runs, a module a document, in order of name: code that is always there.
+
+    Its tests and what was installed beside it are left out, and the few files that are no UTF-8 on purpose.
+    """
+    root = Path(sysconfig.get_paths()["stdlib"])
+    for file in sorted(root.rglob("*.py")):
+        place = file.relative_to(root)
+        if {"site-packages", "dist-packages", "test", "tests", "idle_test"}.isdisjoint(place.parts):
+            try:
+                text = file.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
+            if text.strip():
+                yield Document(text, source="python", id=place.as_posix())
 
 
 def _read_files(files: list[Path], asked: str, text_key: str) -> Iterator[Document]:

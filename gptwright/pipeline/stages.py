@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,18 @@ import torch
 from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_conversations
 from gptwright.data.jsonl import write_jsonl
-from gptwright.data.sources import find_files, read_documents
-from gptwright.data.splitting import split_documents
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model, load_scalar_model, save_model
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
+from gptwright.pipeline.text import input_files, text_sources
 from gptwright.pipeline.wiring import check_sizes, model_config, open_run_corpus, place, split_comparisons, workspace
 from gptwright.recipe import PpoSettings, Recipe
-from gptwright.records import Comparison, Conversation, Document, Prompt, to_json
+from gptwright.records import Comparison, Conversation, Prompt, to_json
 from gptwright.report import write_report
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
-from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer
+from gptwright.stages.corpus import build_corpus, build_tokenizer
 from gptwright.stages.ppo import Ppo, ppo
 from gptwright.stages.pretrain import evaluate_language, pretrain
 from gptwright.stages.reward import RewardTrainer, train_reward_model
@@ -35,16 +33,13 @@ from gptwright.stages.workspace import Workspace
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import say
-from gptwright.world.documents import SOURCES, documents
 
-HELD_OUT_START = 1_000_000_000
-"""Index of the world's first held-out document: training never gets this far."""
 MEASURE_PROMPTS = 200
 
 
 def stages_of(recipe: Recipe) -> list[Stage]:
     """What this recipe asks for, in order."""
-    files = tuple(str(file) for file in find_files(recipe.data.files)) if recipe.data.files else ()
+    files = input_files(recipe)
     stages = [
         Stage("tokenizer", ("data", "tokenizer"), (), _tokenizer, files),
         Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files),
@@ -72,28 +67,6 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     before = tuple(stage.name for stage in stages)
     stages.append(Stage("report", (), before, _report, leaves=("report.html",)))
     return stages
-
-
-def text_sources(recipe: Recipe) -> list[TextSource]:
-    """The mixture that pretraining reads: the world's seven sources, or the user's files as one."""
-    if recipe.data.files is None:
-        seed = recipe.data.world_seed
-
-        def stream(name: str, start: int) -> Iterator[Document]:
-            return documents(seed, name, start)
-
-        return [
-            TextSource(
-                name,
-                share,
-                train=lambda name=name: stream(name, 0),  # type: ignore[misc]
-                held_out=lambda name=name: stream(name, HELD_OUT_START),  # type: ignore[misc]
-                endless=True,
-            )
-            for name, share in SOURCES.items()
-        ]
-    train, held_out = split_documents(list(read_documents(recipe.data.files)), recipe.data.held_out)
-    return [TextSource("text", 1.0, train=lambda: iter(train), held_out=lambda: iter(held_out))]
 
 
 def _tokenizer(run: Run) -> None:

@@ -23,7 +23,10 @@ from gptwright.tokenizer.bpe import train_bpe, train_characters
 from gptwright.tokenizer.shards import encode_documents, read_shard, write_shard
 from gptwright.tokenizer.stats import token_stats
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.progress import Progress
+from gptwright.train.progress import Progress, say
+
+MANY_EPOCHS = 4
+"""Up to here a text read again is worth almost as much as a new one (Muennighoff et al., arXiv:2305.16264)."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,17 @@ def build_corpus(
             }
         )
         progress.update(number + 1, source.name)
+    _tell_epochs(entries)
     manifest = {"tokenizer": tokenizer.fingerprint, "sources": entries}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _tell_epochs(entries: list[dict[str, Any]]) -> None:
+    """How often each source will be read, before hours are spent on it."""
+    for entry in entries:
+        name, share, tokens, epochs = (entry[key] for key in ("name", "share", "tokens", "epochs"))
+        advice = f": above {MANY_EPOCHS}, give more text or a smaller share" if epochs > MANY_EPOCHS else ""
+        say(f"  {name:<16} {share:6.1%}  {tokens:>13,} tokens  {epochs:6.2f} epochs{advice}")
 
 
 def _take(documents: Iterator[list[int]], tokens: int) -> Iterator[list[int]]:

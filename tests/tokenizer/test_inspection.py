@@ -1,0 +1,81 @@
+"""Inspecting a vocabulary: hand-counted figures, tokens never met, what comes back, and the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gptwright.cli.main import app
+from gptwright.cli.tokens import painted
+from gptwright.errors import InputError
+from gptwright.records import Document
+from gptwright.tokenizer.bpe import train_bpe, train_characters
+from gptwright.tokenizer.inspection import inspect, pieces
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """Bytes, and the words of one sentence."""
+    return train_bpe(["the cat sat on the mat " * 50], 290)
+
+
+def test_sources_are_counted_apart(tokenizer: Tokenizer) -> None:
+    found = inspect(
+        tokenizer,
+        [Document("the cat", source="a"), Document("xyz", source="b"), Document(" the the", source="a")],
+    )
+    first, second = found.sources
+    cut = pieces(tokenizer, "the cat") + pieces(tokenizer, " the the")
+    assert (first.source, first.documents, first.bytes, first.words, first.tokens) == ("a", 2, 15, 4, len(cut))
+    assert (second.bytes, second.words, second.tokens) == (3, 1, 3)  # letters that stand in no learned word
+    assert second.bytes_per_token == 1.0 and second.words_per_token == pytest.approx(1 / 3)
+    assert found.changed == ()
+
+
+def test_tokens_never_met_are_counted_longest_first(tokenizer: Tokenizer) -> None:
+    found = inspect(tokenizer, [Document("x" * 9 + "y" * 10)])
+    assert found.unused == tokenizer.first_special - 2
+    assert len(found.unused_examples[0].encode()) == max(int(n) for n in tokenizer.byte_lengths)
+    assert (found.rare, found.rare_examples) == (1, ("x",))
+
+
+def test_what_does_not_come_back_is_named() -> None:
+    broken = train_bpe(["the cat"], 280)
+    broken.decode_bytes = lambda ids, **_: b"something else"  # type: ignore[method-assign]
+    assert inspect(broken, [Document("the cat", id="first")]).changed == ("first",)
+
+
+def test_any_bytes_come_back(tokenizer: Tokenizer) -> None:
+    assert inspect(tokenizer, [Document("学 \U0001f600 \x00 \r\n")]).changed == ()
+
+
+def test_pieces_add_up_to_the_text(tokenizer: Tokenizer) -> None:
+    assert "".join(pieces(tokenizer, "the cat sat")) == "the cat sat"
+    assert painted(["a", "b"], colours=False) == "a|b"
+    assert painted(["a", "b"], colours=True).count("\x1b[0m") == 2
+
+
+def test_probes_that_characters_cannot_write_are_left_out() -> None:
+    assert inspect(train_characters(["abc"]), [Document("cab")]).probes == {}
+
+
+def test_nothing_to_read_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match="no document"):
+        inspect(tokenizer, [])
+
+
+def test_the_command_reads_a_file_or_the_world(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path / "model")
+    (tmp_path / "a.txt").write_text("the cat sat", encoding="utf-8")
+    model = str(tmp_path / "model")
+    result = CliRunner().invoke(app, ["tokenizer", "inspect", model, str(tmp_path / "a.txt"), "--json"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found["sources"][0]["source"] == "a" and found["sources"][0]["words"] == 3
+    shown = CliRunner().invoke(app, ["tokenizer", "inspect", model, "--max-bytes", "7000"])
+    assert shown.exit_code == 0
+    assert all(word in shown.stdout for word in ("encyclopedia", "words/token", "round trip", "never met", "numbers"))
