@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 from gptwright.evaluate.intervals import figure_from_json
@@ -158,17 +157,15 @@ def _pretraining_plots(rows: Sequence[Row]) -> Plots:
 
 
 def _pretraining_table(rows: Sequence[Row]) -> Table:
-    speeds = series(rows, "tokens_per_second")[1]
     cells = (
         wording.count(last(rows, "step")),
         wording.count(last(rows, "tokens")),
         wording.decimal(last(rows, "loss")),
         wording.decimal(last(rows, "validation_loss")),
         wording.decimal(last(rows, "bits_per_byte")),
-        wording.count(statistics.median(speeds)) if speeds else wording.NOTHING,
     )
-    head = ("", "steps", "tokens", "training loss", "held-out loss", "bits per byte", "tokens per second")
-    return Table("Where pretraining ended. Tokens per second: the median over the steps.", head, (("Base", *cells),))
+    head = ("", "steps", "tokens", "training loss", "held-out loss", "bits per byte")
+    return Table("Where pretraining ended.", head, (("Base", *cells),))
 
 
 def _samples(rows: Sequence[Row]) -> Samples:

@@ -35,8 +35,7 @@ def write_training(run, rng):
     base, sft, reward, ppo = [], [], [], []
     for step in range(10, 2001, 10):
         loss = 1.9 + 5.8 * math.exp(-step / 260) + rng.gauss(0, 0.05)
-        speed = 52_000 + rng.gauss(0, 900)
-        base.append({"step": step, "tokens": step * 8192, "loss": loss, "lr": 1e-3, "tokens_per_second": speed})
+        base.append({"step": step, "tokens": step * 8192, "loss": loss, "lr": 1e-3})
         if step % 200 == 0:
             held_out = 1.95 + 5.8 * math.exp(-step / 260)
             base.append({"step": step, "validation_loss": held_out, "bits_per_byte": held_out / 2.6})
