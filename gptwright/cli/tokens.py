@@ -59,11 +59,11 @@ def as_text(result: Inspection) -> str:
     lines = [f"{result.vocab_size:,} tokens, {result.special} of them special; fingerprint {result.fingerprint}", ""]
     lines.append(f"{'source':<24}{'documents':>10}{'bytes':>12}{'tokens':>12}{'bytes/token':>13}{'words/token':>13}")
     lines.extend(
-        f"{fit.source[:23]:<24}{fit.documents:>10,}{fit.bytes:>12,}{fit.tokens:>12,}"
+        f"{name[:23]:<24}{fit.texts:>10,}{fit.bytes:>12,}{fit.tokens:>12,}"
         f"{fit.bytes_per_token:>13.2f}{fit.words_per_token:>13.2f}"
-        for fit in result.sources
+        for name, fit in result.sources.items()
     )
-    documents_read = sum(fit.documents for fit in result.sources)
+    documents_read = sum(fit.texts for fit in result.sources.values())
     lines += [
         "",
         f"round trip   {documents_read - len(result.changed):,} of {documents_read:,} documents byte for byte",

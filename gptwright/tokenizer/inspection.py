@@ -10,6 +10,7 @@ import numpy as np
 
 from gptwright.errors import InputError
 from gptwright.records import Document
+from gptwright.tokenizer.stats import TokenStats
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 RARE = 10
@@ -19,32 +20,13 @@ PROBES = {"numbers": "In 2026 it was 1234567.89", "white space": "if x:\n\n\tret
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFit:
-    """How one source's documents are cut; a word is what white space separates."""
-
-    source: str
-    documents: int
-    bytes: int
-    words: int
-    tokens: int
-
-    @property
-    def bytes_per_token(self) -> float:
-        return self.bytes / max(1, self.tokens)
-
-    @property
-    def words_per_token(self) -> float:
-        return self.words / max(1, self.tokens)
-
-
-@dataclass(frozen=True, slots=True)
 class Inspection:
     """All that `gptwright tokenizer inspect` tells. `changed` names documents that did not come back byte for byte."""
 
     vocab_size: int
     special: int
     fingerprint: str
-    sources: tuple[SourceFit, ...]
+    sources: dict[str, TokenStats]
     unused: int
     unused_examples: tuple[str, ...]
     rare: int
@@ -54,31 +36,26 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         values = asdict(self)
-        for source, fit in zip(values["sources"], self.sources, strict=True):
-            source |= {"bytes_per_token": fit.bytes_per_token, "words_per_token": fit.words_per_token}
+        for name, stats in self.sources.items():
+            values["sources"][name] |= {
+                "bytes_per_token": stats.bytes_per_token,
+                "words_per_token": stats.words_per_token,
+            }
         return values
 
 
 def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
     """Encode and decode every document. Raises InputError without one."""
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-    fits: dict[str, SourceFit] = {}
+    sources: dict[str, TokenStats] = {}
     changed: list[str] = []
     for document in documents:
         ids = tokenizer.encode(document.text)
-        content = document.text.encode()
         np.add.at(counts, ids, 1)
-        if tokenizer.decode_bytes(ids) != content and len(changed) < EXAMPLES:
+        if tokenizer.decode_bytes(ids) != document.text.encode() and len(changed) < EXAMPLES:
             changed.append(document.id)
-        was = fits.get(document.source, SourceFit(document.source, 0, 0, 0, 0))
-        fits[document.source] = SourceFit(
-            document.source,
-            was.documents + 1,
-            was.bytes + len(content),
-            was.words + len(document.text.split()),
-            was.tokens + len(ids),
-        )
-    if not fits:
+        sources[document.source] = sources.get(document.source, TokenStats()).plus(document.text, len(ids))
+    if not sources:
         raise InputError("there is no document to inspect the tokenizer with: give a file with text in it")
     of_text = counts[: tokenizer.first_special]
     unused, rare = np.flatnonzero(of_text == 0), np.flatnonzero((of_text > 0) & (of_text < RARE))
@@ -86,7 +63,7 @@ def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
         vocab_size=tokenizer.vocab_size,
         special=tokenizer.vocab_size - tokenizer.first_special,
         fingerprint=tokenizer.fingerprint,
-        sources=tuple(fits.values()),
+        sources=sources,
         unused=len(unused),
         unused_examples=_examples(tokenizer, unused),
         rare=len(rare),

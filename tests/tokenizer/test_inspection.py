@@ -28,9 +28,9 @@ def test_sources_are_counted_apart(tokenizer: Tokenizer) -> None:
         tokenizer,
         [Document("the cat", source="a"), Document("xyz", source="b"), Document(" the the", source="a")],
     )
-    first, second = found.sources
+    first, second = found.sources["a"], found.sources["b"]
     cut = pieces(tokenizer, "the cat") + pieces(tokenizer, " the the")
-    assert (first.source, first.documents, first.bytes, first.words, first.tokens) == ("a", 2, 15, 4, len(cut))
+    assert (first.texts, first.bytes, first.words, first.tokens) == (2, 15, 4, len(cut))
     assert (second.bytes, second.words, second.tokens) == (3, 1, 3)  # letters that stand in no learned word
     assert second.bytes_per_token == 1.0 and second.words_per_token == pytest.approx(1 / 3)
     assert found.changed == ()
@@ -75,7 +75,7 @@ def test_the_command_reads_a_file_or_the_world(tokenizer: Tokenizer, tmp_path: P
     result = CliRunner().invoke(app, ["tokenizer", "inspect", model, str(tmp_path / "a.txt"), "--json"])
     assert result.exit_code == 0
     found = json.loads(result.stdout)
-    assert found["sources"][0]["source"] == "a" and found["sources"][0]["words"] == 3
+    assert found["sources"]["a"]["words"] == 3
     shown = CliRunner().invoke(app, ["tokenizer", "inspect", model, "--max-bytes", "7000"])
     assert shown.exit_code == 0
     assert all(word in shown.stdout for word in ("encyclopedia", "words/token", "round trip", "never met", "numbers"))

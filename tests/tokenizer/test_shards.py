@@ -82,4 +82,3 @@ def test_statistics_by_hand() -> None:
     assert (stats.texts, stats.tokens, stats.bytes, stats.words) == (3, 11, 11, 3)
     assert stats.bytes_per_token == 1.0
     assert stats.words_per_token == 3 / 11
-    assert stats.used_share == 11 / 268
