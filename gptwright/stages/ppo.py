@@ -35,6 +35,7 @@ from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.average import average_of, move_average
 from gptwright.train.batches import stream_indices
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.loop import Metrics, run_loop
@@ -89,7 +90,7 @@ class Ppo:
         self.value_optimizers = Optimizers(self.value_model, settings.value)
         self.surrogate, self.value_loss = ClippedSurrogate(settings.clip), ClippedValueLoss(settings.value_clip)
         modules: dict[str, torch.nn.Module] = {"policy": self.policy, "value": self.value_model}
-        self.average = copy.deepcopy(policy).requires_grad_(False) if settings.ema else None
+        self.average = average_of(policy) if settings.ema else None
         if self.average is not None:
             modules["average"] = self.average
         counters = {"beta": settings.beta, "tokens_sampled": 0.0, "tokens_trained": 0.0}
@@ -229,9 +230,7 @@ class Ppo:
         result = apply_gradients(self.policy_optimizers, total)
         self.skips.see(result, done)
         if self.average is not None:
-            with torch.no_grad():
-                for mean, weight in zip(self.average.parameters(), self.policy.parameters(), strict=True):
-                    mean.lerp_(weight, 1 - self.settings.ema)
+            move_average(self.average, self.policy, self.settings.ema)
         return metrics | {"policy/grad_norm": result.grad_norm}
 
     def _mix_pretraining(self, done: int) -> Metrics:

@@ -13,6 +13,7 @@ from gptwright.recipe import MachineSettings
 from gptwright.train.checkpoint import file_checksum
 from gptwright.train.fast_path import FastPath
 from gptwright.train.runlog import RunLog
+from gptwright.train.trackers import trackers_for
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Workspace:
         return replace(self, path=self.path.eager())
 
     def log(self) -> RunLog:
-        return RunLog(self.checkpoints / "log")
+        return RunLog(self.checkpoints / "log", trackers_for(self.machine.trackers, self.run, self.stage))
 
     def finish(self, write: Callable[[Path], None], lineage: dict[str, Any]) -> None:
         """Fill a folder beside the output and rename it there: `write`'s files, the logs, `lineage.json`."""

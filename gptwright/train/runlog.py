@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from gptwright.train.trackers import Tracker
 
 
 class RunLog:
     """Append-only logs in one folder. A checkpoint stores `positions()`; `rewind` cuts what came after it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, trackers: Sequence[Tracker] = ()) -> None:
+        self.folder, self.trackers = folder, trackers
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, file: str, row: dict[str, Any]) -> None:
@@ -21,6 +24,8 @@ class RunLog:
 
     def metrics(self, row: dict[str, Any]) -> None:
         self.write("metrics.jsonl", row)
+        for track in self.trackers:
+            track(row)
 
     def positions(self) -> dict[str, int]:
         """Length of each log in bytes."""
