@@ -259,6 +259,10 @@ class PpoSettings(Section):
     """Rows of pretraining text behind each of those gradients."""
     ema: Decay = 0.0
     """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far the saved weights go from the SFT model's to the policy's; 1 saves the policy (InstructGPT). Less gives up
+    some score and gets back most of what practice unlearned.
+    """
     policy: OptimizerSettings = OptimizerSettings(
         learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
     )

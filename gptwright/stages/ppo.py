@@ -97,6 +97,17 @@ class Ppo:
         self.trainee = Trainee(modules, {"policy": self.policy_optimizers, "value": self.value_optimizers}, counters)
         self.skips = SkipCounter()
 
+    def result(self) -> LanguageModel:
+        """What is saved: the policy or its average, or a point between the SFT model's weights and those (Wortsman et
+        al., arXiv:2109.01903; after RL, Rame et al., arXiv:2406.16768, section 3.3).
+        """
+        final, share = self.policy if self.average is None else self.average, self.settings.interpolation
+        if share == 1:
+            return final
+        between = average_of(self.reference)
+        move_average(between, final, 1 - share)
+        return between
+
     def round(self, step: int) -> Metrics:
         """Sample, score, update."""
         settings, seed = self.settings, self.workspace.seed
