@@ -243,7 +243,6 @@ def test_what_is_saved_lies_between_sft_and_policy(make_ppo: Callable[..., Ppo])
         torch.testing.assert_close(value, end[name])
 
 
-
 def test_prompts_that_leave_no_room_are_refused(make_ppo: Callable[..., Ppo]) -> None:
     with pytest.raises(InputError, match="no prompt has at most"):
         make_ppo(prompts=[Prompt("long", (Message("user", "x" * 45),))])
