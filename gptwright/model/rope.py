@@ -137,7 +137,9 @@ def scaling_from_hf(rope: dict[str, Any], context: int) -> RopeScaling | None:
     if kind == "default":
         return None
     if kind not in get_args(ScalingKind):
-        raise ValueError(f"RoPE scaling {kind!r} is not supported: only default, {', '.join(get_args(ScalingKind))} are")
+        raise ValueError(
+            f"RoPE scaling {kind!r} is not supported: only default, {', '.join(get_args(ScalingKind))} are"
+        )
     original = rope.get("original_max_position_embeddings") or context
     factor = float(rope.get("factor") or context / original)
     if kind == "linear":

@@ -140,7 +140,7 @@ def complete(
     room = max(1, model.config.context - max_new_tokens - 1)
     requests = [
         Request(
-            [tokenizer.document_end, *tokenizer.encode(text)[-room:]],
+            [tokenizer.opening, *tokenizer.encode(text)[-room:]],
             SamplingParams(max_new_tokens, temperature, seed=seed * 1_000_003 + i),
         )
         for i, text in enumerate(texts)
