@@ -103,7 +103,7 @@ def test_resolved_recipe_is_itself_a_recipe(recipe_file: Path, tmp_path: Path) -
         ("pretrain.token=5", "unknown key 'pretrain.token': did you mean 'tokens'?"),
         ("pretrian.tokens=5", "unknown key 'pretrian': did you mean 'pretrain'?"),
         ("ppo.policy.learningrate=1", "unknown key 'ppo.policy.learningrate': did you mean 'learning_rate'?"),
-        ("data.zzz=5", "unknown key 'data.zzz': known here: files, sources, world_seed, held_out"),
+        ("data.zzz=5", "unknown key 'data.zzz': known here: files, sources, finish, world_seed, held_out"),
     ],
 )
 def test_unknown_key_suggests_the_nearest(recipe_file: Path, override: str, message: str) -> None:

@@ -17,7 +17,7 @@ from gptwright.model.transformer import LanguageModel
 
 
 def trained_context(config: ModelConfig) -> int:
-    """The longest sequence that the model's positions are made for; its context may be less than its scaling reaches."""
+    """The longest sequence that the model's positions are made for: its scaling may reach beyond its context."""
     scaling = config.rope_scaling
     reach = round(scaling.factor * scaling.original_context) if scaling and scaling.original_context else 0
     return max(config.context, reach)

@@ -38,7 +38,7 @@ def start_tokenizer(start: str) -> Tokenizer:
 
 
 def start_config(recipe: Recipe, start: str) -> ModelConfig:
-    """The model's shape with the recipe's context, and with rows for our marks. Raises InputError where one can't be."""
+    """The model's shape with the recipe's context and rows for our marks. Raises InputError where that can't be."""
     folder, scaling = find_model(start), recipe.model.rope_scaling
     config = read_language_config(folder)
     try:
