@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from gptwright.errors import InputError
 from gptwright.records import Message
@@ -18,8 +17,6 @@ from gptwright.tokenizer.shards import encode_documents
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.tokenizer import Tokenizer
 
-CORPUS = ["The cat sat on the mat, the dog isn't a cat.\n\n", "They'll say 1234 cats;  they're WRONG\r\n\tYes.\n"] * 3
-SPLIT = tokenizers.Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+")
 TEXTS = (
     "The cat isn't 1234  years old.\n\n\t\u5b66\u800c \U0001f408",
     " and the dog",
@@ -29,68 +26,14 @@ TEXTS = (
 Write = Callable[..., Path]
 
 
-def qwen(folder: Path) -> tokenizers.Tokenizer:
-    """NFC, byte-level, with marks that are special and some that are not."""
-    found = tokenizers.Tokenizer(models.BPE())
-    found.normalizer = normalizers.NFC()
-    found.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(SPLIT, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    found.decoder = decoders.ByteLevel()
-    found.train_from_iterator(CORPUS, trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-    found.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    found.add_tokens(["<think>"])
-    return found
-
-
-def llama3(folder: Path) -> tokenizers.Tokenizer:
-    """Whole words of the vocabulary are taken unmerged, and a document opens with a token of its own."""
-    found = qwen(folder)
-    content = json.loads(found.to_str())
-    content["normalizer"], content["model"]["ignore_merges"] = None, True
-    content["added_tokens"] = []
-    found = tokenizers.Tokenizer.from_str(json.dumps(content))
-    found.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"])
-    begin = ("<|begin_of_text|>", found.token_to_id("<|begin_of_text|>"))
-    found.post_processor = processors.TemplateProcessing(single="<|begin_of_text|> $A", special_tokens=[begin])
-    return found
-
-
-def llama2(folder: Path) -> tokenizers.Tokenizer:
-    """SentencePiece's way: blanks are letters, unknown characters are bytes, a blank in front of every text."""
-    learned = tokenizers.Tokenizer(models.BPE())
-    learned.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
-    learned.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=120))
-    trained = json.loads(learned.to_str())["model"]
-    words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *trained["vocab"]]
-    vocab = {word: token for token, word in enumerate(words)}
-    merges = [tuple(pair) for pair in trained["merges"]]
-    found = tokenizers.Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    found.normalizer = learned.normalizer
-    parts = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    found.decoder = decoders.Sequence(parts)
-    found.add_special_tokens(["<unk>", "<s>", "</s>"])
-    found.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return found
-
-
-KINDS = {"qwen": qwen, "llama3": llama3, "llama2": llama2}
+KINDS = ("qwen", "llama3", "llama2")
 ENDS = {"qwen": "<|endoftext|>", "llama3": "<|end_of_text|>", "llama2": "</s>"}
 OPENINGS = {"qwen": "<|endoftext|>", "llama3": "<|begin_of_text|>", "llama2": "<s>"}
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """A folder with the tokenizer of a kind, and what its maker says of it."""
-
-    def made(kind: str, **settings: Any) -> Path:
-        folder = tmp_path / kind
-        folder.mkdir()
-        KINDS[kind](folder).save(str(folder / "tokenizer.json"))
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-        return folder
-
-    return made
+def write(foreign_tokenizer: Write) -> Write:
+    return foreign_tokenizer
 
 
 def rows_of(folder: Path) -> int:
@@ -101,7 +44,7 @@ def adopted(folder: Path, spare: int = 20) -> Tokenizer:
     return Tokenizer.taken_along(folder, rows_of(folder) + spare)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_text_has_the_ids_that_it_has_there(write: Write, kind: str) -> None:
     folder = write(kind)
     theirs, ours = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), adopted(folder)
@@ -111,7 +54,7 @@ def test_text_has_the_ids_that_it_has_there(write: Write, kind: str) -> None:
     assert ours.encode_batch(TEXTS) == [ours.encode(text) for text in TEXTS]
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_text_comes_back_and_is_only_ever_text(write: Write, kind: str) -> None:
     tokenizer = adopted(write(kind))
     special = {token for token in range(tokenizer.vocab_size) if not tokenizer.byte_lengths[token]}
@@ -123,7 +66,7 @@ def test_text_comes_back_and_is_only_ever_text(write: Write, kind: str) -> None:
     assert tokenizer.decode(tokenizer.encode("a\ud83d")) == "a\ufffd"
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_documents_end_and_open_as_they_did_in_pretraining(write: Write, kind: str) -> None:
     folder = write(kind)
     theirs, tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), adopted(folder)
@@ -171,7 +114,7 @@ def test_a_mark_that_is_there_already_keeps_its_id(write: Write) -> None:
     assert tokenizer.user not in tokenizer.encode("<|user|>")
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_saved_it_is_the_same_tokenizer_to_us_and_to_transformers(write: Write, tmp_path: Path, kind: str) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = adopted(write(kind))
