@@ -286,6 +286,11 @@ _WORDS = {
 _PARENTS = {"base": "from random weights", "sft": "from base", "reward": "from SFT", "ppo": "from SFT, judged by RM"}
 
 
+def _parent(stage: str, lineage: dict[str, Any]) -> str:
+    """What the stage's model was before."""
+    return f"from {lineage['parent']}" if "parent" in lineage else _PARENTS[stage]
+
+
 def stage_table(folder: Path) -> list[dict[str, Any]]:
     """The talk's four columns with this run's numbers; sampling comparisons counts with the reward model."""
     lineages = {
@@ -302,7 +307,7 @@ def stage_table(folder: Path) -> list[dict[str, Any]]:
             "stage": _WORDS[name][0],
             "data": _WORDS[name][1],
             "algorithm": _WORDS[name][2],
-            "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_PARENTS[name]}",
+            "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_parent(name, lineages[name])}",
             "tokens": lineages[name].get("tokens"),
             "seconds": lineages[name].get("seconds"),
             "flops": flops[name],

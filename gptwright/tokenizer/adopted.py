@@ -83,7 +83,8 @@ def adopt(folder: Path, rows: int) -> AdoptedVocabulary:
         _add_marks(content, document_end, rows)
         vocabulary = AdoptedVocabulary(content, document_end)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = error if isinstance(error, InputError) else f"it lacks the fields of one: {error!r}"
+        lacking = isinstance(error, (KeyError, TypeError, AttributeError))
+        reason = f"it lacks the fields of one: {error!r}" if lacking else error
         raise InputError(
             f"{path} cannot be taken along ({reason}): start from a model with a BPE tokenizer, or from random weights"
         ) from None
@@ -232,18 +233,27 @@ def _pieces(content: dict[str, Any]) -> list[bytes]:
     return pieces
 
 
+def _built(content: dict[str, Any], **changes: None) -> tokenizers.Tokenizer:
+    """Raises ValueError for a content that `tokenizers` can't use."""
+    try:
+        return tokenizers.Tokenizer.from_str(json.dumps({**content, "truncation": None, "padding": None, **changes}))
+    except Exception as error:  # it raises nothing narrower
+        raise ValueError(str(error)) from None
+
+
 def _encoder(content: dict[str, Any]) -> tokenizers.Tokenizer:
     """Encodes text alone: special tokens are neither found in it nor put around it."""
-    found = tokenizers.Tokenizer.from_str(
-        json.dumps({**content, "post_processor": None, "truncation": None, "padding": None})
-    )
+    found = _built(content, post_processor=None)
     found.encode_special_tokens = True  # as the text that they are written with
+    for token in content["added_tokens"]:
+        if found.token_to_id(token["content"]) != token["id"]:
+            raise ValueError(f"its ids have gaps before {token['content']!r}")
     return found
 
 
 def _first_of_a_document(content: dict[str, Any], document_end: int) -> int:
     """The token that the vocabulary itself puts in front of a text, or else the end of the document before."""
-    whole = tokenizers.Tokenizer.from_str(json.dumps({**content, "truncation": None, "padding": None}))
+    whole = _built(content)
     plain: list[int] = whole.encode("a", add_special_tokens=False).ids
     full: list[int] = whole.encode("a", add_special_tokens=True).ids
     return full[0] if full[0] != plain[0] else document_end

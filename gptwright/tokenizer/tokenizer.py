@@ -1,8 +1,9 @@
 """The tokenizer: text to ids and back, saved as a Hugging Face folder.
 
-Text is encoded by tiktoken from the same merges that `tokenizer.json` holds: same ids as `tokenizers`, several times
-faster. Text is only ever text here: a special token's string inside it stays ordinary characters. Chats are
-rendered by `chat.py`; training a vocabulary is `bpe.py`.
+Text is encoded by the vocabulary below it: our own, by tiktoken from the same merges that `tokenizer.json` holds (same
+ids as `tokenizers`, several times faster), or one that came with a model (adopted.py). Text is only ever text here: a
+special token's string inside it stays ordinary characters. Chats are rendered by `chat.py`; training a vocabulary is
+`bpe.py`.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ TEXTS = (
 Write = Callable[..., Path]
 
 
+PLAIN = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 KINDS = ("qwen", "llama3", "llama2")
 ENDS = {"qwen": "<|endoftext|>", "llama3": "<|end_of_text|>", "llama2": "</s>"}
 OPENINGS = {"qwen": "<|endoftext|>", "llama3": "<|begin_of_text|>", "llama2": "<s>"}
@@ -129,6 +130,11 @@ def test_saved_it_is_the_same_tokenizer_to_us_and_to_transformers(write: Write, 
     messages = [Message("user", "Is it a cat?"), Message("assistant", "Yes.")]
     chat = [{"role": message.role, "content": message.content} for message in messages]
     assert other.apply_chat_template(chat)["input_ids"] == render(messages, tokenizer).ids
+    other.save_pretrained(tmp_path / "again")
+    written_again = Tokenizer.load(tmp_path / "again")
+    assert written_again.special_ids == tokenizer.special_ids
+    assert (written_again.opening, written_again.vocab_size) == (tokenizer.opening, tokenizer.vocab_size)
+    assert written_again.encode_batch(TEXTS) == tokenizer.encode_batch(TEXTS)
 
 
 def test_our_own_tokenizer_comes_as_it_is(tokenizer: Tokenizer, saved: Path) -> None:
@@ -147,6 +153,8 @@ def edit(folder: Path, **changes: Any) -> None:
         ({"pre_tokenizer": None}, "it has no token for single bytes"),
         ({"normalizer": {"type": "Lowercase"}}, r"it makes .the cat .* so text would be lost"),
         ({"model": None}, "it lacks the fields of one"),
+        ({"decoder": {"type": "Spoken"}}, "did not match any variant"),
+        ({"added_tokens": [{"id": 900, "content": "<|far|>", "special": True, **PLAIN}]}, "its ids have gaps before"),
     ],
 )
 def test_a_vocabulary_that_cannot_be_taken_along_is_refused(write: Write, changes: dict[str, Any], named: str) -> None:
