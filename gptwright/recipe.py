@@ -15,10 +15,18 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from gptwright.errors import InputError
-from gptwright.settings import Count, Decay, Positive, Section, Seed, Share, explain
+from gptwright.midtraining import (
+    FinishSettings,
+    RopeScalingSettings,
+    SourceName,
+    decay_over_the_finish,
+    refuse_unsaid_context,
+)
+from gptwright.settings import Count, CountOrNone, Decay, Positive, Section, Seed, Share, explain
 from gptwright.sizes import size_named
 
 SHIPPED = Path(__file__).parent / "recipes"
+SHAPE = ("size", "layers", "width", "heads", "kv_heads", "head_dim", "hidden", "qk_norm", "tied", "rope_theta")
 
 
 class SourceSettings(Section):
@@ -43,10 +51,12 @@ class DataSettings(Section):
 
     files: str | None = None
     """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz; null takes the built-in world."""
-    sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], SourceSettings] | None = None
+    sources: dict[SourceName, SourceSettings] | None = None
     """Several sources by name, each with its share: {books: {files: books/*.txt, share: 0.7}, code: {builtin: python,
     share: 0.3}}.
     """
+    finish: FinishSettings | None = None
+    """Another mixture for the last part of pretraining: {share_of_tokens: 0.1, sources: {books: {share: 1}}}."""
     world_seed: Seed = 0
     """Which text the built-in world writes."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.02
@@ -96,6 +106,10 @@ class ModelSettings(Section):
     qk_norm: bool = True
     tied: bool = True
     rope_theta: Positive = 10_000.0
+    rope_scaling: RopeScalingSettings | None = None
+    """With pretrain.start: how positions are stretched when context is longer than the one it was trained with, such as
+    {kind: yarn}.
+    """
 
 
 class OptimizerSettings(Section):
@@ -149,7 +163,13 @@ class MachineSettings(Section):
 
 
 class PretrainSettings(Section):
-    tokens: Count = 5_000_000
+    start: str | None = None
+    """A model to go on from, with its tokenizer: a Hugging Face folder of the Llama, Qwen2 or Qwen3 family, or a stage
+    of another run (runs/mine:base). It brings its shape, all but model.context, which must be said. null starts from
+    random weights.
+    """
+    tokens: CountOrNone = 5_000_000
+    """How many are read; 0 takes the model of `start` as it is, for the stages behind."""
     batch_rows: Count = 32
     """Rows of `model.context` tokens per optimizer step."""
     micro_rows: Count | None = None
@@ -304,6 +324,23 @@ class Recipe(Section):
         if not isinstance(model, dict) or not isinstance(model.get("size"), str):
             return values
         return size_named(model["size"]).under(values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mid_train(cls, values: Any) -> Any:
+        return decay_over_the_finish(refuse_unsaid_context(values))
+
+    @model_validator(mode="after")
+    def _start_brings_its_shape(self) -> Self:
+        if self.pretrain.start is not None:
+            brought = "beside pretrain.start, which brings its own"
+            self.model._refuse_changed(SHAPE, f"in model {brought}")
+            self.tokenizer._refuse_changed(("kind", "vocab_size"), f"in tokenizer {brought}")
+        elif not self.pretrain.tokens:
+            raise ValueError("pretrain.tokens is 0, which takes a model as it is: name one with pretrain.start")
+        elif self.model.rope_scaling:
+            raise ValueError("model.rope_scaling has no effect without pretrain.start; remove it or name a start")
+        return self
 
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> Self:

@@ -26,6 +26,7 @@ def parse_count(value: Any) -> Any:
 
 
 Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
+CountOrNone = Annotated[int, BeforeValidator(parse_count), Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -103,7 +103,7 @@ def test_resolved_recipe_is_itself_a_recipe(recipe_file: Path, tmp_path: Path) -
         ("pretrain.token=5", "unknown key 'pretrain.token': did you mean 'tokens'?"),
         ("pretrian.tokens=5", "unknown key 'pretrian': did you mean 'pretrain'?"),
         ("ppo.policy.learningrate=1", "unknown key 'ppo.policy.learningrate': did you mean 'learning_rate'?"),
-        ("data.zzz=5", "unknown key 'data.zzz': known here: files, sources, world_seed, held_out"),
+        ("data.zzz=5", "unknown key 'data.zzz': known here: files, sources, finish, world_seed, held_out"),
     ],
 )
 def test_unknown_key_suggests_the_nearest(recipe_file: Path, override: str, message: str) -> None:
@@ -113,7 +113,7 @@ def test_unknown_key_suggests_the_nearest(recipe_file: Path, override: str, mess
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("pretrain.tokens=0", "pretrain.tokens = 0: input should be greater than or equal to 1"),
+        ("pretrain.tokens=-1", "pretrain.tokens = -1: input should be greater than or equal to 0"),
         ("pretrain.tokens=lots", "pretrain.tokens = 'lots': input should be a valid integer"),
         ("pretrain.tokens=infk", "pretrain.tokens = 'infk': input should be a valid integer"),
         ("pretrain.tokens=", "pretrain.tokens = None: input should be a valid integer"),
@@ -221,3 +221,43 @@ def test_settings_are_frozen() -> None:
 def test_defaults_keep_their_own_optimizer() -> None:
     assert OptimizerSettings().muon
     assert not PpoSettings().policy.muon
+
+
+GOES_ON = ("pretrain.start=runs/mine:base", "model.context=512")
+
+
+def test_a_start_needs_its_context_said_and_brings_the_rest(recipe_file: Path) -> None:
+    assert load_recipe(str(recipe_file), list(GOES_ON)).model.context == 512
+    assert "pretrain.start needs model.context" in refusal(recipe_file, GOES_ON[0])
+    for change, said in (
+        ("model.layers=7", "layers has no effect in model beside pretrain.start"),
+        ("model.tied=false", "tied has no effect in model beside pretrain.start"),
+        ("model.size=nano", "size has no effect in model beside pretrain.start"),
+        ("tokenizer.vocab_size=512", "vocab_size has no effect in tokenizer beside pretrain.start"),
+    ):
+        assert said in refusal(recipe_file, *GOES_ON, change)
+
+
+def test_settings_that_need_a_start_are_refused_without_one(recipe_file: Path) -> None:
+    assert "pretrain.tokens is 0" in refusal(recipe_file, "pretrain.tokens=0")
+    assert "model.rope_scaling has no effect without" in refusal(recipe_file, "model.rope_scaling.kind=yarn")
+    taken = load_recipe(str(recipe_file), [*GOES_ON, "pretrain.tokens=0", "model.rope_scaling.kind=yarn"])
+    assert taken.pretrain.tokens == 0
+
+
+def test_the_rate_falls_over_the_finishing_phase_unless_the_recipe_says_otherwise(recipe_file: Path) -> None:
+    finish, stable = "data.finish={share_of_tokens: 0.15, sources: {books: {share: 1}}}", "pretrain.optimizer.schedule="
+
+    def decay(*overrides: str) -> float:
+        return load_recipe(str(recipe_file), list(overrides)).pretrain.optimizer.decay
+
+    assert decay(finish, stable + "stable_decay") == 0.15
+    assert decay(finish, stable + "stable_decay", "pretrain.optimizer.decay=0.4") == 0.4
+    assert decay("data.finish={sources: {books: {share: 1}}}", stable + "stable_decay") == 0.1
+    assert decay(finish) == decay(stable + "stable_decay") == OptimizerSettings().decay
+
+
+def test_finishing_sources_are_checked(recipe_file: Path) -> None:
+    assert "at least 1 item" in refusal(recipe_file, "data.finish={sources: {}}")
+    both = "data.finish={sources: {x: {files: a.txt, builtin: python, share: 1}}}"
+    assert "give either files or builtin" in refusal(recipe_file, both)

@@ -25,7 +25,9 @@ app = typer.Typer(
 tokenizer_app = typer.Typer(help="What a vocabulary does to text.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokenizer_app, name="tokenizer")
 
-RecipeArgument = Annotated[str, typer.Argument(help="quickstart, smoke, text, shakespeare, or a path to a .yaml.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="quickstart, smoke, text, shakespeare, continue, or a path to a .yaml.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", "-o", metavar="KEY=VALUE", help="Replace a setting: pretrain.tokens=2M"),
@@ -72,6 +74,7 @@ def pretrain(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder 
     """The base model of a recipe: tokenizer, corpus, pretraining.
 
     Example: gptwright pretrain text -o data.files=books.txt
+    Example: gptwright pretrain continue -o pretrain.start=FOLDER -o model.context=4096
     """
     _run_until(recipe, override, dir, "base")
 

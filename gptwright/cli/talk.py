@@ -5,32 +5,15 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from pathlib import Path
 
 from gptwright.engine.engine import Engine, Request
 from gptwright.engine.sampling import SamplingParams
-from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
+from gptwright.pipeline.start import find_model
 from gptwright.records import Message
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
-
-
-def find_model(name: str) -> Path:
-    """A folder as it is, or 'RUN:STAGE'. Raises InputError when neither is there."""
-    path = Path(name)
-    run, colon, stage = name.rpartition(":")
-    if not path.is_dir() and colon and Path(run).is_dir():
-        path = Path(run) / stage
-        if not path.is_dir():
-            there = sorted(file.parent.name for file in Path(run).glob("*/config.json"))
-            raise InputError(f"run {run} has no stage {stage!r}: it has {', '.join(there) or 'no model yet'}")
-    if not path.is_dir():
-        raise InputError(
-            f"model folder {name} does not exist: give a folder, or a run's stage such as runs/quickstart:sft"
-        )
-    return path
 
 
 def load(name: str) -> tuple[LanguageModel, Tokenizer]:
@@ -53,7 +36,7 @@ def complete(
     """Continue `text`; streams it to stdout, or prints one JSON object."""
     model, tokenizer = load(name)
     params = SamplingParams(max_tokens, temperature, top_k, top_p, seed)
-    request = Request([tokenizer.document_end, *tokenizer.encode(text)], params)
+    request = Request([tokenizer.opening, *tokenizer.encode(text)], params)
     # A base model ends a document, an assistant its turn; either ends the text.
     engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn})
     if not as_json:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gptwright.cli.talk import find_model
 from gptwright.data.sources import read_documents
+from gptwright.pipeline.start import find_model
 from gptwright.records import Document
 from gptwright.tokenizer.inspection import Inspection, inspect, pieces
 from gptwright.tokenizer.tokenizer import Tokenizer

@@ -78,3 +78,25 @@ class Mixture:
             counts[chosen] += 1
         self._sources = np.concatenate([self._sources, np.array(sources, dtype=np.int16)])
         self._turns = np.concatenate([self._turns, np.array(turns, dtype=np.int64)])
+
+
+class PhasedMixture:
+    """One mixture up to row `border`, another from there on; a source of both goes on where it stopped, so that nothing
+    is read again before the whole of it was. As pure a function of the row as either.
+    """
+
+    def __init__(self, first: Mixture, second: Mixture, border: int) -> None:
+        self.names = tuple(sorted({*first.names, *second.names}))
+        self.border, self.phases = border, (first, second)
+        self._places = [np.array([self.names.index(name) for name in phase.names]) for phase in self.phases]
+        sources, _ = first.schedule(0, border)
+        taken = dict(zip(first.names, np.bincount(sources, minlength=len(first.names)).tolist(), strict=True))
+        self._taken = np.array([taken.get(name, 0) for name in second.names])
+
+    def schedule(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `Mixture.schedule`; sources are numbered as in `names`, those of both phases together."""
+        before = min(max(self.border - start, 0), count)
+        first, first_turns = self.phases[0].schedule(start, before)
+        second, second_turns = self.phases[1].schedule(max(start - self.border, 0), count - before)
+        sources = np.concatenate([self._places[0][first], self._places[1][second]])
+        return sources, np.concatenate([first_turns, second_turns + self._taken[second]])

@@ -10,14 +10,23 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from gptwright.data.mixture import Mixture
+from gptwright.data.mixture import Mixture, PhasedMixture
 from gptwright.errors import InputError
 
 # An epoch's order is needed while its rows are drawn, and the next one's when a batch reaches into it.
 KEPT_EPOCHS = 2
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Other proportions from one row on, for the end of training."""
+
+    proportions: Mapping[str, float]
+    first_row: int
 
 
 class PackedCorpus:
@@ -28,18 +37,27 @@ class PackedCorpus:
     """
 
     def __init__(
-        self, streams: Mapping[str, np.ndarray], proportions: Mapping[str, float], *, context: int, seed: int
+        self,
+        streams: Mapping[str, np.ndarray],
+        proportions: Mapping[str, float],
+        *,
+        context: int,
+        seed: int,
+        finish: Finish | None = None,
     ) -> None:
         self.mixture = Mixture(proportions, seed)
+        self._order: Mixture | PhasedMixture = self.mixture
+        if finish is not None:
+            self._order = PhasedMixture(self.mixture, Mixture(finish.proportions, seed), finish.first_row)
         self.context = context
         self.seed = seed
-        missing = [name for name in self.mixture.names if name not in streams]
+        missing = [name for name in self._order.names if name not in streams]
         if missing:
             raise InputError(
                 f"the mixture names {missing[0]!r}, which is no source here: use {', '.join(sorted(streams))}"
             )
-        self._streams = [streams[name] for name in self.mixture.names]
-        for name, stream in zip(self.mixture.names, self._streams, strict=True):
+        self._streams = [streams[name] for name in self._order.names]
+        for name, stream in zip(self._order.names, self._streams, strict=True):
             if len(stream) < context + 1:
                 raise InputError(
                     f"source {name!r} has {len(stream)} tokens, fewer than one row of context {context}: "
@@ -54,7 +72,7 @@ class PackedCorpus:
     def rows(self, start: int, count: int) -> np.ndarray:
         """Rows start to start + count, (count, context + 1)."""
         ids_RT = np.empty((count, self.context + 1), dtype=np.int64)
-        sources, turns = self.mixture.schedule(start, count)
+        sources, turns = self._order.schedule(start, count)
         for ids_T, source, turn in zip(ids_RT, sources.tolist(), turns.tolist(), strict=True):
             self._fill_row(ids_T, source, turn)
         return ids_RT
@@ -66,8 +84,15 @@ class PackedCorpus:
 
     def epochs_for(self, total_tokens: int) -> dict[str, float]:
         """How often each source is gone through in `total_tokens` tokens of training."""
-        lengths = {name: len(stream) for name, stream in zip(self.mixture.names, self._streams, strict=True)}
-        return self.mixture.epochs(total_tokens, lengths)
+        lengths = {name: len(stream) for name, stream in zip(self._order.names, self._streams, strict=True)}
+        if isinstance(self._order, Mixture):
+            return self.mixture.epochs(total_tokens, lengths)
+        before = min(total_tokens, self._order.border * self.context)
+        first, second = self._order.phases
+        found = dict.fromkeys(lengths, 0.0) | first.epochs(before, lengths)
+        return found | {
+            name: found[name] + epochs for name, epochs in second.epochs(total_tokens - before, lengths).items()
+        }
 
     def _fill_row(self, ids_T: np.ndarray, source: int, turn: int) -> None:
         stream = self._streams[source]
@@ -84,7 +109,7 @@ class PackedCorpus:
         if epoch not in orders:
             length = len(self._streams[source])
             # The source's name, not its number: adding a source must not reshuffle the others.
-            key = f"rows {self.seed} {self.mixture.names[source]} {epoch}"
+            key = f"rows {self.seed} {self._order.names[source]} {epoch}"
             generator = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little"))
             orders[epoch] = int(generator.integers(length)), generator.permutation(length // self.context)
             while len(orders) > KEPT_EPOCHS:

@@ -18,17 +18,6 @@ from gptwright.model.config import ModelConfig
 AttentionKernel = Literal["fused", "matmul"]
 
 
-def rope_table(positions: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of every position's angles, each (positions, head_dim) (Su et al., arXiv:2104.09864).
-
-    The two halves of a head are the pairs' first and second members, as in Llama's Hugging Face weights.
-    """
-    frequency = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
-    angle = torch.outer(torch.arange(positions, dtype=torch.float32), frequency)
-    angle = torch.cat((angle, angle), dim=-1)
-    return angle.cos(), angle.sin()
-
-
 def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair by its position's angle; cos and sin broadcast against (B, H, T, E)."""
     first, second = x_BHTE.chunk(2, dim=-1)

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gptwright.model.rope import RopeScaling, scaling_from_hf, scaling_to_hf
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -30,6 +32,7 @@ class ModelConfig:
     hidden: int
     """Inner size of the SwiGLU block."""
     rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
     norm_eps: float = 1e-6
     qk_norm: bool = True
     qkv_bias: bool = False
@@ -95,7 +98,7 @@ def to_hf(config: ModelConfig, *, scalar: bool, eos: int, pad: int) -> dict[str,
         "head_dim": config.head_dim,
         "intermediate_size": config.hidden,
         "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "rope_parameters": {**scaling_to_hf(config.rope_scaling), "rope_theta": config.rope_theta},
         "rms_norm_eps": config.norm_eps,
         "hidden_act": "silu",
         "attention_bias": False,
@@ -122,8 +125,8 @@ def from_hf(values: dict[str, Any]) -> ModelConfig:
     if values.get("hidden_act", "silu") != "silu":
         raise ValueError(f"hidden_act {values['hidden_act']!r} is not supported: only 'silu' is")
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise ValueError(f"RoPE scaling {rope!r} is not supported: only the default is")
+    if rope.get("partial_rotary_factor", values.get("partial_rotary_factor")) not in (None, 1):
+        raise ValueError("partial_rotary_factor is not supported: RoPE turns whole heads here")
     if values.get("use_sliding_window"):
         raise ValueError("sliding-window attention is not supported: only full attention is")
     heads = values["num_attention_heads"]
@@ -137,6 +140,7 @@ def from_hf(values: dict[str, Any]) -> ModelConfig:
         head_dim=values.get("head_dim") or values["hidden_size"] // heads,
         hidden=values["intermediate_size"],
         rope_theta=float(rope.get("rope_theta", values.get("rope_theta", 10_000.0))),
+        rope_scaling=scaling_from_hf(rope, values["max_position_embeddings"]),
         norm_eps=values.get("rms_norm_eps", 1e-6),
         qk_norm=family == "qwen3",
         qkv_bias=family == "qwen2",

@@ -47,11 +47,17 @@ def save_model(model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pa
         _write_json(folder / "generation_config.json", generation)
 
 
-def load_language_model(folder: Path) -> LanguageModel:
-    """Raises InputError when the folder is no language model of a supported family."""
+def read_language_config(folder: Path) -> ModelConfig:
+    """The shape of a language model. Raises InputError when the folder is none of a supported family."""
     config, values = _read_config(folder)
     if any("SequenceClassification" in name for name in values.get("architectures") or []):
         raise InputError(f"{folder} is a reward model: it only scores, and cannot write text; give a language model")
+    return config
+
+
+def load_language_model(folder: Path) -> LanguageModel:
+    """Raises InputError when the folder is no language model of a supported family."""
+    config = read_language_config(folder)
     model = LanguageModel(config)
     _load_into(model, folder, absent_is_fine={"lm_head.weight"} if config.tied else set())
     return model.eval()
@@ -124,7 +130,8 @@ def _load_into(model: nn.Module, folder: Path, *, absent_is_fine: set[str]) -> N
         if not file.is_file():
             raise InputError(f"{folder} has no {file.name}: copy the weights there or run the stage again")
         try:
-            tensors |= load_file(file)
+            # Older Llama folders hold the angles of RoPE, which follow from the configuration.
+            tensors |= {k: v for k, v in load_file(file).items() if not k.endswith("rotary_emb.inv_freq")}
         except SafetensorError as error:
             raise InputError(f"{file} is damaged ({error}): restore it or run the stage again") from error
     expected = set(model.state_dict())

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from gptwright.model.attention import Attention, AttentionKernel, rope_table
+from gptwright.model.attention import Attention, AttentionKernel
 from gptwright.model.cache import KVCache, LayerCache
 from gptwright.model.config import ModelConfig
+from gptwright.model.rope import rope_table
 
 
 class SwiGLU(nn.Module):
@@ -84,7 +85,7 @@ class Transformer(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=config.norm_eps)
-        cos, sin = rope_table(config.context, config.head_dim, config.rope_theta)
+        cos, sin = rope_table(config.context, config.head_dim, config.rope_theta, config.rope_scaling)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 

@@ -140,7 +140,7 @@ def complete(
     room = max(1, model.config.context - max_new_tokens - 1)
     requests = [
         Request(
-            [tokenizer.document_end, *tokenizer.encode(text)[-room:]],
+            [tokenizer.opening, *tokenizer.encode(text)[-room:]],
             SamplingParams(max_new_tokens, temperature, seed=seed * 1_000_003 + i),
         )
         for i, text in enumerate(texts)
@@ -287,6 +287,11 @@ _WORDS = {
 _PARENTS = {"base": "from random weights", "sft": "from base", "reward": "from SFT", "ppo": "from SFT, judged by RM"}
 
 
+def _parent(stage: str, lineage: dict[str, Any]) -> str:
+    """What the stage's model was before."""
+    return f"from {lineage['parent']}" if "parent" in lineage else _PARENTS[stage]
+
+
 def stage_table(folder: Path) -> list[dict[str, Any]]:
     """The talk's four columns with this run's numbers; sampling comparisons counts with the reward model."""
     lineages = {
@@ -303,7 +308,7 @@ def stage_table(folder: Path) -> list[dict[str, Any]]:
             "stage": _WORDS[name][0],
             "data": _WORDS[name][1],
             "algorithm": _WORDS[name][2],
-            "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_PARENTS[name]}",
+            "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_parent(name, lineages[name])}",
             "tokens": lineages[name].get("tokens"),
             "seconds": lineages[name].get("seconds"),
             "flops": flops[name],

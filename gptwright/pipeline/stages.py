@@ -18,6 +18,7 @@ from gptwright.model.folder import load_language_model, load_scalar_model, save_
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
+from gptwright.pipeline.start import find_model, start_model, start_tokenizer
 from gptwright.pipeline.text import input_files, text_sources
 from gptwright.pipeline.wiring import check_sizes, model_config, open_run_corpus, place, split_comparisons, workspace
 from gptwright.recipe import PpoSettings, Recipe
@@ -26,7 +27,7 @@ from gptwright.report import write_report
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import build_corpus, build_tokenizer
 from gptwright.stages.ppo import Ppo, ppo
-from gptwright.stages.pretrain import evaluate_language, pretrain
+from gptwright.stages.pretrain import evaluate_language, measure_untrained, pretrain
 from gptwright.stages.reward import RewardTrainer, train_reward_model
 from gptwright.stages.sft import Measure, PretrainBatch, SftTrainer, sft
 from gptwright.stages.workspace import Workspace
@@ -35,13 +36,17 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import say
 
 MEASURE_PROMPTS = 200
+MIXED_IN_TOKENS = 1_000_000
+"""How much of an endless source is written for the stages that mix pretraining text in, where no pretraining is."""
 
 
 def stages_of(recipe: Recipe) -> list[Stage]:
     """What this recipe asks for, in order."""
-    files = input_files(recipe)
+    files, start = input_files(recipe), tuple[str, ...]()
+    if recipe.pretrain.start is not None:
+        start = (str(find_model(recipe.pretrain.start)),)
     stages = [
-        Stage("tokenizer", ("data", "tokenizer"), (), _tokenizer, files),
+        Stage("tokenizer", ("data", "tokenizer", "pretrain.start"), (), _tokenizer, (*files, *start)),
         Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files),
         Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe)),
     ]
@@ -70,7 +75,9 @@ def stages_of(recipe: Recipe) -> list[Stage]:
 
 
 def _tokenizer(run: Run) -> None:
-    tokenizer, stats = build_tokenizer(text_sources(run.recipe), run.recipe.tokenizer)
+    start = run.recipe.pretrain.start
+    given = start_tokenizer(start) if start is not None else None
+    tokenizer, stats = build_tokenizer(text_sources(run.recipe), run.recipe.tokenizer, given)
     say(f"tokenizer    {tokenizer.vocab_size} tokens, {stats['words_per_token']:.2f} words per token")
 
     def write(folder: Path) -> None:
@@ -89,7 +96,7 @@ def _corpus(run: Run) -> None:
             sources,
             tokenizer,
             folder,
-            tokens=recipe.pretrain.tokens,
+            tokens=recipe.pretrain.tokens or MIXED_IN_TOKENS,
             held_out=recipe.data.held_out,
             context=recipe.model.context,
         )
@@ -104,11 +111,18 @@ def _base(run: Run) -> None:
     say(f"base         {config.parameter_count():,} parameters, {recipe.pretrain.tokens:,} tokens")
     spot = workspace(run, "base")
     torch.manual_seed(recipe.seed)
-    model = LanguageModel(config)
-    initialise(model, recipe.seed)
-    result = pretrain(model, tokenizer, corpus, recipe.pretrain, spot)
+    parent = {}
+    if recipe.pretrain.start is not None:
+        model, parent = start_model(recipe, recipe.pretrain.start, tokenizer), {"parent": recipe.pretrain.start}
+    else:
+        model = LanguageModel(config)
+        initialise(model, recipe.seed)
+    if recipe.pretrain.tokens:
+        result = pretrain(model, tokenizer, corpus, recipe.pretrain, spot)
+    else:
+        result = measure_untrained(model, tokenizer, corpus, spot)
     flops = config.flops_per_token(config.context) * result.tokens
-    _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
+    _finish_model(run, spot, model, tokenizer, flops=flops, **parent, **dataclasses.asdict(result))
 
 
 def _finish_model(

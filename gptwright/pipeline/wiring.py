@@ -6,6 +6,7 @@ from gptwright.data.conversations import read_comparisons
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.pipeline.run import Run
+from gptwright.pipeline.start import start_config, start_tokenizer
 from gptwright.recipe import Recipe
 from gptwright.records import Comparison, Message
 from gptwright.stages.corpus import Corpus, open_corpus
@@ -15,7 +16,12 @@ from gptwright.train.fast_path import FastPath, choose
 
 
 def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
-    """The recipe's model with its derived sizes filled in. Raises InputError when they don't fit together."""
+    """The recipe's model with its derived sizes filled in, or the one it goes on from, whose vocabulary is its own.
+
+    Raises InputError when they don't fit together.
+    """
+    if recipe.pretrain.start is not None:
+        return start_config(recipe, recipe.pretrain.start)
     given = recipe.model
     if given.head_dim is None and given.width % given.heads:
         raise InputError(f"model.width ({given.width}) must be a multiple of model.heads ({given.heads})")
@@ -39,13 +45,27 @@ def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
 
 def check_sizes(recipe: Recipe) -> None:
     """Refuse a model or a training that cannot be, before the corpus is written. Raises InputError."""
+    if recipe.pretrain.start is not None:
+        start_tokenizer(recipe.pretrain.start)
     model_config(recipe, recipe.tokenizer.vocab_size)
     step = recipe.pretrain.batch_rows * recipe.model.context
-    if recipe.pretrain.tokens < step:
+    if 0 < recipe.pretrain.tokens < step:
         raise InputError(
             f"pretrain.tokens ({recipe.pretrain.tokens}) is less than one step of pretrain.batch_rows x model.context "
             f"({step} tokens): raise it"
         )
+    if recipe.data.finish is not None and not 0 < finish_step(recipe) < recipe.pretrain.tokens // step:
+        raise InputError(
+            f"data.finish.share_of_tokens ({recipe.data.finish.share_of_tokens}) of {recipe.pretrain.tokens // step} "
+            "steps leaves one of the two phases without any: change it, or raise pretrain.tokens"
+        )
+
+
+def finish_step(recipe: Recipe) -> int:
+    """The step at which the finishing mixture begins; the rate of a stable-decay schedule falls from there."""
+    assert recipe.data.finish is not None  # asked only where there is one
+    steps = recipe.pretrain.tokens // (recipe.pretrain.batch_rows * recipe.model.context)
+    return steps - round(recipe.data.finish.share_of_tokens * steps)
 
 
 def workspace(run: Run, stage: str) -> Workspace:
@@ -68,7 +88,9 @@ def place(run: Run, stage: str) -> Workspace:
 
 
 def open_run_corpus(run: Run) -> Corpus:
-    return open_corpus(run.folder / "corpus", context=run.recipe.model.context, seed=run.recipe.seed)
+    recipe = run.recipe
+    finish_row = finish_step(recipe) * recipe.pretrain.batch_rows if recipe.data.finish else None
+    return open_corpus(run.folder / "corpus", context=recipe.model.context, seed=recipe.seed, finish_row=finish_row)
 
 
 def split_comparisons(run: Run) -> tuple[list[Comparison], list[Comparison]]:

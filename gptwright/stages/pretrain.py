@@ -84,6 +84,15 @@ class HeldOut(NamedTuple):
     sources: dict[str, float]
 
 
+def measure_untrained(
+    model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace
+) -> PretrainResult:
+    """What pretraining leaves when a model is taken as it is: its figures on held-out text."""
+    found = evaluate_language(model.to(workspace.path.device), tokenizer, corpus, workspace)
+    workspace.log().metrics({"step": 0, "validation_loss": found[0], "bits_per_byte": found[1]})
+    return PretrainResult(0.0, 0, *found)
+
+
 class _Pretrainer:
     """A model in pretraining: what happens at a step, and what is looked at before some of them."""
 
@@ -205,7 +214,7 @@ def samples(
     """Each prompt as the start of a new document, continued until its end or the limit."""
     requests = [
         Request(
-            [tokenizer.document_end, *tokenizer.encode(prompt)],
+            [tokenizer.opening, *tokenizer.encode(prompt)],
             SamplingParams(min(max_new_tokens, model.config.context // 2), 0.8, seed=seed + i),
         )
         for i, prompt in enumerate(prompts)

@@ -13,6 +13,7 @@ from gptwright.errors import InputError
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.tokenizer.tokenizer_json import bytes_of
+from gptwright.tokenizer.vocabulary import OwnVocabulary
 
 try:
     import rustbpe
@@ -57,7 +58,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
             f"{len(pieces) + len(SpecialToken)} tokens instead of {vocab_size}",
             stacklevel=2,
         )
-    return Tokenizer(pieces, SPLIT_PATTERN)
+    return Tokenizer(OwnVocabulary(pieces, SPLIT_PATTERN))
 
 
 def train_characters(texts: Iterable[str], *, strict: bool = False) -> Tokenizer:
@@ -68,7 +69,7 @@ def train_characters(texts: Iterable[str], *, strict: bool = False) -> Tokenizer
     compare); they must be ASCII, and encoding any other character is an InputError.
     """
     if not strict:
-        return Tokenizer(SINGLE_BYTES, SPLIT_PATTERN)
+        return Tokenizer(OwnVocabulary(SINGLE_BYTES, SPLIT_PATTERN))
     seen: set[str] = set()
     for text in texts:
         seen.update(text)
@@ -80,7 +81,7 @@ def train_characters(texts: Iterable[str], *, strict: bool = False) -> Tokenizer
             f"a strict character vocabulary is ASCII only, and the texts hold {beyond[0]!r} (U+{ord(beyond[0]):04X}): "
             "remove it from the texts or train without strict"
         )
-    return Tokenizer([character.encode("ascii") for character in sorted(seen)], SPLIT_PATTERN)
+    return Tokenizer(OwnVocabulary([character.encode("ascii") for character in sorted(seen)], SPLIT_PATTERN))
 
 
 @cache

@@ -57,11 +57,11 @@ def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
         sources[document.source] = sources.get(document.source, TokenStats()).plus(document.text, len(ids))
     if not sources:
         raise InputError("there is no document to inspect the tokenizer with: give a file with text in it")
-    of_text = counts[: tokenizer.first_special]
-    unused, rare = np.flatnonzero(of_text == 0), np.flatnonzero((of_text > 0) & (of_text < RARE))
+    of_text = tokenizer.byte_lengths > 0
+    unused, rare = np.flatnonzero(of_text & (counts == 0)), np.flatnonzero((counts > 0) & (counts < RARE))
     return Inspection(
         vocab_size=tokenizer.vocab_size,
-        special=tokenizer.vocab_size - tokenizer.first_special,
+        special=tokenizer.vocab_size - int(of_text.sum()),
         fingerprint=tokenizer.fingerprint,
         sources=sources,
         unused=len(unused),

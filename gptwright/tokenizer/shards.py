@@ -60,9 +60,9 @@ def shard_dtype(vocab_size: int) -> np.dtype:
 
 
 def encode_documents(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[list[int]]:
-    """The ids of each text with `document_end` after it."""
+    """The ids of each text with what stands between two documents after it."""
     for ids in tokenizer.encode_stream(texts):
-        ids.append(tokenizer.document_end)
+        ids.extend(tokenizer.border)
         yield ids
 
 

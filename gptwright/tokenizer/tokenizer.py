@@ -1,47 +1,42 @@
 """The tokenizer: text to ids and back, saved as a Hugging Face folder.
 
-Text is encoded by tiktoken from the same merges that `tokenizer.json` holds: same ids as `tokenizers`, several times
-faster. Text is only ever text here: a special token's string inside it stays ordinary characters. Chats are
-rendered by `chat.py`; training a vocabulary is `bpe.py`.
+Text is encoded by the vocabulary below it: our own, by tiktoken from the same merges that `tokenizer.json` holds (same
+ids as `tokenizers`, several times faster), or one that came with a model (adopted.py). Text is only ever text here: a
+special token's string inside it stays ordinary characters. Chats are rendered by `chat.py`; training a vocabulary is
+`bpe.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import tiktoken
 
 from gptwright.data.atomic import write_bytes_atomically
 from gptwright.errors import InputError
 from gptwright.records import Role
 from gptwright.tokenizer import tokenizer_json
+from gptwright.tokenizer.adopted import adopt, is_ours, open_adopted
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.template import TEMPLATE_JINJA
+from gptwright.tokenizer.vocabulary import OwnVocabulary, Vocabulary
 
-NUM_THREADS = min(8, os.cpu_count() or 1)
 BATCH_TEXTS = 256
 BATCH_CHARACTERS = 4_000_000  # bounds memory when single texts are whole books
 
 
 class Tokenizer:
-    """A byte-level BPE vocabulary followed by the special tokens.
+    """A vocabulary with the special tokens, ours or one that came with a model."""
 
-    `pieces` are the text tokens as bytes, in order of id. A vocabulary that lacks some of the 256 single bytes is a
-    character vocabulary: its tokens are ASCII characters, and `encode` refuses any other one.
-    """
-
-    def __init__(self, pieces: Sequence[bytes], pattern: str) -> None:
-        self.pattern = pattern
-        self._pieces = [*pieces, *(token.encode() for token in SpecialToken)]
-        self.first_special = len(pieces)
-        ids = {token: self.first_special + index for index, token in enumerate(SpecialToken)}
-        self.special_ids: dict[SpecialToken, int] = ids
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._pieces = vocabulary.pieces
+        ids = vocabulary.special_ids
+        self.special_ids = ids
         self.document_end = ids[SpecialToken.DOCUMENT_END]
         self.pad = ids[SpecialToken.PAD]
         self.end_of_turn = ids[SpecialToken.END_OF_TURN]
@@ -54,28 +49,30 @@ class Tokenizer:
         self.tool_result = ids[SpecialToken.TOOL_RESULT]
         self.think = ids[SpecialToken.THINK]
         self.think_end = ids[SpecialToken.THINK_END]
-        ranks = {piece: rank for rank, piece in enumerate(pieces)}
-        single_bytes = {piece for piece in ranks if len(piece) == 1}
-        complete = len(single_bytes) == 256
-        self._characters = None if complete else frozenset(byte.decode("ascii") for byte in single_bytes)
-        # No special tokens are given to tiktoken: it must not be able to find any in text.
-        self._encoding = tiktoken.Encoding("gptwright", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+        self.opening = vocabulary.opening
+        """What stands in front of a document; ours begin after the end of the one before."""
 
     @property
     def vocab_size(self) -> int:
         """Text tokens and special tokens together."""
         return len(self._pieces)
 
+    @property
+    def border(self) -> tuple[int, ...]:
+        """What stands between two documents: the end of one, and the opening of the next where that is another id."""
+        return (self.document_end,) if self.opening == self.document_end else (self.document_end, self.opening)
+
     @cached_property
     def byte_lengths(self) -> np.ndarray:
         """UTF-8 bytes of text that each id stands for; 0 for special tokens. Sums turn a loss into bits per byte."""
-        lengths = [len(piece) for piece in self._pieces[: self.first_special]]
-        return np.array(lengths + [0] * len(SpecialToken), dtype=np.int32)
+        lengths = np.array([len(piece) for piece in self._pieces], dtype=np.int32)
+        lengths[list(self._vocabulary.marks)] = 0
+        return lengths
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hex characters that differ when the vocabulary, the special tokens or the chat template do."""
-        content = tokenizer_json.dump(self._pieces[: self.first_special], self.pattern) + TEMPLATE_JINJA
+        content = self._vocabulary.dump() + TEMPLATE_JINJA
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def role_mark(self, role: Role) -> int:
@@ -84,38 +81,25 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text. Half of a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
-        self._refuse_unknown_characters(text)
-        return self._encoding.encode_ordinary(text)
+        return self._vocabulary.encode(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text, on all cores."""
-        for text in texts:
-            self._refuse_unknown_characters(text)
-        return self._encoding.encode_ordinary_batch(list(texts), num_threads=NUM_THREADS)
+        return self._vocabulary.encode_batch(texts)
 
     def encode_stream(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """`encode` of each text of a corpus that does not fit in memory."""
         for batch in _batches(texts):
             yield from self.encode_batch(batch)
 
-    def _refuse_unknown_characters(self, text: str) -> None:
-        if self._characters is None:
-            return
-        unknown = sorted(set(text) - self._characters)
-        if unknown:
-            raise InputError(
-                f"the character vocabulary of {len(self._characters)} characters has no {unknown[0]!r} "
-                f"(U+{ord(unknown[0]):04X}): train the tokenizer on text that holds it, or use byte-level BPE"
-            )
-
     def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
         """The bytes behind ids, which need not be whole characters."""
-        limit = self.first_special if skip_special else self.vocab_size
+        skipped = self._vocabulary.marks if skip_special else frozenset()
         pieces = []
         for token in ids:
             if not 0 <= token < self.vocab_size:
                 raise ValueError(f"token id {token} is not in this vocabulary of {self.vocab_size}")
-            if token < limit:
+            if token not in skipped:
                 pieces.append(self._pieces[token])
         return b"".join(pieces)
 
@@ -126,28 +110,29 @@ class Tokenizer:
     def save(self, folder: str | Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which transformers' AutoTokenizer loads."""
         folder = Path(folder)
-        content = tokenizer_json.dump(self._pieces[: self.first_special], self.pattern)
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            # A text is preceded by the end of the one before it, so this is also what a text begins after.
-            "bos_token": str(SpecialToken.DOCUMENT_END),
+            **self._vocabulary.settings(),
             "eos_token": str(SpecialToken.END_OF_TURN),
             "pad_token": str(SpecialToken.PAD),
-            "add_bos_token": False,
-            "add_eos_token": False,
             "clean_up_tokenization_spaces": False,
             "chat_template": TEMPLATE_JINJA,
         }
-        write_bytes_atomically(folder / "tokenizer.json", content.encode())
+        write_bytes_atomically(folder / "tokenizer.json", self._vocabulary.dump().encode())
         write_bytes_atomically(folder / "tokenizer_config.json", (json.dumps(config, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
         """The tokenizer that `save` wrote; a folder with another chat template is refused."""
         folder = Path(folder)
-        pieces, pattern = tokenizer_json.read(folder / "tokenizer.json")
+        vocabulary = open_adopted(folder) or OwnVocabulary(*tokenizer_json.read(folder / "tokenizer.json"))
         _refuse_other_template(folder)
-        return cls(pieces, pattern)
+        return cls(vocabulary)
+
+    @classmethod
+    def taken_along(cls, folder: Path, rows: int) -> Tokenizer:
+        """The tokenizer of any model folder with this many rows of embeddings; one of gptwright's comes as it is."""
+        return cls.load(folder) if is_ours(folder) else cls(adopt(folder, rows))
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:

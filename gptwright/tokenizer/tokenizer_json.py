@@ -122,7 +122,8 @@ def read(path: Path) -> tuple[list[bytes], str]:
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         reason = error if isinstance(error, InputError) else f"it lacks the fields of one: {error!r}"
         raise InputError(
-            f"{path} is not a gptwright tokenizer ({reason}): use one that `gptwright tokenizer train` wrote"
+            f"{path} is not a gptwright tokenizer ({reason}): take one that gptwright wrote, or go on from "
+            "another model with pretrain.start, which takes its tokenizer along"
         ) from None
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptwright.data.mixture import Mixture
-from gptwright.data.packing import PackedCorpus
+from gptwright.data.packing import Finish, PackedCorpus
 from gptwright.errors import InputError
 
 CONTEXT = 5
@@ -130,3 +130,41 @@ def test_a_source_shorter_than_a_row_is_refused() -> None:
 def test_a_source_without_a_stream_is_refused() -> None:
     with pytest.raises(InputError, match="the mixture names 'c', which is no source here: use a"):
         PackedCorpus({"a": STREAM}, {"c": 1.0}, context=CONTEXT, seed=0)
+
+
+PHASES = ({"a": 1.0, "b": 3.0}, {"b": 1.0, "c": 1.0})
+
+
+def phased(border: int, seed: int = 3) -> PackedCorpus:
+    streams = {"a": STREAM, "b": np.arange(200, 240, dtype=np.uint16), "c": np.arange(300, 340, dtype=np.uint16)}
+    return PackedCorpus(streams, PHASES[0], context=CONTEXT, seed=seed, finish=Finish(PHASES[1], border))
+
+
+def test_each_phase_has_its_own_shares() -> None:
+    hundreds = phased(40).rows(0, 80)[:, 0] // 100
+    assert [(hundreds[:40] == source).sum() for source in (1, 2, 3)] == [10, 30, 0]
+    assert [(hundreds[40:] == source).sum() for source in (1, 2, 3)] == [0, 20, 20]
+
+
+def test_the_first_phase_is_what_it_is_without_a_second() -> None:
+    streams = {"a": STREAM, "b": np.arange(200, 240, dtype=np.uint16)}
+    alone = PackedCorpus(streams, PHASES[0], context=CONTEXT, seed=3)
+    assert np.array_equal(phased(17).rows(0, 17), alone.rows(0, 17))
+
+
+@given(st.integers(0, 30), st.integers(0, 40), st.integers(1, 25))
+def test_rows_of_two_phases_do_not_depend_on_how_they_are_asked_for(border: int, start: int, count: int) -> None:
+    together, one_by_one = phased(border).rows(start, count), phased(border)
+    assert np.array_equal(together, np.stack([one_by_one.row(index) for index in range(start, start + count)]))
+
+
+def test_a_source_of_both_phases_goes_on_where_it_stopped() -> None:
+    # "b" has 8 rows an epoch: 6 in the first phase, the other 2 in the second before any is read again.
+    rows = phased(8).rows(0, 12)
+    of_b = rows[rows[:, 0] // 100 == 2]
+    assert sorted(of_b[:8, :CONTEXT].flatten().tolist()) == list(range(200, 240))
+
+
+def test_epochs_of_two_phases_by_hand() -> None:
+    # 8 rows of 5 tokens, then 60 tokens: 10 of 23 from "a", 30 + 30 of 40 from "b", 30 of 40 from "c".
+    assert phased(8).epochs_for(100) == {"a": 10 / 23, "b": 60 / 40, "c": 30 / 40}

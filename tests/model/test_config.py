@@ -80,8 +80,9 @@ def test_config_json_round_trip(switches: tuple[bool, bool], family: str, scalar
     [
         ({"model_type": "mamba"}, "'mamba' is not supported: use one of llama, qwen2, qwen3"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
-        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "RoPE scaling"),
-        ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}}, "RoPE scaling"),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "RoPE scaling 'dynamic' is not supported"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 0.5}}, "factor of RoPE scaling is 0.5"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
         ({"use_sliding_window": True}, "sliding-window"),
     ],
 )

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gptwright.model.attention import attend, rope_table, rotate
+from gptwright.model.attention import attend, rotate
 from gptwright.model.cache import KVCache
 from gptwright.model.config import ModelConfig
+from gptwright.model.rope import rope_table
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise, scalar_from, use_attention
 
 MakeModel = Callable[..., LanguageModel]

@@ -86,3 +86,39 @@ def test_files_and_sources_exclude_each_other(tmp_path: Path) -> None:
     path.write_text("name: mine\ndata: {files: a.txt, sources: {a: {files: b.txt, share: 1}}}\n", encoding="utf-8")
     with pytest.raises(InputError, match="sources has no effect with files"):
         load_recipe(str(path))
+
+
+def finishing(folder: Path, **sources: dict[str, object]) -> Recipe:
+    """Books to the end, and something else then."""
+    recipe = mixture(folder, books={"files": str(folder / "one.txt"), "share": 1})
+    values = recipe.model_dump(mode="json")
+    values["data"]["finish"] = {"share_of_tokens": 0.2, "sources": sources}
+    return Recipe.model_validate(values)
+
+
+def test_a_finishing_mixture_has_old_sources_and_new_ones(books: Path) -> None:
+    recipe = finishing(books, books={"share": 1}, fine={"files": str(books / "two.txt"), "share": 3})
+    old, new = text_sources(recipe)
+    assert (old.name, old.share, old.finish_share, old.overall) == ("books", 1.0, 0.25, pytest.approx(0.85))
+    assert (new.name, new.share, new.finish_share, new.overall) == ("fine", 0.0, 0.75, pytest.approx(0.15))
+    assert next(new.train()).text.startswith("two and more.")
+    assert input_files(recipe) == (str(books / "one.txt"), str(books / "two.txt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("books", {"builtin": "python"}, r"sources\.books brings other text under a name that is read before"),
+        ("bocks", {}, r"sources\.bocks has neither files nor builtin, .*name one of books$"),
+    ],
+)
+def test_a_finishing_source_must_be_one_thing(books: Path, name: str, source: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        input_files(finishing(books, **{name: {**source, "share": 1}}))
+
+
+def test_the_worlds_sources_can_be_named_in_a_finishing_mixture() -> None:
+    recipe = Recipe.model_validate({"name": "mine", "data": {"finish": {"sources": {"books": {"share": 2}}}}})
+    shares = {source.name: source.finish_share for source in text_sources(recipe)}
+    assert {name for name, share in shares.items() if share} == {"books"}
+    assert shares["books"] == 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,43 @@ def test_a_character_vocabulary_holds_the_held_out_text_too() -> None:
 def test_a_character_vocabulary_of_an_endless_source_is_refused() -> None:
     with pytest.raises(InputError, match="kind: bpe"):
         build_tokenizer([endless("web", 1.0, "ab")], TokenizerSettings(kind="characters"))
+
+
+def in_two_phases() -> list[TextSource]:
+    """The first 80% are the web, the last 20% half the web and half books."""
+    sources = [endless("web", 1.0, "abcd"), finite("books", 0.0, 25, "xyz")]
+    return [replace(source, finish=0.2, finish_share=0.5) for source in sources]
+
+
+def test_a_finishing_mixture_stands_in_the_manifest_and_is_told(
+    tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_corpus(in_two_phases(), tokenizer, tmp_path, tokens=1000, held_out=0.1, context=16)
+    entries = manifest(tmp_path)
+    web, books = entries["web"], entries["books"]
+    assert (web["share"], web["main_share"], web["finish_share"]) == pytest.approx((0.9, 1.0, 0.5))
+    assert (books["share"], books["main_share"], books["finish_share"]) == pytest.approx((0.1, 0.0, 0.5))
+    # 900 + 17 tokens are written of what never ends; 100 of 100 tokens of books are read.
+    assert (web["tokens"], books["epochs"]) == (920, pytest.approx(1.0))
+    told = [line.split() for line in capsys.readouterr().err.splitlines() if " of the " in line]
+    assert told == [
+        ["web", "100.0%", "of", "the", "first", "80%", "0.87", "epochs"],
+        ["web", "50.0%", "of", "the", "last", "20%", "0.11", "epochs"],
+        ["books", "50.0%", "of", "the", "last", "20%", "1.00", "epochs"],
+    ]
+
+
+def test_the_opened_corpus_changes_its_mixture_at_the_row(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    build_corpus(in_two_phases(), tokenizer, tmp_path, tokens=1000, held_out=0.1, context=16)
+    corpus = open_corpus(tmp_path, context=16, seed=0, finish_row=48)
+    inputs, _ = corpus.rows.batch(0, 60)
+    from_books = [b"x"[0] in row for row in inputs]
+    assert (sum(from_books[:48]), sum(from_books[48:])) == (0, 6)
+    assert set(corpus.held_out) == {"web", "books"}
+    assert corpus.rows.mixture.names == ("web",)
+
+
+def test_a_given_tokenizer_is_taken_as_it_is(tokenizer: Tokenizer) -> None:
+    found, stats = build_tokenizer([endless("web", 1.0, "ab cd")], TokenizerSettings(sample_bytes=100), tokenizer)
+    assert found is tokenizer
+    assert (stats["vocab_size"], stats["bytes_per_token"]) == (tokenizer.vocab_size, pytest.approx(1.0))

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from gptwright.data.packing import PackedCorpus
+from gptwright.data.packing import Finish, PackedCorpus
 from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings, PretrainSettings
 from gptwright.stages.corpus import Corpus
-from gptwright.stages.pretrain import evaluate_language, pretrain, samples
+from gptwright.stages.pretrain import evaluate_language, measure_untrained, pretrain, samples
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 CONTEXT = 16
@@ -37,14 +37,18 @@ class DyingRows(PackedCorpus):
 
 
 def corpus_of(
-    tokenizer: Tokenizer, texts: dict[str, str], shares: dict[str, float], rows: Any = PackedCorpus
+    tokenizer: Tokenizer,
+    texts: dict[str, str],
+    shares: dict[str, float],
+    rows: Any = PackedCorpus,
+    finish: Finish | None = None,
 ) -> Corpus:
     """Each source is its text over and over, every repetition a document."""
     streams = {
         name: np.array([*tokenizer.encode(text), tokenizer.document_end] * 200, dtype=np.uint16)
         for name, text in texts.items()
     }
-    return Corpus(rows(streams, shares, context=CONTEXT, seed=0), streams)
+    return Corpus(rows(streams, shares, context=CONTEXT, seed=0, finish=finish), streams)
 
 
 @pytest.fixture
@@ -190,3 +194,41 @@ def test_final_measurement_is_made_though_the_run_was_killed_after_its_last_step
     assert list(Path(spot.checkpoints).glob("step-*"))
     again = pretrain(make_model(context=CONTEXT), tokenizer, corpus, settings, spot)
     assert again.validation_loss == first.validation_loss
+
+
+def test_a_run_killed_before_its_finishing_phase_ends_at_the_same_bits(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any]
+) -> None:
+    texts, main = {"web": "the cat sat on the mat", "books": "a dog"}, {"web": 1.0}
+    finish = Finish({"web": 0.5, "books": 0.5}, first_row=4 * 2)
+    settings = PretrainSettings(
+        tokens=8 * 2 * CONTEXT,
+        batch_rows=2,
+        evaluations=1,
+        optimizer=OptimizerSettings(schedule="stable_decay", decay=0.5),
+    )
+    unbroken, whole, spot = make_model(context=CONTEXT), make_workspace("whole"), make_workspace("killed", 0, 0.0)
+    pretrain(unbroken, tokenizer, corpus_of(tokenizer, texts, main, finish=finish), settings, whole)
+    with pytest.raises(Killed):
+        dying = corpus_of(tokenizer, texts, main, rows=DyingRows, finish=finish)
+        pretrain(make_model(context=CONTEXT), tokenizer, dying, settings, spot)
+    resumed = make_model(context=CONTEXT)
+    pretrain(resumed, tokenizer, corpus_of(tokenizer, texts, main, finish=finish), settings, spot)
+    for name, weight in unbroken.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+    # The rate is the peak up to the first step of the finishing phase, and falls over it.
+    rates = [row["lr"] for row in read(whole, "metrics.jsonl") if "lr" in row]
+    assert rates[:5] == [settings.optimizer.learning_rate] * 5
+    assert rates[4] > rates[5] > rates[6] > rates[7]
+
+
+def test_a_model_taken_as_it_is_is_measured_and_not_changed(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any], corpus: Corpus
+) -> None:
+    model, spot = make_model(context=CONTEXT), make_workspace()
+    result = measure_untrained(model, tokenizer, corpus, spot)
+    assert (result.tokens, result.seconds) == (0, 0.0)
+    assert (result.validation_loss, result.bits_per_byte) == evaluate_language(model, tokenizer, corpus, spot)
+    assert [row["step"] for row in read(spot, "metrics.jsonl")] == [0]
+    for name, weight in make_model(context=CONTEXT).state_dict().items():
+        assert torch.equal(weight, model.state_dict()[name]), name
