@@ -41,9 +41,9 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     """What this recipe asks for, in order."""
     files = input_files(recipe)
     stages = [
-        Stage("tokenizer", ("data", "tokenizer"), (), _tokenizer, files),
-        Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files),
-        Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe)),
+        Stage("tokenizer", ("data", "tokenizer"), (), _tokenizer, files, ranks="first"),
+        Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files, ranks="first"),
+        Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe), ranks="all"),
     ]
     if recipe.sft:
         chats = recipe.sft.data
@@ -65,7 +65,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
         before = tuple(stage.name for stage in stages)
         stages.append(Stage("evaluation", ("evaluate",), before, evaluate_run, leaves=("evaluation.json",)))
     before = tuple(stage.name for stage in stages)
-    stages.append(Stage("report", (), before, _report, leaves=("report.html",)))
+    stages.append(Stage("report", (), before, _report, leaves=("report.html",), ranks="first"))
     return stages
 
 
@@ -108,7 +108,9 @@ def _base(run: Run) -> None:
     initialise(model, recipe.seed)
     result = pretrain(model, tokenizer, corpus, recipe.pretrain, spot)
     flops = config.flops_per_token(config.context) * result.tokens
-    _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
+    run.ranks.of_first(
+        lambda: _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
+    )
 
 
 def _finish_model(

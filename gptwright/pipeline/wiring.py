@@ -9,6 +9,7 @@ from gptwright.pipeline.run import Run
 from gptwright.recipe import Recipe
 from gptwright.records import Comparison, Message
 from gptwright.stages.corpus import Corpus, open_corpus
+from gptwright.stages.pretrain import rows_of_rank
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, choose
@@ -54,12 +55,15 @@ def workspace(run: Run, stage: str) -> Workspace:
     """
     recipe = run.recipe
     tokenizer = Tokenizer.load(run.folder / "tokenizer")
-    rows = recipe.pretrain.micro_rows or recipe.pretrain.batch_rows
+    size = run.ranks.size
+    rows = recipe.pretrain.micro_rows or rows_of_rank(recipe.pretrain, size)
     config = model_config(recipe, tokenizer.vocab_size)
-    path = choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens)
+    path = run.ranks.of_first(
+        lambda: choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens // size)
+    )
     if stage not in ("base", "sft", "reward"):
         path = path.eager()
-    return Workspace(run.folder, stage, recipe.seed, recipe.machine, path)
+    return Workspace(run.folder, stage, recipe.seed, recipe.machine, path, run.ranks)
 
 
 def place(run: Run, stage: str) -> Workspace:

@@ -27,6 +27,7 @@ from gptwright.train.checkpoint import Trainee
 from gptwright.train.fast_path import pretraining_loss
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
+from gptwright.train.parallel import DataParallel
 from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, gradient_step
 
@@ -51,11 +52,11 @@ class PretrainResult:
 def pretrain(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, settings: PretrainSettings, workspace: Workspace
 ) -> PretrainResult:
-    """Train `model` in place."""
+    """Train `model` in place; with several ranks all call this together, and rank 0's `model` is the result."""
     trainer = _Pretrainer(model, tokenizer, corpus, settings, workspace)
     seconds = run_loop(
         "pretrain",
-        Trainee({"model": model}, {"model": trainer.optimizers}),
+        Trainee({"model": trainer.parallel.learner}, {"model": trainer.optimizers}),
         trainer.step,
         total=trainer.total,
         folder=workspace.checkpoints,
@@ -63,7 +64,9 @@ def pretrain(
         checkpoint_seconds=workspace.machine.checkpoint_seconds,
         before_step=trainer.before_step,
         note=lambda metrics: f"loss {metrics['loss']:.3f}",
+        ranks=workspace.ranks,
     )
+    trainer.parallel.whole()
     return PretrainResult(seconds, trainer.total * trainer.tokens_per_step, *trainer.last)
 
 
@@ -87,8 +90,15 @@ class _Pretrainer:
                 f"pretrain.tokens is {settings.tokens}, less than one step "
                 f"of {settings.batch_rows} rows of {model.config.context} tokens: raise it"
             )
-        self.loss_of = pretraining_loss(model, workspace.path)
-        self.optimizers = Optimizers(model, settings.optimizer)
+        self.ranks, self.rows = workspace.ranks, rows_of_rank(settings, workspace.ranks.size)
+        self.parallel = DataParallel(
+            self.model,
+            lambda learner: pretraining_loss(learner, workspace.path),
+            workspace.ranks,
+            path=workspace.path,
+            shard=workspace.machine.shard,
+        )
+        self.optimizers = Optimizers(self.parallel.learner, settings.optimizer)
         self.log, self.skips = workspace.log(), SkipCounter()
         self.measured_at = {round(self.total * i / settings.evaluations) for i in range(settings.evaluations + 1)}
         shares = SAMPLE_SHARES if settings.sample_prompts else ()
@@ -97,23 +107,32 @@ class _Pretrainer:
 
     def step(self, step: int) -> Metrics:
         """One optimizer step; its rows go through in micro-batches whose losses add up to their mean."""
-        settings, device = self.settings, self.workspace.path.device
+        settings, device, ranks = self.settings, self.workspace.path.device, self.ranks
         lr = self.optimizers.set_rate(step, self.total)
-        inputs, targets = self.corpus.rows.batch(step, settings.batch_rows)
+        self.parallel.begin_step()
+        # The batch is cut into one slice of `self.rows` rows for each rank.
+        inputs, targets = self.corpus.rows.batch(step * ranks.size + ranks.rank, self.rows)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-        micro = settings.micro_rows or settings.batch_rows
+        micro = settings.micro_rows or self.rows
 
         def micro_loss(part: slice) -> Tensor:
-            return self.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
+            loss: Tensor = self.parallel.loss_of(ids[part], wanted[part])
+            return loss * (micro / settings.batch_rows)
 
-        parts = [slice(start, start + micro) for start in range(0, settings.batch_rows, micro)]
-        result = gradient_step(self.optimizers, [partial(micro_loss, part) for part in parts])
+        parts = [slice(start, start + micro) for start in range(0, self.rows, micro)]
+        losses = [partial(micro_loss, part) for part in parts]
+        result = gradient_step(self.optimizers, losses, self.parallel.combine)
         self.skips.see(result, step)
         tokens = (step + 1) * self.tokens_per_step
         return {"tokens": tokens, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
 
     def before_step(self, step: int) -> None:
-        """Validation loss and samples, at their steps."""
+        """Validation loss and samples, at their steps; of several ranks the first one does it."""
+        if step in self.measured_at | self.sampled_at:
+            self.parallel.whole()
+            self.ranks.of_first(lambda: self._look(step))
+
+    def _look(self, step: int) -> None:
         if step in self.measured_at:
             rows = FINAL_ROWS if step == self.total else VALIDATION_ROWS
             self.last = evaluate_language(self.model, self.tokenizer, self.corpus, self.workspace, rows)
@@ -122,6 +141,21 @@ class _Pretrainer:
             for text in samples(self.model, self.tokenizer, self.settings.sample_prompts, seed=self.workspace.seed):
                 self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
                 say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
+
+
+def rows_of_rank(settings: PretrainSettings, size: int) -> int:
+    """Rows of every batch that each of `size` ranks reads. Raises InputError when they can't be shared out evenly."""
+    rows, left = divmod(settings.batch_rows, size)
+    if left:
+        raise InputError(
+            f"pretrain.batch_rows ({settings.batch_rows}) must be a multiple of the number of ranks ({size}): change one"
+        )
+    if settings.micro_rows and rows % settings.micro_rows:
+        raise InputError(
+            f"pretrain.micro_rows ({settings.micro_rows}) must divide the {rows} rows that each of {size} ranks reads "
+            f"of pretrain.batch_rows ({settings.batch_rows}): change it"
+        )
+    return rows
 
 
 @torch.no_grad()

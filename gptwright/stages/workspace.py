@@ -11,6 +11,7 @@ from typing import Any
 
 from gptwright.recipe import MachineSettings
 from gptwright.train.checkpoint import file_checksum
+from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.fast_path import FastPath
 from gptwright.train.runlog import RunLog
 
@@ -24,6 +25,7 @@ class Workspace:
     seed: int
     machine: MachineSettings
     path: FastPath
+    ranks: Ranks = ALONE
 
     @property
     def output(self) -> Path:
@@ -40,7 +42,7 @@ class Workspace:
         return replace(self, path=self.path.eager())
 
     def log(self) -> RunLog:
-        return RunLog(self.checkpoints / "log")
+        return RunLog(self.checkpoints / "log", writes=self.ranks.first)
 
     def finish(self, write: Callable[[Path], None], lineage: dict[str, Any]) -> None:
         """Fill a folder beside the output and rename it there: `write`'s files, the logs, `lineage.json`."""
