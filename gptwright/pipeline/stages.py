@@ -19,7 +19,15 @@ from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.text import input_files, text_sources
-from gptwright.pipeline.wiring import check_sizes, model_config, open_run_corpus, place, split_comparisons, workspace
+from gptwright.pipeline.wiring import (
+    check_corpus,
+    check_sizes,
+    model_config,
+    open_run_corpus,
+    place,
+    split_comparisons,
+    workspace,
+)
 from gptwright.recipe import PpoSettings, Recipe
 from gptwright.records import Comparison, Conversation, Prompt, to_json
 from gptwright.report import write_report
@@ -98,6 +106,7 @@ def _corpus(run: Run) -> None:
 
 
 def _base(run: Run) -> None:
+    check_corpus(run)
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
     config = model_config(recipe, tokenizer.vocab_size)
     corpus = open_run_corpus(run)
@@ -108,9 +117,7 @@ def _base(run: Run) -> None:
     initialise(model, recipe.seed)
     result = pretrain(model, tokenizer, corpus, recipe.pretrain, spot)
     flops = config.flops_per_token(config.context) * result.tokens
-    run.ranks.of_first(
-        lambda: _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
-    )
+    run.ranks.of_first(lambda: _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result)))
 
 
 def _finish_model(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from gptwright.data.conversations import read_comparisons
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
@@ -69,6 +71,15 @@ def workspace(run: Run, stage: str) -> Workspace:
 def place(run: Run, stage: str) -> Workspace:
     """A workspace for stages without a model."""
     return Workspace(run.folder, stage, run.recipe.seed, run.recipe.machine, FastPath("cpu", "float32"))
+
+
+def check_corpus(run: Run) -> None:
+    """Under torchrun every rank must see the same corpus. Raises InputError on one that does not."""
+    if run.ranks.size > 1:
+        digest = hashlib.sha256()
+        for file in sorted((run.folder / "corpus").glob("*.json")):  # the manifest, and each shard's checksum
+            digest.update(file.read_bytes())
+        run.ranks.check_same({"corpus": digest.hexdigest()[:16]})
 
 
 def open_run_corpus(run: Run) -> Corpus:

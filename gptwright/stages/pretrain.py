@@ -148,7 +148,7 @@ def rows_of_rank(settings: PretrainSettings, size: int) -> int:
     rows, left = divmod(settings.batch_rows, size)
     if left:
         raise InputError(
-            f"pretrain.batch_rows ({settings.batch_rows}) must be a multiple of the number of ranks ({size}): change one"
+            f"pretrain.batch_rows ({settings.batch_rows}) must be a multiple of the number of ranks, {size}: change one"
         )
     if settings.micro_rows and rows % settings.micro_rows:
         raise InputError(

@@ -139,7 +139,8 @@ def others_alive() -> Iterator[None]:
     except RuntimeError as error:  # what gloo and NCCL raise
         reason = str(error).splitlines()[0]
         raise RunError(
-            f"another rank has ended or does not answer: its own message says why, and the same command resumes ({reason})"
+            "another rank has ended or does not answer: its own message says why, and the same command resumes "
+            f"({reason})"
         ) from error
 
 

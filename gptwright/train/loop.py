@@ -52,7 +52,8 @@ def run_loop(
         log.metrics({"step": step + 1, **metrics})
         progress.update(step + 1, note(metrics) if note else "")
         now = time.monotonic()
-        if ranks.of_first(lambda: now - saved >= checkpoint_seconds or step + 1 == total):
+        due = now - saved >= checkpoint_seconds or step + 1 == total
+        if ranks.gather(due)[0]:
             details = {"seconds": earlier + now - started, "logs": log.positions()}
             checkpoints.save(trainee, step + 1, details)
             saved = now

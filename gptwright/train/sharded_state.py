@@ -29,7 +29,7 @@ def save_parts(tensors: dict[str, torch.Tensor], folder: Path, ranks: Ranks) -> 
 
 
 def load_parts(folder: Path, like: Like, ranks: Ranks) -> dict[str, torch.Tensor]:
-    """Every tensor in `folder`. Where `like` has one of the same shape, it comes with that one's device and sharding."""
+    """Every tensor in `folder`; where `like` has one of the same shape, with that one's device and sharding."""
     reader = dcp.HuggingFaceStorageReader(str(folder))
     stored = reader.read_metadata().state_dict_metadata
     models = like(stored)
