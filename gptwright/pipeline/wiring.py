@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from gptwright import launch
 from gptwright.data.conversations import read_comparisons
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
@@ -43,6 +44,7 @@ def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
 def check_sizes(recipe: Recipe) -> None:
     """Refuse a model or a training that cannot be, before the corpus is written. Raises InputError."""
     model_config(recipe, recipe.tokenizer.vocab_size)
+    rows_of_rank(recipe.pretrain, launch.world_size())
     step = recipe.pretrain.batch_rows * recipe.model.context
     if recipe.pretrain.tokens < step:
         raise InputError(

@@ -95,7 +95,7 @@ class _Pretrainer:
             self.model,
             lambda learner: pretraining_loss(learner, workspace.path),
             workspace.ranks,
-            path=workspace.path,
+            device=workspace.path.device,
             shard=workspace.machine.shard,
         )
         self.optimizers = Optimizers(self.parallel.learner, settings.optimizer)

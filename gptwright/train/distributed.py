@@ -7,6 +7,7 @@ wait.
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ class Ranks:
     size: int = 1
     group: Any = None
     """The gloo group over which words and numbers are exchanged; None for one process."""
+    parent: int = 0
+    """Process id of the torchrun that started this rank."""
 
     @property
     def first(self) -> bool:
@@ -65,9 +68,11 @@ class Ranks:
         return result
 
     def gather(self, value: Result) -> list[Result]:
-        """Every rank's value, in order of rank, on every rank."""
+        """Every rank's value, in order of rank, on every rank. Raises RunError when torchrun was killed."""
         if self.size == 1:
             return [value]
+        if os.getppid() != self.parent:  # torchrun could not end its ranks, and the next ones would meet these
+            raise RunError("torchrun has ended, and so does this rank; the same command resumes")
         found: list[Any] = [None] * self.size
         with others_alive():
             dist.all_gather_object(found, value, group=self.group)
@@ -166,7 +171,7 @@ def joined(device: str) -> Iterator[Ranks]:
         timeout=TENSOR_WAIT,
         device_id=torch.device("cuda", launch.local_rank()) if cuda else None,
     )
-    yield Ranks(launch.rank(), launch.world_size(), dist.new_group(backend="gloo", timeout=WAIT))
+    yield Ranks(launch.rank(), launch.world_size(), dist.new_group(backend="gloo", timeout=WAIT), os.getppid())
     # Not after an error: the others may be in the middle of an exchange that would never end.
     dist.destroy_process_group()
 

@@ -16,13 +16,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from gptwright import launch
 from gptwright.model.transformer import LanguageModel
 from gptwright.train.distributed import Ranks, StragglerWatch
-from gptwright.train.fast_path import FastPath, LossFunction
+from gptwright.train.fast_path import LossFunction
 from gptwright.train.progress import say
 
 BYTES_PER_PARAMETER = 16
@@ -43,12 +43,12 @@ class DataParallel:
         loss_for: Callable[[LanguageModel], LossFunction],
         ranks: Ranks,
         *,
-        path: FastPath,
+        device: str,
         shard: Literal["auto", "never", "always"] = "auto",
     ) -> None:
         self.ranks, self.model, self.learner = ranks, model, model
         ranks.take_from_first([value.data for value in model.parameters()])
-        self.sharded = ranks.size > 1 and (shard == "always" or (shard == "auto" and _too_large(model, path.device)))
+        self.sharded = ranks.size > 1 and (shard == "always" or (shard == "auto" and _too_large(model, device)))
         self.watch = StragglerWatch()
         self.started = self.ready = 0.0
         if not self.sharded:
@@ -57,7 +57,7 @@ class DataParallel:
         self.learner = copy.deepcopy(model)
         if not ranks.first:
             model.to("meta")  # filled on rank 0 alone
-        self._loss_of = _shard(self.learner, loss_for(self.learner), ranks, path)
+        self._loss_of = _shard(self.learner, loss_for(self.learner), ranks, device)
 
     def loss_of(self, *batch: Tensor) -> Any:
         """The loss of this rank's rows. With one process this is the function that was given."""
@@ -106,18 +106,13 @@ class _Loss(nn.Module):
         return self.loss_of(*batch)
 
 
-def _shard(model: LanguageModel, loss_of: LossFunction, ranks: Ranks, path: FastPath) -> nn.Module:
+def _shard(model: LanguageModel, loss_of: LossFunction, ranks: Ranks, device: str) -> nn.Module:
     """Shard the blocks one by one, and with the root what is left: embedding, last norm, output matrix."""
-    mesh = init_device_mesh(path.device, (ranks.size,))
-    # Blocks in bfloat16 are gathered in bfloat16, half the bytes; under autocast alone each rank would keep a bfloat16
-    # copy of every block until the backward pass. Gradients are added up in float32.
-    policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if path.precision == "bfloat16" else None,
-        reduce_dtype=torch.float32,
-        cast_forward_inputs=False,
-    )
+    mesh = init_device_mesh(device, (ranks.size,))
+    # Without FSDP's own mixed precision: autocast casts what was gathered, as it does in one process. A policy in
+    # bfloat16 would halve the bytes on the way, and round the weights of the norms too.
     for block in model.model.layers:
-        fully_shard(block, mesh=mesh, mp_policy=policy)
+        fully_shard(block, mesh=mesh)
     root = fully_shard(_Loss(model, loss_of), mesh=mesh)
     for module in root.modules():
         if isinstance(module, FSDPModule):

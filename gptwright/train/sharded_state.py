@@ -6,6 +6,7 @@ another number wrote, a single process included. The same reader takes what a si
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,8 @@ def load_parts(folder: Path, like: Like, ranks: Ranks) -> dict[str, torch.Tensor
             found[name] = torch.empty_like(model, dtype=each.properties.dtype)
         else:
             found[name] = torch.empty(each.size, dtype=each.properties.dtype)
-    with _named_failures():
+    with _named_failures(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process, as was meant
         dcp.load(found, storage_reader=reader, process_group=ranks.group, no_dist=ranks.size == 1)
     return found
 
