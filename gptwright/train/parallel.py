@@ -15,9 +15,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
 
 from gptwright import launch
 from gptwright.model.transformer import LanguageModel
@@ -87,6 +84,8 @@ class DataParallel:
     def whole(self) -> LanguageModel:
         """The model with its present weights, complete on rank 0 alone; all ranks must call this together."""
         if self.sharded:
+            from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
             own = self.model.state_dict()
             for name, value in self.learner.state_dict().items():
                 weights = value.full_tensor() if isinstance(value, DTensor) else value
@@ -108,12 +107,17 @@ class _Loss(nn.Module):
 
 def _shard(model: LanguageModel, loss_of: LossFunction, ranks: Ranks, device: str) -> nn.Module:
     """Shard the blocks one by one, and with the root what is left: embedding, last norm, output matrix."""
+    # Half a second to import, which one process need not wait for.
+    from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
+    from torch.distributed.fsdp import FSDPModule, fully_shard  # noqa: PLC0415
+
     mesh = init_device_mesh(device, (ranks.size,))
     # Without FSDP's own mixed precision: autocast casts what was gathered, as it does in one process. A policy in
     # bfloat16 would halve the bytes on the way, and round the weights of the norms too.
     for block in model.model.layers:
         fully_shard(block, mesh=mesh)
-    root = fully_shard(_Loss(model, loss_of), mesh=mesh)
+    root: nn.Module = _Loss(model, loss_of)
+    fully_shard(root, mesh=mesh)
     for module in root.modules():
         if isinstance(module, FSDPModule):
             # Each rank's loss is already divided by the whole batch's tokens, so gradients are summed, not averaged.

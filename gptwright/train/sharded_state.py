@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch.distributed import checkpoint as dcp
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from gptwright.errors import RunError
 from gptwright.train.distributed import Ranks, others_alive
@@ -24,6 +22,8 @@ Like = Callable[[Iterable[str]], dict[str, torch.Tensor]]
 
 def save_parts(tensors: dict[str, torch.Tensor], folder: Path, ranks: Ranks) -> None:
     """Write every tensor once, spread over the ranks; sharded ones piece by piece. All ranks call this together."""
+    from torch.distributed import checkpoint as dcp  # noqa: PLC0415  (half a second, for those who need it)
+
     writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
     with _named_failures():
         dcp.save(dict(tensors), storage_writer=writer, process_group=ranks.group)
@@ -31,6 +31,9 @@ def save_parts(tensors: dict[str, torch.Tensor], folder: Path, ranks: Ranks) -> 
 
 def load_parts(folder: Path, like: Like, ranks: Ranks) -> dict[str, torch.Tensor]:
     """Every tensor in `folder`; where `like` has one of the same shape, with that one's device and sharding."""
+    from torch.distributed import checkpoint as dcp  # noqa: PLC0415
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata  # noqa: PLC0415
+
     reader = dcp.HuggingFaceStorageReader(str(folder))
     stored = reader.read_metadata().state_dict_metadata
     models = like(stored)
@@ -51,10 +54,12 @@ def load_parts(folder: Path, like: Like, ranks: Ranks) -> dict[str, torch.Tensor
 @contextmanager
 def _named_failures() -> Iterator[None]:
     """One sentence that names the rank, in place of torch's CheckpointException. A full disk stays an OSError."""
+    from torch.distributed.checkpoint import CheckpointException  # noqa: PLC0415
+
     try:
         with others_alive():
             yield
-    except dcp.CheckpointException as error:
+    except CheckpointException as error:
         rank, (cause, _) = next(iter(error.failures.items()))
         if isinstance(cause, OSError):
             raise cause from error

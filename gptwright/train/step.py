@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from gptwright.errors import RunError
 from gptwright.train.optimizers import Optimizers
@@ -37,7 +36,7 @@ def accumulate(losses: Iterable[Callable[[], Tensor]]) -> float:
 def apply_gradients(optimizers: Optimizers, loss: float) -> StepResult:
     """Clip the whole gradient's norm and step; a non-finite loss or norm skips the step."""
     norm = torch.nn.utils.clip_grad_norm_(optimizers.parameters, optimizers.settings.clip)
-    if isinstance(norm, DTensor):  # of sharded gradients, each rank has its part
+    if type(norm) is not Tensor:  # a DTensor: of sharded gradients, each rank has its part of the norm
         norm = norm.full_tensor()
     skipped = not (bool(torch.isfinite(norm)) and torch.isfinite(torch.tensor(loss)))
     if not skipped:

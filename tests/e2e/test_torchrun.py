@@ -80,7 +80,7 @@ def test_killed_on_two_ranks_and_finished_on_two(tmp_path: Path, text: Path, cli
     assert not list(run.glob("checkpoints/base/step-*"))
     lineage = json.loads((run / "base/lineage.json").read_text(encoding="utf-8"))
     assert (lineage["stage"], lineage["tokens"]) == ("base", 6400)
-    assert lineage["validation_loss"] < 5.0  # ln 300 is 5.7
+    assert lineage["validation_loss"] < 5.5  # ln 300 is 5.7
     # What follows reads the folder as it reads every other, and one process finds nothing left to do.
     finished = cli("run", *stand_in(text, run))
     assert finished.returncode == 0, finished.stderr
