@@ -36,7 +36,10 @@ def accumulate(losses: Iterable[Callable[[], Tensor]]) -> float:
 def apply_gradients(optimizers: Optimizers, loss: float) -> StepResult:
     """Clip the whole gradient's norm and step; a non-finite loss or norm skips the step."""
     norm = torch.nn.utils.clip_grad_norm_(optimizers.parameters, optimizers.settings.clip)
-    if type(norm) is not Tensor:  # a DTensor: of sharded gradients, each rank has its part of the norm
+    if type(norm) is not Tensor:  # of sharded gradients, each rank has its part of the norm
+        from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
+        assert isinstance(norm, DTensor)
         norm = norm.full_tensor()
     skipped = not (bool(torch.isfinite(norm)) and torch.isfinite(torch.tensor(loss)))
     if not skipped:
