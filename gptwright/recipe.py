@@ -107,6 +107,8 @@ class OptimizerSettings(Section):
     muon_learning_rate: Positive | None = None
     """Peak, of Muon; null is learning_rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay_final: Share = 1.0
+    """Weight decay at the end as a share of that at the start; it changes linearly."""
     betas: tuple[Decay, Decay] = (0.9, 0.95)
     eps: Positive = 1e-8
     clip: Positive = 1.0
@@ -136,6 +138,12 @@ class MachineSettings(Section):
     """Of the matrix products; weights and optimizer stay in float32. 'auto' measures which is faster."""
     compile: Literal["auto", "never", "always"] = "auto"
     """torch.compile for pretraining; 'auto' measures whether it pays."""
+    recompute: bool = False
+    """Keep only the inputs of a block in pretraining and compute the rest again for the backward pass: far less memory,
+    a third more work.
+    """
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where metrics go besides metrics.jsonl; needs the extra `track`."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """Time between resumable checkpoints; 0 writes one after every step."""
     shard: Literal["auto", "never", "always"] = "auto"
@@ -151,6 +159,10 @@ class PretrainSettings(Section):
     micro_rows: Count | None = None
     """Rows per forward pass; null is all of them at once."""
     optimizer: OptimizerSettings = OptimizerSettings()
+    z_loss: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the squared log of the softmax's normaliser (PaLM: 1e-4), which keeps logits small."""
+    ema: Decay = 0.0
+    """Decay of an average of the weights that is saved in place of the last; 0 saves the last."""
     evaluations: Count = 10
     """How often validation loss is measured, evenly over the run."""
     sample_prompts: tuple[str, ...] = ()
@@ -251,6 +263,10 @@ class PpoSettings(Section):
     """Rows of pretraining text behind each of those gradients."""
     ema: Decay = 0.0
     """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far the saved weights go from the SFT model's to the policy's; 1 saves the policy (InstructGPT). Less gives up
+    some score and gets back most of what practice unlearned.
+    """
     policy: OptimizerSettings = OptimizerSettings(
         learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
     )

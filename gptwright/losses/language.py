@@ -26,6 +26,14 @@ def token_entropy(logits_BTV: Tensor, temperature: float = 1.0) -> Tensor:
     return -(logp_BTV.exp() * logp_BTV).sum(dim=-1)
 
 
+def z_loss(logits_BTV: Tensor) -> Tensor:
+    """Mean of logZ^2: kept near 0, logits don't drift to where bfloat16 is coarse (PaLM, arXiv:2204.02311, section 5).
+
+    PaLM's weight for it is 1e-4.
+    """
+    return logits_BTV.float().logsumexp(dim=-1).square().mean()
+
+
 def language_loss(
     logits_BTV: Tensor, target_BT: Tensor, mask_BT: Tensor | None = None, count: Tensor | float | None = None
 ) -> Tensor:

@@ -9,10 +9,12 @@ Shapes: B batch, T tokens, D width, V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from gptwright.model.attention import Attention, AttentionKernel, rope_table
 from gptwright.model.cache import KVCache, LayerCache
@@ -48,6 +50,28 @@ class Block(nn.Module):
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
 
+BlockRunner = Callable[[Block, Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""(block, x (B, T, D), cos, sin, mask) -> (B, T, D)."""
+
+
+def run_block(block: Block, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+    """One block without a cache: what torch.compile sees, once for all blocks of a model."""
+    out: Tensor = block(x_BTD, cos, sin, mask, None)
+    return out
+
+
+def recomputing(run: BlockRunner) -> BlockRunner:
+    """Keep a block's input alone and compute what the backward pass needs a second time (Chen et al.,
+    arXiv:1604.06174).
+    """
+
+    def rerun(block: Block, x_BTD: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+        out: Tensor = checkpoint(run, block, x_BTD, cos, sin, mask, use_reentrant=False, preserve_rng_state=False)
+        return out
+
+    return rerun
+
+
 class Transformer(nn.Module):
     """Token ids (B, T) to final hidden states (B, T, D)."""
 
@@ -68,7 +92,7 @@ class Transformer(nn.Module):
         """Without a cache, rows start at position 0 and padding stands on the right, where causality hides it."""
         x_BTD = self.embed_tokens(ids_BT)
         if cache is None:
-            return self.blocks(x_BTD)
+            return self.final(self.blocks(x_BTD))
         tokens = ids_BT.shape[1]
         positions_BT = cache.lengths_B[:, None] + torch.arange(tokens, device=ids_BT.device)
         visible = int(positions_BT.max()) + 1
@@ -76,22 +100,31 @@ class Transformer(nn.Module):
         cos, sin = self.cos[positions_BT][:, None], self.sin[positions_BT][:, None]
         for index, block in enumerate(self.layers):
             x_BTD = block(x_BTD, cos, sin, mask, cache.layer(index, positions_BT, visible))
-        return self.norm(x_BTD)
+        return self.final(x_BTD)
 
-    def blocks(self, x_BTD: Tensor, mask: Tensor | None = None, position_BT: Tensor | None = None) -> Tensor:
-        """Embedded tokens to final hidden states: the part that torch.compile sees. Without a mask, causal; without
-        positions, 0 to T - 1.
+    def blocks(
+        self,
+        x_BTD: Tensor,
+        mask: Tensor | None = None,
+        position_BT: Tensor | None = None,
+        run: BlockRunner = run_block,
+    ) -> Tensor:
+        """Embedded tokens through all blocks; `final` comes after. Without a mask, causal; without positions, 0 to T-1.
 
-        The embedding stays outside: compiled, its backward adds with atomics on CPU, in an order that changes from run
-        to run.
+        `run` says how a block is computed: compiled, recomputed.
         """
         tokens = x_BTD.shape[1]
         cos, sin = self.cos[:tokens], self.sin[:tokens]
         if position_BT is not None:
             cos, sin = self.cos[position_BT][:, None], self.sin[position_BT][:, None]
         for block in self.layers:
-            x_BTD = block(x_BTD, cos, sin, mask, None)
-        return self.norm(x_BTD)
+            x_BTD = run(block, x_BTD, cos, sin, mask)  # type: ignore[arg-type]
+        return x_BTD
+
+    def final(self, x_BTD: Tensor) -> Tensor:
+        """The last norm: what the output matrix and every head read."""
+        out: Tensor = self.norm(x_BTD)
+        return out
 
 
 class LanguageModel(nn.Module):

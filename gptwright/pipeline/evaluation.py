@@ -217,7 +217,8 @@ def base_behaviour(model: LanguageModel, tokenizer: Tokenizer, prompts: Sequence
 def bits_per_byte(run: Run, models: dict[str, LanguageModel], tokenizer: Tokenizer) -> dict[str, float]:
     """Of held-out pretraining text: what finetuning and RL cost the language model."""
     corpus = open_run_corpus(run)
-    return {n: evaluate_language(m, tokenizer, corpus, workspace(run, "evaluation"))[1] for n, m in models.items()}
+    spot = workspace(run, "evaluation")
+    return {name: evaluate_language(m, tokenizer, corpus, spot).bits_per_byte for name, m in models.items()}
 
 
 def panel(models: dict[str, LanguageModel], tokenizer: Tokenizer, run: Run) -> list[dict[str, Any]]:

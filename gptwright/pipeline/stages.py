@@ -256,8 +256,8 @@ def _ppo(run: Run, stage: str) -> None:
     per_token = policy.config.flops_per_token(64)
     # Sampling is a forward pass; scoring takes four more (policy, reference, value, reward); two models train.
     flops = per_token / 3 * (result.tokens_sampled + 4 * result.tokens_trained) + per_token * 2 * result.tokens_trained
-    final = trainer.average if trainer.average is not None else trainer.policy
-    nats, bits = evaluate_language(final, tokenizer, corpus, spot)
+    final = trainer.result()
+    nats, bits, _ = evaluate_language(final, tokenizer, corpus, spot)
     figures = {"seconds": result.seconds, "tokens": result.tokens_trained, "tokens_sampled": result.tokens_sampled}
     _finish_model(run, spot, final, tokenizer, flops=flops, validation_loss=nats, bits_per_byte=bits, **figures)
 

@@ -35,6 +35,7 @@ from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.average import average_of, move_average
 from gptwright.train.batches import stream_indices
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.loop import Metrics, run_loop
@@ -89,12 +90,23 @@ class Ppo:
         self.value_optimizers = Optimizers(self.value_model, settings.value)
         self.surrogate, self.value_loss = ClippedSurrogate(settings.clip), ClippedValueLoss(settings.value_clip)
         modules: dict[str, torch.nn.Module] = {"policy": self.policy, "value": self.value_model}
-        self.average = copy.deepcopy(policy).requires_grad_(False) if settings.ema else None
+        self.average = average_of(policy) if settings.ema else None
         if self.average is not None:
             modules["average"] = self.average
         counters = {"beta": settings.beta, "tokens_sampled": 0.0, "tokens_trained": 0.0}
         self.trainee = Trainee(modules, {"policy": self.policy_optimizers, "value": self.value_optimizers}, counters)
         self.skips = SkipCounter()
+
+    def result(self) -> LanguageModel:
+        """What is saved: the policy or its average, or a point between the SFT model's weights and those (Wortsman et
+        al., arXiv:2109.01903; after RL, Rame et al., arXiv:2406.16768, section 3.3).
+        """
+        final, share = self.policy if self.average is None else self.average, self.settings.interpolation
+        if share == 1:
+            return final
+        between = average_of(self.reference)
+        move_average(between, final, 1 - share)
+        return between
 
     def round(self, step: int) -> Metrics:
         """Sample, score, update."""
@@ -229,9 +241,7 @@ class Ppo:
         result = apply_gradients(self.policy_optimizers, total)
         self.skips.see(result, done)
         if self.average is not None:
-            with torch.no_grad():
-                for mean, weight in zip(self.average.parameters(), self.policy.parameters(), strict=True):
-                    mean.lerp_(weight, 1 - self.settings.ema)
+            move_average(self.average, self.policy, self.settings.ema)
         return metrics | {"policy/grad_norm": result.grad_norm}
 
     def _mix_pretraining(self, done: int) -> Metrics:

@@ -7,8 +7,10 @@ them.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,12 +25,16 @@ from gptwright.recipe import PretrainSettings
 from gptwright.stages.corpus import Corpus
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.average import move_average, rising_decay
+from gptwright.train.batches import Prefetch
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.fast_path import pretraining_loss
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.parallel import DataParallel
 from gptwright.train.progress import say
+from gptwright.train.speed import Speed, matmul_limit
+from gptwright.train.spikes import SpikeWatch
 from gptwright.train.step import SkipCounter, gradient_step
 
 SAMPLE_SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -56,18 +62,29 @@ def pretrain(
     trainer = _Pretrainer(model, tokenizer, corpus, settings, workspace)
     seconds = run_loop(
         "pretrain",
-        Trainee({"model": trainer.parallel.learner}, {"model": trainer.optimizers}),
+        trainer.trainee,
         trainer.step,
         total=trainer.total,
         folder=workspace.checkpoints,
         log=trainer.log,
         checkpoint_seconds=workspace.machine.checkpoint_seconds,
         before_step=trainer.before_step,
-        note=lambda metrics: f"loss {metrics['loss']:.3f}",
+        note=lambda metrics: f"loss {metrics['loss']:.3f}, {trainer.speed}",
         ranks=workspace.ranks,
     )
-    trainer.parallel.whole()
-    return PretrainResult(seconds, trainer.total * trainer.tokens_per_step, *trainer.last)
+    final = trainer.parallel.whole(trainer.best)
+    if final is not model:
+        model.load_state_dict(final.state_dict())
+    tokens, last = trainer.total * trainer.tokens_per_step, trainer.last
+    return PretrainResult(seconds, tokens, last.loss, last.bits_per_byte)
+
+
+class HeldOut(NamedTuple):
+    """Of held-out text: nats per token and bits per byte of the mixture, and bits per byte of each source."""
+
+    loss: float
+    bits_per_byte: float
+    sources: dict[str, float]
 
 
 class _Pretrainer:
@@ -90,57 +107,71 @@ class _Pretrainer:
                 f"pretrain.tokens is {settings.tokens}, less than one step "
                 f"of {settings.batch_rows} rows of {model.config.context} tokens: raise it"
             )
-        self.ranks, self.rows = workspace.ranks, rows_of_rank(settings, workspace.ranks.size)
+        machine, ranks = workspace.machine, workspace.ranks
+        loss_for = partial(pretraining_loss, path=workspace.path, z_weight=settings.z_loss, recompute=machine.recompute)
+        self.ranks, self.rows = ranks, rows_of_rank(settings, ranks.size)
         self.parallel = DataParallel(
-            self.model,
-            lambda learner: pretraining_loss(learner, workspace.path),
-            workspace.ranks,
-            device=workspace.path.device,
-            shard=workspace.machine.shard,
+            self.model, loss_for, ranks, device=workspace.path.device, shard=machine.shard, average=settings.ema > 0
         )
         self.optimizers = Optimizers(self.parallel.learner, settings.optimizer)
+        self.average = self.parallel.average
+        self.best = self.parallel.learner if self.average is None else self.average
+        self.trainee = Trainee({"model": self.parallel.learner}, {"model": self.optimizers})
+        if self.average is not None:
+            self.trainee.modules["average"] = self.average
         self.log, self.skips = workspace.log(), SkipCounter()
+        self.spikes = SpikeWatch(self.log, self.trainee.counters)
+        flops = model.config.flops_per_token(model.config.context)
+        self.speed = Speed(self.tokens_per_step, flops, ranks.size * matmul_limit(workspace.path))
+        # A batch is cut into one slice of `rows` for each rank.
+        self.batch = Prefetch(lambda step: corpus.rows.batch(step * ranks.size + ranks.rank, self.rows))
         self.measured_at = {round(self.total * i / settings.evaluations) for i in range(settings.evaluations + 1)}
         shares = SAMPLE_SHARES if settings.sample_prompts else ()
         self.sampled_at = {round(self.total * share) for share in shares}
-        self.last = (float("nan"), float("nan"))
+        self.last = HeldOut(float("nan"), float("nan"), {})
 
     def step(self, step: int) -> Metrics:
         """One optimizer step; its rows go through in micro-batches whose losses add up to their mean."""
-        settings, device, ranks = self.settings, self.workspace.path.device, self.ranks
+        settings, device, started = self.settings, self.workspace.path.device, time.perf_counter()
         lr = self.optimizers.set_rate(step, self.total)
         self.parallel.begin_step()
-        # The batch is cut into one slice of `self.rows` rows for each rank.
-        inputs, targets = self.corpus.rows.batch(step * ranks.size + ranks.rank, self.rows)
+        inputs, targets = self.batch(step)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
         micro = settings.micro_rows or self.rows
 
         def micro_loss(part: slice) -> Tensor:
-            loss: Tensor = self.parallel.loss_of(ids[part], wanted[part])
-            return loss * (micro / settings.batch_rows)
+            return self.parallel.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
 
         parts = [slice(start, start + micro) for start in range(0, self.rows, micro)]
         losses = [partial(micro_loss, part) for part in parts]
         result = gradient_step(self.optimizers, losses, self.parallel.combine)
+        self.spikes.see(step, result.loss, lambda: np.concatenate(self.ranks.gather(inputs)), skipped=result.skipped)
         self.skips.see(result, step)
+        if self.average is not None:
+            move_average(self.average, self.parallel.learner, rising_decay(settings.ema, step))
+        self.speed.see(time.perf_counter() - started)
         tokens = (step + 1) * self.tokens_per_step
         return {"tokens": tokens, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
 
     def before_step(self, step: int) -> None:
-        """Validation loss and samples, at their steps; of several ranks the first one does it."""
-        if step in self.measured_at | self.sampled_at:
-            self.parallel.whole()
-            self.ranks.of_first(lambda: self._look(step))
-
-    def _look(self, step: int) -> None:
+        """Validation loss and samples, at their steps; of several ranks the first makes them."""
         if step in self.measured_at:
-            rows = FINAL_ROWS if step == self.total else VALIDATION_ROWS
-            self.last = evaluate_language(self.model, self.tokenizer, self.corpus, self.workspace, rows)
-            self.log.metrics({"step": step, "validation_loss": self.last[0], "bits_per_byte": self.last[1]})
+            self.ranks.of_first(partial(self._measure, self.parallel.whole(self.best), step))
         if step in self.sampled_at:
-            for text in samples(self.model, self.tokenizer, self.settings.sample_prompts, seed=self.workspace.seed):
-                self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
-                say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
+            self.ranks.of_first(partial(self._sample, self.parallel.whole(self.parallel.learner), step))
+
+    def _measure(self, model: LanguageModel, step: int) -> None:
+        rows = FINAL_ROWS if step == self.total else VALIDATION_ROWS
+        self.last = evaluate_language(model, self.tokenizer, self.corpus, self.workspace, rows)
+        by_source = {f"bits_per_byte/{name}": bits for name, bits in self.last.sources.items()}
+        figures = {"validation_loss": self.last.loss, "bits_per_byte": self.last.bits_per_byte, **by_source}
+        self.log.metrics({"step": step, **figures})
+        self.log.write("speed.jsonl", {"step": step, **self.speed.figures()})  # apart: no two runs have the same
+
+    def _sample(self, model: LanguageModel, step: int) -> None:
+        for text in samples(model, self.tokenizer, self.settings.sample_prompts, seed=self.workspace.seed):
+            self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
+            say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
 
 
 def rows_of_rank(settings: PretrainSettings, size: int) -> int:
@@ -161,16 +192,18 @@ def rows_of_rank(settings: PretrainSettings, size: int) -> int:
 @torch.no_grad()
 def evaluate_language(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace, max_rows: int = FINAL_ROWS
-) -> tuple[float, float]:
-    """(nats per token, bits per byte) of at most `max_rows` held-out rows of every source, weighted by their shares."""
+) -> HeldOut:
+    """The figures of at most `max_rows` held-out rows of every source, weighted by their shares."""
     shares = dict(zip(corpus.rows.mixture.names, corpus.rows.mixture.shares, strict=True))
     nats, size, tokens = 0.0, 0.0, 0.0
+    sources = {}
     for name, share in shares.items():
         loss, text_bytes, count = _source_loss(model, tokenizer, corpus.held_out[name], workspace, max_rows)
         nats += share * loss / count
         size += share * text_bytes / count
         tokens += share
-    return nats / tokens, nats / size / float(np.log(2))
+        sources[name] = loss / text_bytes / float(np.log(2))
+    return HeldOut(nats / tokens, nats / size / float(np.log(2)), sources)
 
 
 def _source_loss(

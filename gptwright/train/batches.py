@@ -5,11 +5,30 @@ The order is a pure function of (seed, epoch), so a resumed run needs only its s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+B = TypeVar("B")
+
+
+class Prefetch(Generic[B]):
+    """Batches made by a thread one step ahead, while the device computes; `make` is a function of the step alone."""
+
+    def __init__(self, make: Callable[[int], B]) -> None:
+        self.make, self.thread = make, ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self.ahead: dict[int, Future[B]] = {}
+
+    def __call__(self, step: int) -> B:
+        """Step `step`'s batch; raises what making it raised."""
+        future = self.ahead.pop(step, None) or self.thread.submit(self.make, step)
+        batch = future.result()
+        self.ahead = {step + 1: self.thread.submit(self.make, step + 1)}
+        return batch
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:

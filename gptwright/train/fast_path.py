@@ -14,18 +14,32 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from gptwright.losses.language import language_loss, token_logprobs
+from gptwright.losses.chunked import chunked_language_loss
+from gptwright.losses.language import language_loss, token_logprobs, z_loss
 from gptwright.losses.reduce import masked_sum
 from gptwright.model.attention import AttentionKernel
 from gptwright.model.config import ModelConfig
-from gptwright.model.transformer import LanguageModel, Transformer, initialise, use_attention
+from gptwright.model.transformer import (
+    BlockRunner,
+    LanguageModel,
+    Transformer,
+    initialise,
+    recomputing,
+    run_block,
+    use_attention,
+)
 from gptwright.recipe import MachineSettings
 from gptwright.train.progress import say
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+LOGITS_BYTES = 2**29
+"""Logits in float32 above this size are computed in chunks of it."""
 COMPILE_SECONDS = 40.0
 """What compiling is taken to cost before it is measured; shorter runs don't try."""
 
@@ -46,6 +60,18 @@ class FastPath:
             return contextlib.nullcontext()
         return torch.autocast(self.device, dtype=torch.bfloat16)
 
+    def compiled_if_asked(self, function: F) -> F:
+        """The function through torch.compile, or as it is. Every shape is compiled for itself: there are few."""
+        return cast(F, torch.compile(function, dynamic=False)) if self.compiled else function
+
+    def block_runner(self, recompute: bool = False) -> BlockRunner:
+        """How blocks are computed. Compiled one by one: all blocks share one program, so that compiling takes as long
+        for 96 layers as for one. The embedding stays outside: compiled, its backward adds with atomics on a CPU, in an
+        order that changes from run to run.
+        """
+        run = self.compiled_if_asked(run_block)
+        return recomputing(run) if recompute else run
+
     def eager(self) -> FastPath:
         """The same device without compiling; on a CPU in float32, since eager bfloat16 does not pay there."""
         return FastPath(self.device, self.precision if self.device == "cuda" else "float32")
@@ -56,18 +82,32 @@ PackedLossFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 TreeTrunk = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def pretraining_loss(model: LanguageModel, path: FastPath) -> LossFunction:
-    """(ids, targets) -> mean loss, computed the way `path` says."""
+def pretraining_loss(
+    model: LanguageModel, path: FastPath, *, z_weight: float = 0.0, recompute: bool = False
+) -> LossFunction:
+    """(ids, targets) -> mean loss, computed the way `path` says; `z_weight` is that of `z_loss`.
+
+    With `recompute`, blocks keep their inputs alone. Logits that would take more than `LOGITS_BYTES` never exist whole.
+    """
     use_attention(model, path.kernel)
+    run = path.block_runner(recompute)
 
-    def after_embedding(x_BTD: Tensor, target_BT: Tensor) -> Tensor:
-        return language_loss(model.lm_head(model.model.blocks(x_BTD)), target_BT)
+    def read(x_BTD: Tensor, target_BT: Tensor) -> Tensor:
+        logits_BTV = model.lm_head(model.model.final(x_BTD))
+        loss = language_loss(logits_BTV, target_BT)
+        return loss + z_weight * z_loss(logits_BTV) if z_weight else loss
 
-    tail = torch.compile(after_embedding) if path.compiled else after_embedding
+    whole, row_bytes = path.compiled_if_asked(read), 4 * model.config.vocab_size
 
     def loss(ids_BT: Tensor, target_BT: Tensor) -> Tensor:
         with path.autocast():
-            return tail(model.model.embed_tokens(ids_BT), target_BT)
+            x_BTD = model.model.blocks(model.model.embed_tokens(ids_BT), run=run)
+            if ids_BT.numel() * row_bytes <= LOGITS_BYTES:
+                return whole(x_BTD, target_BT)
+            hidden_ND, chunk = model.model.final(x_BTD).flatten(0, 1), max(1, LOGITS_BYTES // row_bytes)
+            return chunked_language_loss(
+                hidden_ND, model.lm_head.weight, target_BT.flatten(), chunk=chunk, z_weight=z_weight
+            )
 
     return loss
 
@@ -79,16 +119,12 @@ def tree_trunk(trunk: Transformer, path: FastPath) -> TreeTrunk:
     each answer gets the same hidden states as behind the prompt by itself.
     """
     use_attention(trunk, path.kernel)
-
-    def after_embedding(x_BTD: Tensor, segment_BT: Tensor, parent_BT: Tensor, position_BT: Tensor) -> Tensor:
-        mask = _segment_mask(segment_BT) | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
-        return trunk.blocks(x_BTD, mask, position_BT)
-
-    tail = torch.compile(after_embedding) if path.compiled else after_embedding
+    run = path.block_runner()
 
     def hidden(ids_BT: Tensor, segment_BT: Tensor, parent_BT: Tensor, position_BT: Tensor) -> Tensor:
+        mask = _segment_mask(segment_BT) | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
         with path.autocast():
-            return tail(trunk.embed_tokens(ids_BT), segment_BT, parent_BT, position_BT)
+            return trunk.final(trunk.blocks(trunk.embed_tokens(ids_BT), mask, position_BT, run))
 
     return hidden
 
@@ -107,17 +143,18 @@ def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
     another one gets the same hidden states as by itself.
     """
     use_attention(model, path.kernel)
+    run = path.block_runner()
 
-    def after_embedding(x_BTD: Tensor, target_BT: Tensor, weight_BT: Tensor, segment_BT: Tensor) -> Tensor:
-        hidden_BTD = model.model.blocks(x_BTD, _segment_mask(segment_BT))
-        nll_BT = -token_logprobs(model.lm_head(hidden_BTD), target_BT)
+    def read(x_BTD: Tensor, target_BT: Tensor, weight_BT: Tensor) -> Tensor:
+        nll_BT = -token_logprobs(model.lm_head(model.model.final(x_BTD)), target_BT)
         return masked_sum(nll_BT * weight_BT, weight_BT > 0)
 
-    tail = torch.compile(after_embedding) if path.compiled else after_embedding
+    whole = path.compiled_if_asked(read)
 
     def loss(ids_BT: Tensor, target_BT: Tensor, weight_BT: Tensor, segment_BT: Tensor) -> Tensor:
         with path.autocast():
-            return tail(model.model.embed_tokens(ids_BT), target_BT, weight_BT, segment_BT)
+            x_BTD = model.model.blocks(model.model.embed_tokens(ids_BT), _segment_mask(segment_BT), run=run)
+            return whole(x_BTD, target_BT, weight_BT)
 
     return loss
 

@@ -42,13 +42,15 @@ class Optimizers:
             )
             self.each.append(muon)
             self.peaks.append(peak)
+        self.decays = [[group["weight_decay"] for group in optimizer.param_groups] for optimizer in self.each]
 
     def set_rate(self, step: int, total: int) -> float:
-        """Set the scheduled rate of this step; returns AdamW's."""
+        """Set this step's scheduled rate and weight decay; returns AdamW's rate."""
         share = rate(self.settings, step, total)
-        for optimizer, peak in zip(self.each, self.peaks, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * share
+        kept = 1 - (1 - self.settings.weight_decay_final) * step / max(1, total - 1)
+        for optimizer, peak, decays in zip(self.each, self.peaks, self.decays, strict=True):
+            for group, decay in zip(optimizer.param_groups, decays, strict=True):
+                group["lr"], group["weight_decay"] = peak * share, decay * kept
         return self.peaks[0] * share
 
     def zero_grad(self) -> None:

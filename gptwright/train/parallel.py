@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gptwright import launch
 from gptwright.model.transformer import LanguageModel
+from gptwright.train.average import average_of
 from gptwright.train.distributed import Ranks, StragglerWatch
 from gptwright.train.fast_path import LossFunction
 from gptwright.train.progress import say
@@ -29,9 +30,9 @@ SHARD_ABOVE = 0.25
 
 
 class DataParallel:
-    """A model on all ranks, and its loss. Give `learner` to optimizers and checkpoints.
+    """A model on all ranks, and its loss. Give `learner` to optimizers and checkpoints, and `average`, if asked for.
 
-    `model` stays as it is, unless it is sharded: then `learner` is a sharded copy, and `whole` fills `model` from it.
+    The learner is `model` itself, unless it is sharded: then it is a copy, and `whole` fills `model` from it.
     """
 
     def __init__(
@@ -42,19 +43,25 @@ class DataParallel:
         *,
         device: str,
         shard: Literal["auto", "never", "always"] = "auto",
+        average: bool = False,
     ) -> None:
         self.ranks, self.model, self.learner = ranks, model, model
         ranks.take_from_first([value.data for value in model.parameters()])
         self.sharded = ranks.size > 1 and (shard == "always" or (shard == "auto" and _too_large(model, device)))
         self.watch = StragglerWatch()
         self.started = self.ready = 0.0
+        self.average = average_of(model) if average else None
         if not self.sharded:
             self._loss_of: Callable[..., Any] = loss_for(model)
             return
         self.learner = copy.deepcopy(model)
         if not ranks.first:
             model.to("meta")  # filled on rank 0 alone
-        self._loss_of = _shard(self.learner, loss_for(self.learner), ranks, device)
+        loss = _Loss(self.learner, loss_for(self.learner))
+        _shard(loss, self.learner, ranks, device)
+        if self.average is not None:
+            _shard(self.average, self.average, ranks, device)
+        self._loss_of = loss
 
     def loss_of(self, *batch: Tensor) -> Any:
         """The loss of this rank's rows. With one process this is the function that was given."""
@@ -81,16 +88,20 @@ class DataParallel:
             say(warning)
         return sum(each for each, _ in everyone)
 
-    def whole(self) -> LanguageModel:
-        """The model with its present weights, complete on rank 0 alone; all ranks must call this together."""
-        if self.sharded:
-            from torch.distributed.tensor import DTensor  # noqa: PLC0415
+    def whole(self, module: LanguageModel) -> LanguageModel:
+        """The learner or the average with all of its weights, on rank 0 alone; all ranks must call this together.
 
-            own = self.model.state_dict()
-            for name, value in self.learner.state_dict().items():
-                weights = value.full_tensor() if isinstance(value, DTensor) else value
-                if self.ranks.first:
-                    own[name].copy_(weights)
+        Sharded, the weights are copied into `model`, where the next call overwrites them.
+        """
+        if not self.sharded:
+            return module
+        from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
+        own = self.model.state_dict()
+        for name, value in module.state_dict().items():
+            weights = value.full_tensor() if isinstance(value, DTensor) else value
+            if self.ranks.first:
+                own[name].copy_(weights)
         return self.model
 
 
@@ -105,7 +116,7 @@ class _Loss(nn.Module):
         return self.loss_of(*batch)
 
 
-def _shard(model: LanguageModel, loss_of: LossFunction, ranks: Ranks, device: str) -> nn.Module:
+def _shard(root: nn.Module, model: LanguageModel, ranks: Ranks, device: str) -> None:
     """Shard the blocks one by one, and with the root what is left: embedding, last norm, output matrix."""
     # Half a second to import, which one process need not wait for.
     from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
@@ -116,14 +127,12 @@ def _shard(model: LanguageModel, loss_of: LossFunction, ranks: Ranks, device: st
     # bfloat16 would halve the bytes on the way, and round the weights of the norms too.
     for block in model.model.layers:
         fully_shard(block, mesh=mesh)
-    root: nn.Module = _Loss(model, loss_of)
     fully_shard(root, mesh=mesh)
     for module in root.modules():
         if isinstance(module, FSDPModule):
             # Each rank's loss is already divided by the whole batch's tokens, so gradients are summed, not averaged.
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)  # gloo has no other
-    return root
 
 
 def _too_large(model: nn.Module, device: str) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from gptwright.train.trackers import Tracker
 
 
 class RunLog:
@@ -13,8 +16,8 @@ class RunLog:
     With `writes` false nothing is written: of several ranks the first keeps the log.
     """
 
-    def __init__(self, folder: Path, *, writes: bool = True) -> None:
-        self.folder, self.writes = folder, writes
+    def __init__(self, folder: Path, trackers: Sequence[Tracker] = (), *, writes: bool = True) -> None:
+        self.folder, self.trackers, self.writes = folder, trackers, writes
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, file: str, row: dict[str, Any]) -> None:
@@ -26,6 +29,8 @@ class RunLog:
 
     def metrics(self, row: dict[str, Any]) -> None:
         self.write("metrics.jsonl", row)
+        for track in self.trackers:
+            track(row)
 
     def positions(self) -> dict[str, int]:
         """Length of each log in bytes."""

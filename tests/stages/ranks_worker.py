@@ -55,6 +55,7 @@ def train(
     precision: str = "float32",
     dies: bool = False,
     prompts: tuple[str, ...] = (),
+    ema: float = 0.0,
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """(weights, each step's loss and gradient norm) after six steps, or nothing after a death before the fourth.
 
@@ -77,7 +78,7 @@ def train(
     optimizer = OptimizerSettings(learning_rate=1e-2, muon=muon, eps=1e-4, clip=0.5)
     settings = PretrainSettings(
         tokens=STEPS * ROWS * CONTEXT, batch_rows=ROWS, micro_rows=micro, evaluations=1, optimizer=optimizer,
-        sample_prompts=prompts,
+        sample_prompts=prompts, ema=ema,
     )  # fmt: skip
     try:
         pretrain(model, tokenizer, corpus, settings, spot)
@@ -107,7 +108,7 @@ def on_two_ranks(folder: Path, ranks: Ranks) -> None:
         # The test's process left this one behind, killed.
         ranks.of_first(lambda shard=shard: shutil.copytree(folder / "from-one", folder / f"from-one-{shard}"))
         keep(f"from-one-{shard}", *train(folder / f"from-one-{shard}", ranks, shard=shard))
-    how: dict[str, Any] = {"shard": "always", "tied": False, "micro": 2, "prompts": ("the",)}
+    how: dict[str, Any] = {"shard": "always", "tied": False, "micro": 2, "prompts": ("the",), "ema": 0.5}
     keep("untied-micro", *train(folder / "untied-micro", ranks, **how))
     keep("bfloat16", *train(folder / "bfloat16", ranks, shard="always", precision="bfloat16"))
 

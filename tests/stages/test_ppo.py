@@ -230,6 +230,19 @@ def test_average_follows_the_weights_by_its_decay(make_ppo: Callable[..., Ppo]) 
         assert torch.allclose(value, 0.9 * start[name] + 0.1 * moved[name], atol=1e-7), name
 
 
+def test_what_is_saved_lies_between_sft_and_policy(make_ppo: Callable[..., Ppo]) -> None:
+    whole, part = make_ppo(), make_ppo(interpolation=0.25)
+    assert whole.result() is whole.policy
+    for trainer in (whole, part):
+        trainer.round(0)
+    start, end, saved = part.reference.state_dict(), part.policy.state_dict(), part.result().state_dict()
+    assert any(not torch.equal(start[name], end[name]) for name in start)
+    for name in start:
+        torch.testing.assert_close(saved[name], 0.75 * start[name] + 0.25 * end[name])
+    for name, value in whole.policy.state_dict().items():  # practice itself is the same
+        torch.testing.assert_close(value, end[name])
+
+
 def test_prompts_that_leave_no_room_are_refused(make_ppo: Callable[..., Ppo]) -> None:
     with pytest.raises(InputError, match="no prompt has at most"):
         make_ppo(prompts=[Prompt("long", (Message("user", "x" * 45),))])

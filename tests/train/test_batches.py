@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptwright.train.batches import batch_indices, epoch_order, length_buckets, pad_right
+from gptwright.train.batches import Prefetch, batch_indices, epoch_order, length_buckets, pad_right
 
 
 @given(count=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 5))
@@ -53,3 +53,26 @@ def test_the_fill_value_stands_in_padding_alone(fill: int) -> None:
     ids, mask = pad_right([[1, 2], [3, 4, 5]], fill)
     assert ids[~mask].tolist() == [fill]
     assert ids[mask].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_prefetched_batches_are_those_of_their_steps_in_any_order() -> None:
+    made: list[int] = []
+
+    def make(step: int) -> str:
+        made.append(step)
+        return f"batch {step}"
+
+    batch = Prefetch(make)
+    assert [batch(step) for step in (0, 1, 2, 7, 3)] == [f"batch {step}" for step in (0, 1, 2, 7, 3)]
+    batch.thread.shutdown()
+    assert made == [0, 1, 2, 3, 7, 8, 3, 4]
+
+
+def test_what_making_a_batch_raises_is_raised_when_it_is_asked_for() -> None:
+    def make(step: int) -> int:
+        return 1 // (2 - step)
+
+    batch = Prefetch(make)
+    assert [batch(0), batch(1)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        batch(2)

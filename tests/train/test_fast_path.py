@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.testing import assert_close
 
+from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import MachineSettings
-from gptwright.train.fast_path import FastPath, choose, pretraining_loss
+from gptwright.train import fast_path
+from gptwright.train.fast_path import FastPath, LossFunction, choose, pretraining_loss
 
+PLAIN = FastPath("cpu", "float32")
 GIVEN = MachineSettings(device="cpu", precision="float32", compile="never")
 
 
@@ -56,3 +60,46 @@ def test_every_path_computes_the_language_loss(
     assert {parameter.grad.dtype for parameter in tiny_model.parameters() if parameter.grad is not None} == {
         torch.float32
     }
+
+
+def _loss_and_gradients(model: LanguageModel, loss_of: LossFunction) -> list[torch.Tensor]:
+    ids = torch.randint(19, (4, 9), generator=torch.Generator().manual_seed(0))
+    loss = loss_of(ids[:, :-1], ids[:, 1:])
+    return [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
+
+
+def test_recomputed_blocks_give_the_same_gradients_and_keep_less(tiny_model: LanguageModel) -> None:
+    kept: dict[bool, int] = {}
+
+    def gradients(recompute: bool) -> list[torch.Tensor]:
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
+            found = _loss_and_gradients(tiny_model, pretraining_loss(tiny_model, PLAIN, recompute=recompute))
+        kept[recompute] = sum(sizes)
+        return found
+
+    assert_close(gradients(True), gradients(False))
+    assert kept[True] < kept[False]
+
+
+def test_logits_above_the_limit_are_computed_in_chunks(
+    tiny_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _loss_and_gradients(tiny_model, pretraining_loss(tiny_model, PLAIN, z_weight=0.1))
+    monkeypatch.setattr(fast_path, "LOGITS_BYTES", 3 * 19 * 4)  # three tokens' logits
+    chunks: list[int] = []
+
+    def spy(*args: object, chunk: int, **rest: object) -> torch.Tensor:
+        chunks.append(chunk)
+        return chunked_language_loss(*args, chunk=chunk, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fast_path, "chunked_language_loss", spy)
+    assert_close(_loss_and_gradients(tiny_model, pretraining_loss(tiny_model, PLAIN, z_weight=0.1)), whole)
+    assert chunks == [3]
+
+
+def test_z_loss_is_added_with_its_weight(tiny_model: LanguageModel) -> None:
+    ids = torch.randint(19, (4, 9), generator=torch.Generator().manual_seed(0))
+    log_z = tiny_model(ids[:, :-1]).logsumexp(dim=-1)
+    without, with_z = (pretraining_loss(tiny_model, PLAIN, z_weight=w)(ids[:, :-1], ids[:, 1:]) for w in (0.0, 0.5))
+    assert_close(with_z - without, 0.5 * (log_z**2).mean())

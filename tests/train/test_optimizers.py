@@ -106,3 +106,12 @@ def test_state_from_disk_goes_where_its_parameter_is(tiny_model: LanguageModel) 
         parameter.grad = torch.ones_like(parameter)
     again.step()
     assert all(torch.isfinite(parameter).all() for parameter in twin.parameters())
+
+
+def test_weight_decay_changes_linearly_to_its_end(tiny_model: LanguageModel) -> None:
+    optimizers = Optimizers(tiny_model, OptimizerSettings(weight_decay=0.4, weight_decay_final=0.25))
+    seen = []
+    for step in range(4):
+        optimizers.set_rate(step, 4)
+        seen.append({group["weight_decay"] for each in optimizers.each for group in each.param_groups})
+    assert [sorted(values) for values in seen] == [pytest.approx([0.0, decay]) for decay in (0.4, 0.3, 0.2, 0.1)]

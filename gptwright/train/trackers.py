@@ -1,0 +1,58 @@
+"""Metrics to TensorBoard or Weights & Biases as well, for those who watch there; metrics.jsonl is written anyway."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gptwright.errors import InputError
+
+Tracker = Callable[[dict[str, float]], None]
+"""Takes one row of metrics, with its "step"."""
+
+
+def trackers_for(names: Sequence[str], run: Path, stage: str) -> list[Tracker]:
+    """One per name. Raises InputError when its package is missing, with the command that installs it."""
+    return [_MAKERS[name](run, stage) for name in names]
+
+
+def _tensorboard(run: Path, stage: str) -> Tracker:
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+    except ImportError as error:
+        raise _missing("tensorboard") from error
+    writers: list[Any] = []
+
+    def log(row: dict[str, float]) -> None:
+        if not writers:  # made at the first row: after a kill, TensorBoard drops what came after that row's step
+            writers.append(SummaryWriter(str(run / "tensorboard" / stage), purge_step=int(row["step"])))
+        for name, value in row.items():
+            if name != "step":
+                writers[0].add_scalar(name, value, int(row["step"]))
+        writers[0].flush()
+
+    return log
+
+
+def _wandb(run: Path, stage: str) -> Tracker:
+    try:
+        import wandb  # noqa: PLC0415
+    except ImportError as error:
+        raise _missing("wandb") from error
+    # The same folder and stage are the same run there, before a kill and after.
+    name = hashlib.sha256(f"{run.resolve()}/{stage}".encode()).hexdigest()[:16]
+    session = wandb.init(project="gptwright", name=f"{run.name}/{stage}", id=name, resume="allow", dir=str(run))
+
+    def log(row: dict[str, float]) -> None:
+        session.log({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))
+
+    return log
+
+
+def _missing(package: str) -> InputError:
+    return InputError(f"machine.trackers names {package}, which is not installed: pip install 'gptwright[track]'")
+
+
+_MAKERS: dict[str, Callable[[Path, str], Tracker]] = {"tensorboard": _tensorboard, "wandb": _wandb}
