@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds torchrun's processes in /proc")
 
@@ -53,6 +54,16 @@ def children(process: int) -> list[int]:
 def steps_of(metrics: Path) -> list[int]:
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     return [row["step"] for row in rows if "loss" in row]
+
+
+def test_gpu_benchmark_says_that_there_is_no_gpu() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.sh"
+    environment = ENVIRONMENT | {"PYTHON": sys.executable}
+    done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("gpu.sh: this machine has no CUDA device that torch can use")
 
 
 @pytest.fixture
