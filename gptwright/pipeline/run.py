@@ -25,7 +25,7 @@ from gptwright.data.atomic import write_bytes_atomically
 from gptwright.errors import InputError, RunError
 from gptwright.recipe import Recipe
 from gptwright.train.checkpoint import file_checksum
-from gptwright.train.distributed import ALONE, Ranks
+from gptwright.train.distributed import ALONE, Ranks, others_alive
 from gptwright.train.progress import clock, say
 
 
@@ -118,7 +118,8 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
             ranks.of_first(partial(_forget_stale, run, stage))
             started = time.monotonic()
             if stage.ranks == "all":
-                stage.work(run)
+                with others_alive():
+                    stage.work(run)
             else:
                 ranks.of_first(partial(stage.work, run))
             say(f"{stage.name:<12} done in {clock(time.monotonic() - started)}")

@@ -28,6 +28,9 @@ TENSOR_WAIT = timedelta(minutes=30)
 SLOW = 1.2
 """A rank that takes this many times the median rank's time is told."""
 
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting")
+"""What gloo says when another rank has gone."""
+
 Result = TypeVar("Result")
 
 
@@ -141,7 +144,9 @@ def others_alive() -> Iterator[None]:
     """Tell a person, not a programmer, that another rank has gone away in the middle of an exchange."""
     try:
         yield
-    except RuntimeError as error:  # what gloo and NCCL raise
+    except RuntimeError as error:  # gloo raises no narrower one
+        if not (isinstance(error, dist.DistError) or any(words in str(error) for words in LOST)):
+            raise
         reason = str(error).splitlines()[0]
         raise RunError(
             "another rank has ended or does not answer: its own message says why, and the same command resumes "

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from gptwright.errors import InputError, RunError
 from gptwright.recipe import PretrainSettings
 from gptwright.stages.pretrain import rows_of_rank
-from gptwright.train.distributed import Ranks, StragglerWatch, straggler
+from gptwright.train.distributed import Ranks, StragglerWatch, others_alive, straggler
 
 WORKER = Path(__file__).with_name("ranks_worker.py")
 SHARDS = ("never", "always")
@@ -147,6 +147,13 @@ def test_a_batch_is_shared_out_evenly_or_refused() -> None:
 def test_a_rank_ends_when_its_torchrun_was_killed() -> None:
     with pytest.raises(RunError, match="torchrun has ended"):
         Ranks(rank=0, size=2, parent=os.getpid()).gather(1)  # no process is its own parent
+
+
+def test_only_a_lost_connection_is_told_as_one() -> None:
+    with pytest.raises(RunError, match="another rank has ended or does not answer"), others_alive():
+        raise RuntimeError("[pair.cc:537] Read error [127.0.0.1]:41600: Connection reset by peer")
+    with pytest.raises(RuntimeError, match="shapes differ"), others_alive():
+        raise RuntimeError("shapes differ")
 
 
 def test_a_straggler_is_named() -> None:
