@@ -160,6 +160,10 @@ class MachineSettings(Section):
     """Where metrics go besides metrics.jsonl; needs the extra `track`."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """Time between resumable checkpoints; 0 writes one after every step."""
+    shard: Literal["auto", "never", "always"] = "auto"
+    """Under torchrun: whether each device holds a slice of the weights in pretraining, or all of them; 'auto' shards
+    what would fill more than a quarter of a device's memory.
+    """
 
 
 class PretrainSettings(Section):

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from gptwright import launch
 from gptwright.errors import GptwrightError
 
 app = typer.Typer(
@@ -228,7 +229,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"gptwright: {message}\n")
+    sys.stderr.write(f"gptwright: {launch.named(message)}\n")
     sys.exit(code)
 
 

@@ -10,9 +10,10 @@ from gptwright.errors import InputError
 from gptwright.pipeline.run import execute, open_run
 from gptwright.pipeline.stages import stages_of
 from gptwright.recipe import Recipe
+from gptwright.train.distributed import joined
 from gptwright.train.progress import clock, say
 
-NEED_TEXT = ("text", "shakespeare", "gpt3-175b", "llama-65b")
+NEED_TEXT = ("text", "shakespeare", "gpt2-124m", "gpt3-175b", "llama-65b")
 """Shipped recipes for a text of one's own; on the built-in world they would be something else."""
 
 
@@ -22,8 +23,8 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
         raise InputError(f"recipe {recipe.name!r} needs text: add -o data.files=PATH with a .txt, .jsonl or .parquet")
     started = time.monotonic()
     stages, folder = stages_of(recipe), folder or Path("runs") / recipe.name
-    with report_full_disk(folder):
-        run = open_run(recipe, folder)
+    with report_full_disk(folder), joined(recipe.machine.device) as ranks:
+        run = open_run(recipe, folder, ranks)
         execute(run, stages, until=until)
     say(f"\n{recipe.name} done in {clock(time.monotonic() - started)}")
     if (run.folder / "report.html").is_file():

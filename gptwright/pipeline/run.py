@@ -14,8 +14,9 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -24,6 +25,7 @@ from gptwright.data.atomic import write_bytes_atomically
 from gptwright.errors import InputError, RunError
 from gptwright.recipe import Recipe
 from gptwright.train.checkpoint import file_checksum
+from gptwright.train.distributed import ALONE, Ranks, others_alive
 from gptwright.train.progress import clock, say
 
 
@@ -42,6 +44,10 @@ class Stage:
     """Raises InputError for what this stage could not use, before the stages ahead of it spend hours."""
     leaves: tuple[str, ...] = ()
     """Files that it writes into the run's folder, beside its own."""
+    ranks: Literal["first", "all", "one"] = "one"
+    """Who does it under torchrun: rank 0 while the others wait, all ranks together, or nobody: it needs a process by
+    itself.
+    """
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Run:
     recipe: Recipe
     folder: Path
     fingerprints: dict[str, str]
+    ranks: Ranks = ALONE
 
     def lineage(self, stage: str, **figures: Any) -> dict[str, Any]:
         """What a stage's folder says about where it came from."""
@@ -64,8 +71,15 @@ class Run:
         }
 
 
-def open_run(recipe: Recipe, folder: Path) -> Run:
+def open_run(recipe: Recipe, folder: Path, ranks: Ranks = ALONE) -> Run:
     """Make the run's folder and write the resolved recipe there. Raises InputError if it holds another recipe's run."""
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    ranks.check_same({"gptwright": __version__, "recipe": hashlib.sha256(text.encode()).hexdigest()[:16]})
+    ranks.of_first(lambda: _claim_folder(recipe, folder, text))
+    return Run(recipe, folder, {}, ranks)
+
+
+def _claim_folder(recipe: Recipe, folder: Path, text: str) -> None:
     existing = folder / "recipe.yaml"
     if existing.is_file():
         name = _recipe_name(existing)
@@ -73,8 +87,7 @@ def open_run(recipe: Recipe, folder: Path) -> Run:
             raise InputError(f"{folder} holds a run of recipe {name!r}, not {recipe.name!r}: choose another --dir")
     if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
         raise InputError(f"{folder} cannot be a run's folder, a file is in the way: choose another --dir")
-    write_bytes_atomically(existing, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
-    return Run(recipe, folder, {})
+    write_bytes_atomically(existing, text.encode())
 
 
 def _recipe_name(path: Path) -> str:
@@ -90,19 +103,43 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
         raise InputError(f"recipe {run.recipe.name!r} has no stage {until!r}: add its section to the recipe")
     names = [stage.name for stage in stages]
     stages = stages[: names.index(until) + 1] if until else stages
+    ranks = run.ranks
+    if ranks.size > 1:
+        stages = _for_many(stages, ranks.size, until)
     for stage in stages:
-        run.fingerprints[stage.name] = fingerprint(run, stage)
+        run.fingerprints[stage.name] = ranks.of_first(partial(fingerprint, run, stage))
     for stage in stages:
-        if stage.check and not is_fresh(run, stage):
+        if stage.check and not ranks.of_first(partial(is_fresh, run, stage)):
             stage.check()
     for stage in stages:
-        if is_fresh(run, stage):
+        if ranks.of_first(partial(is_fresh, run, stage)):
             say(f"{stage.name:<12} is up to date")
         else:
-            _forget_stale(run, stage)
+            ranks.of_first(partial(_forget_stale, run, stage))
             started = time.monotonic()
-            stage.work(run)
+            if stage.ranks == "all":
+                with others_alive():
+                    stage.work(run)
+            else:
+                ranks.of_first(partial(stage.work, run))
             say(f"{stage.name:<12} done in {clock(time.monotonic() - started)}")
+
+
+def _for_many(stages: list[Stage], size: int, until: str | None) -> list[Stage]:
+    """The stages that several processes can do: those before the first that needs one by itself.
+
+    Raises InputError when that one was asked for by name.
+    """
+    alone = next((place for place, stage in enumerate(stages) if stage.ranks == "one"), len(stages))
+    if alone < len(stages):
+        left = ", ".join(stage.name for stage in stages[alone:])
+        if until:
+            raise InputError(
+                f"torchrun started {size} processes, and stage {stages[alone].name} runs in one: give pretrain to "
+                "torchrun, and then this command without it"
+            )
+        say(f"torchrun     {size} ranks; {left} run in one process afterwards: the same command without torchrun")
+    return stages[:alone]
 
 
 def fingerprint(run: Run, stage: Stage) -> str:

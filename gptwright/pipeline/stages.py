@@ -20,7 +20,15 @@ from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.start import find_model, start_model, start_tokenizer
 from gptwright.pipeline.text import input_files, text_sources
-from gptwright.pipeline.wiring import check_sizes, model_config, open_run_corpus, place, split_comparisons, workspace
+from gptwright.pipeline.wiring import (
+    check_corpus,
+    check_sizes,
+    model_config,
+    open_run_corpus,
+    place,
+    split_comparisons,
+    workspace,
+)
 from gptwright.recipe import PpoSettings, Recipe
 from gptwright.records import Comparison, Conversation, Prompt, to_json
 from gptwright.report import write_report
@@ -46,9 +54,9 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     if recipe.pretrain.start is not None:
         start = (str(find_model(recipe.pretrain.start)),)
     stages = [
-        Stage("tokenizer", ("data", "tokenizer", "pretrain.start"), (), _tokenizer, (*files, *start)),
-        Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files),
-        Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe)),
+        Stage("tokenizer", ("data", "tokenizer", "pretrain.start"), (), _tokenizer, (*files, *start), ranks="first"),
+        Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files, ranks="first"),
+        Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe), ranks="all"),
     ]
     if recipe.sft:
         chats = recipe.sft.data
@@ -70,7 +78,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
         before = tuple(stage.name for stage in stages)
         stages.append(Stage("evaluation", ("evaluate",), before, evaluate_run, leaves=("evaluation.json",)))
     before = tuple(stage.name for stage in stages)
-    stages.append(Stage("report", (), before, _report, leaves=("report.html",)))
+    stages.append(Stage("report", (), before, _report, leaves=("report.html",), ranks="first"))
     return stages
 
 
@@ -105,6 +113,7 @@ def _corpus(run: Run) -> None:
 
 
 def _base(run: Run) -> None:
+    check_corpus(run)
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
     config = model_config(recipe, tokenizer.vocab_size)
     corpus = open_run_corpus(run)
@@ -122,7 +131,8 @@ def _base(run: Run) -> None:
     else:
         result = measure_untrained(model, tokenizer, corpus, spot)
     flops = config.flops_per_token(config.context) * result.tokens
-    _finish_model(run, spot, model, tokenizer, flops=flops, **parent, **dataclasses.asdict(result))
+    figures = {**parent, **dataclasses.asdict(result)}
+    run.ranks.of_first(lambda: _finish_model(run, spot, model, tokenizer, flops=flops, **figures))
 
 
 def _finish_model(

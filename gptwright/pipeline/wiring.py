@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from gptwright import launch
 from gptwright.data.conversations import read_comparisons
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
@@ -10,6 +13,7 @@ from gptwright.pipeline.start import start_config, start_tokenizer
 from gptwright.recipe import Recipe
 from gptwright.records import Comparison, Message
 from gptwright.stages.corpus import Corpus, open_corpus
+from gptwright.stages.pretrain import rows_of_rank
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, choose
@@ -48,6 +52,7 @@ def check_sizes(recipe: Recipe) -> None:
     if recipe.pretrain.start is not None:
         start_tokenizer(recipe.pretrain.start)
     model_config(recipe, recipe.tokenizer.vocab_size)
+    rows_of_rank(recipe.pretrain, launch.world_size())
     step = recipe.pretrain.batch_rows * recipe.model.context
     if 0 < recipe.pretrain.tokens < step:
         raise InputError(
@@ -74,17 +79,29 @@ def workspace(run: Run, stage: str) -> Workspace:
     """
     recipe = run.recipe
     tokenizer = Tokenizer.load(run.folder / "tokenizer")
-    rows = recipe.pretrain.micro_rows or recipe.pretrain.batch_rows
+    size = run.ranks.size
+    rows = recipe.pretrain.micro_rows or rows_of_rank(recipe.pretrain, size)
     config = model_config(recipe, tokenizer.vocab_size)
-    path = choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens)
+    path = run.ranks.of_first(
+        lambda: choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens // size)
+    )
     if stage not in ("base", "sft", "reward"):
         path = path.eager()
-    return Workspace(run.folder, stage, recipe.seed, recipe.machine, path)
+    return Workspace(run.folder, stage, recipe.seed, recipe.machine, path, run.ranks)
 
 
 def place(run: Run, stage: str) -> Workspace:
     """A workspace for stages without a model."""
     return Workspace(run.folder, stage, run.recipe.seed, run.recipe.machine, FastPath("cpu", "float32"))
+
+
+def check_corpus(run: Run) -> None:
+    """Under torchrun every rank must see the same corpus. Raises InputError on one that does not."""
+    if run.ranks.size > 1:
+        digest = hashlib.sha256()
+        for file in sorted((run.folder / "corpus").glob("*.json")):  # the manifest, and each shard's checksum
+            digest.update(file.read_bytes())
+        run.ranks.check_same({"corpus": digest.hexdigest()[:16]})
 
 
 def open_run_corpus(run: Run) -> Corpus:

@@ -25,12 +25,13 @@ from gptwright.recipe import PretrainSettings
 from gptwright.stages.corpus import Corpus
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.average import average_of, move_average, rising_decay
+from gptwright.train.average import move_average, rising_decay
 from gptwright.train.batches import Prefetch
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.fast_path import pretraining_loss
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
+from gptwright.train.parallel import DataParallel
 from gptwright.train.progress import say
 from gptwright.train.speed import Speed, matmul_limit
 from gptwright.train.spikes import SpikeWatch
@@ -57,7 +58,7 @@ class PretrainResult:
 def pretrain(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, settings: PretrainSettings, workspace: Workspace
 ) -> PretrainResult:
-    """Train `model` in place."""
+    """Train `model` in place; with several ranks all call this together, and rank 0's `model` is the result."""
     trainer = _Pretrainer(model, tokenizer, corpus, settings, workspace)
     seconds = run_loop(
         "pretrain",
@@ -69,9 +70,11 @@ def pretrain(
         checkpoint_seconds=workspace.machine.checkpoint_seconds,
         before_step=trainer.before_step,
         note=lambda metrics: f"loss {metrics['loss']:.3f}, {trainer.speed}",
+        ranks=workspace.ranks,
     )
-    if trainer.average is not None:
-        model.load_state_dict(trainer.average.state_dict())
+    final = trainer.parallel.whole(trainer.best)
+    if final is not model:
+        model.load_state_dict(final.state_dict())
     tokens, last = trainer.total * trainer.tokens_per_step, trainer.last
     return PretrainResult(seconds, tokens, last.loss, last.bits_per_byte)
 
@@ -89,8 +92,9 @@ def measure_untrained(
 ) -> PretrainResult:
     """What pretraining leaves when a model is taken as it is: its figures on held-out text."""
     found = evaluate_language(model.to(workspace.path.device), tokenizer, corpus, workspace)
-    workspace.log().metrics({"step": 0, "validation_loss": found[0], "bits_per_byte": found[1]})
-    return PretrainResult(0.0, 0, *found)
+    figures = {"validation_loss": found.loss, "bits_per_byte": found.bits_per_byte}
+    workspace.log().metrics({"step": 0, **figures})
+    return PretrainResult(0.0, 0, **figures)
 
 
 class _Pretrainer:
@@ -113,19 +117,24 @@ class _Pretrainer:
                 f"pretrain.tokens is {settings.tokens}, less than one step "
                 f"of {settings.batch_rows} rows of {model.config.context} tokens: raise it"
             )
-        self.loss_of = pretraining_loss(
-            model, workspace.path, z_weight=settings.z_loss, recompute=workspace.machine.recompute
+        machine, ranks = workspace.machine, workspace.ranks
+        loss_for = partial(pretraining_loss, path=workspace.path, z_weight=settings.z_loss, recompute=machine.recompute)
+        self.ranks, self.rows = ranks, rows_of_rank(settings, ranks.size)
+        self.parallel = DataParallel(
+            self.model, loss_for, ranks, device=workspace.path.device, shard=machine.shard, average=settings.ema > 0
         )
-        self.optimizers = Optimizers(model, settings.optimizer)
-        self.average = average_of(model) if settings.ema else None
-        self.trainee = Trainee({"model": model}, {"model": self.optimizers})
+        self.optimizers = Optimizers(self.parallel.learner, settings.optimizer)
+        self.average = self.parallel.average
+        self.best = self.parallel.learner if self.average is None else self.average
+        self.trainee = Trainee({"model": self.parallel.learner}, {"model": self.optimizers})
         if self.average is not None:
             self.trainee.modules["average"] = self.average
         self.log, self.skips = workspace.log(), SkipCounter()
         self.spikes = SpikeWatch(self.log, self.trainee.counters)
         flops = model.config.flops_per_token(model.config.context)
-        self.speed = Speed(self.tokens_per_step, flops, matmul_limit(workspace.path))
-        self.batch = Prefetch(lambda step: corpus.rows.batch(step, settings.batch_rows))
+        self.speed = Speed(self.tokens_per_step, flops, ranks.size * matmul_limit(workspace.path))
+        # A batch is cut into one slice of `rows` for each rank.
+        self.batch = Prefetch(lambda step: corpus.rows.batch(step * ranks.size + ranks.rank, self.rows))
         self.measured_at = {round(self.total * i / settings.evaluations) for i in range(settings.evaluations + 1)}
         shares = SAMPLE_SHARES if settings.sample_prompts else ()
         self.sampled_at = {round(self.total * share) for share in shares}
@@ -135,37 +144,59 @@ class _Pretrainer:
         """One optimizer step; its rows go through in micro-batches whose losses add up to their mean."""
         settings, device, started = self.settings, self.workspace.path.device, time.perf_counter()
         lr = self.optimizers.set_rate(step, self.total)
+        self.parallel.begin_step()
         inputs, targets = self.batch(step)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-        micro = settings.micro_rows or settings.batch_rows
+        micro = settings.micro_rows or self.rows
 
         def micro_loss(part: slice) -> Tensor:
-            return self.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
+            return self.parallel.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
 
-        parts = [slice(start, start + micro) for start in range(0, settings.batch_rows, micro)]
-        result = gradient_step(self.optimizers, [partial(micro_loss, part) for part in parts])
-        self.spikes.see(step, result.loss, lambda: inputs, skipped=result.skipped)
+        parts = [slice(start, start + micro) for start in range(0, self.rows, micro)]
+        losses = [partial(micro_loss, part) for part in parts]
+        result = gradient_step(self.optimizers, losses, self.parallel.combine)
+        self.spikes.see(step, result.loss, lambda: np.concatenate(self.ranks.gather(inputs)), skipped=result.skipped)
         self.skips.see(result, step)
         if self.average is not None:
-            move_average(self.average, self.model, rising_decay(settings.ema, step))
+            move_average(self.average, self.parallel.learner, rising_decay(settings.ema, step))
         self.speed.see(time.perf_counter() - started)
         tokens = (step + 1) * self.tokens_per_step
         return {"tokens": tokens, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
 
     def before_step(self, step: int) -> None:
-        """Validation loss and samples, at their steps."""
+        """Validation loss and samples, at their steps; of several ranks the first makes them."""
         if step in self.measured_at:
-            rows = FINAL_ROWS if step == self.total else VALIDATION_ROWS
-            model = self.model if self.average is None else self.average
-            self.last = evaluate_language(model, self.tokenizer, self.corpus, self.workspace, rows)
-            by_source = {f"bits_per_byte/{name}": bits for name, bits in self.last.sources.items()}
-            figures = {"validation_loss": self.last.loss, "bits_per_byte": self.last.bits_per_byte, **by_source}
-            self.log.metrics({"step": step, **figures})
-            self.log.write("speed.jsonl", {"step": step, **self.speed.figures()})  # apart: no two runs have the same
+            self.ranks.of_first(partial(self._measure, self.parallel.whole(self.best), step))
         if step in self.sampled_at:
-            for text in samples(self.model, self.tokenizer, self.settings.sample_prompts, seed=self.workspace.seed):
-                self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
-                say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
+            self.ranks.of_first(partial(self._sample, self.parallel.whole(self.parallel.learner), step))
+
+    def _measure(self, model: LanguageModel, step: int) -> None:
+        rows = FINAL_ROWS if step == self.total else VALIDATION_ROWS
+        self.last = evaluate_language(model, self.tokenizer, self.corpus, self.workspace, rows)
+        by_source = {f"bits_per_byte/{name}": bits for name, bits in self.last.sources.items()}
+        figures = {"validation_loss": self.last.loss, "bits_per_byte": self.last.bits_per_byte, **by_source}
+        self.log.metrics({"step": step, **figures})
+        self.log.write("speed.jsonl", {"step": step, **self.speed.figures()})  # apart: no two runs have the same
+
+    def _sample(self, model: LanguageModel, step: int) -> None:
+        for text in samples(model, self.tokenizer, self.settings.sample_prompts, seed=self.workspace.seed):
+            self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
+            say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
+
+
+def rows_of_rank(settings: PretrainSettings, size: int) -> int:
+    """Rows of every batch that each of `size` ranks reads. Raises InputError when they can't be shared out evenly."""
+    rows, left = divmod(settings.batch_rows, size)
+    if left:
+        raise InputError(
+            f"pretrain.batch_rows ({settings.batch_rows}) must be a multiple of the number of ranks, {size}: change one"
+        )
+    if settings.micro_rows and rows % settings.micro_rows:
+        raise InputError(
+            f"pretrain.micro_rows ({settings.micro_rows}) must divide the {rows} rows that each of {size} ranks reads "
+            f"of pretrain.batch_rows ({settings.batch_rows}): change it"
+        )
+    return rows
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from typing import Any
 
 from gptwright.recipe import MachineSettings
 from gptwright.train.checkpoint import file_checksum
+from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.fast_path import FastPath
 from gptwright.train.runlog import RunLog
 from gptwright.train.trackers import trackers_for
@@ -25,6 +26,7 @@ class Workspace:
     seed: int
     machine: MachineSettings
     path: FastPath
+    ranks: Ranks = ALONE
 
     @property
     def output(self) -> Path:
@@ -41,7 +43,9 @@ class Workspace:
         return replace(self, path=self.path.eager())
 
     def log(self) -> RunLog:
-        return RunLog(self.checkpoints / "log", trackers_for(self.machine.trackers, self.run, self.stage))
+        first = self.ranks.first
+        trackers = trackers_for(self.machine.trackers, self.run, self.stage) if first else ()
+        return RunLog(self.checkpoints / "log", trackers, writes=first)
 
     def finish(self, write: Callable[[Path], None], lineage: dict[str, Any]) -> None:
         """Fill a folder beside the output and rename it there: `write`'s files, the logs, `lineage.json`."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gptwright.train.checkpoint import Checkpoints, Trainee
+from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.progress import Progress
 from gptwright.train.runlog import RunLog
 
@@ -29,13 +30,14 @@ def run_loop(
     checkpoint_seconds: float,
     before_step: Callable[[int], None] | None = None,
     note: Callable[[Metrics], str] | None = None,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Run steps up to `total` and return the seconds all of them took, those of earlier, killed processes included.
 
     `before_step(s)` is called with the weights after s steps, for s = 0..total: the place to measure and to print
-    samples. Checkpoints go to `folder`.
+    samples. Checkpoints go to `folder`. Of several ranks the first one's clock and log count.
     """
-    checkpoints = Checkpoints(folder)
+    checkpoints = Checkpoints(folder, ranks)
     state = checkpoints.load_last(trainee)
     first, earlier = 0, 0.0
     if state is not None:
@@ -50,7 +52,8 @@ def run_loop(
         log.metrics({"step": step + 1, **metrics})
         progress.update(step + 1, note(metrics) if note else "")
         now = time.monotonic()
-        if now - saved >= checkpoint_seconds or step + 1 == total:
+        due = now - saved >= checkpoint_seconds or step + 1 == total
+        if ranks.gather(due)[0]:
             details = {"seconds": earlier + now - started, "logs": log.positions()}
             checkpoints.save(trainee, step + 1, details)
             saved = now

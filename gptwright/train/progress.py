@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from gptwright import launch
+
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.2
 
@@ -34,7 +36,7 @@ class Progress:
         """
         self.done = done
         now = time.monotonic()
-        if done < self.total and now - self.shown < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
+        if launch.rank() or (done < self.total and now - self.shown < (LIVE_SECONDS if self.live else PLAIN_SECONDS)):
             return
         self.shown = now
         elapsed = now - self.started
@@ -53,6 +55,8 @@ class Progress:
 
 
 def say(message: str) -> None:
-    """One line for the person watching."""
+    """One line for the person watching; of several ranks the first one's."""
+    if launch.rank():
+        return
     sys.stderr.write(message + "\n")
     sys.stderr.flush()

@@ -11,14 +11,19 @@ from gptwright.train.trackers import Tracker
 
 
 class RunLog:
-    """Append-only logs in one folder. A checkpoint stores `positions()`; `rewind` cuts what came after it."""
+    """Append-only logs in one folder. A checkpoint stores `positions()`; `rewind` cuts what came after it.
 
-    def __init__(self, folder: Path, trackers: Sequence[Tracker] = ()) -> None:
-        self.folder, self.trackers = folder, trackers
+    With `writes` false nothing is written: of several ranks the first keeps the log.
+    """
+
+    def __init__(self, folder: Path, trackers: Sequence[Tracker] = (), *, writes: bool = True) -> None:
+        self.folder, self.trackers, self.writes = folder, trackers, writes
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, file: str, row: dict[str, Any]) -> None:
         """Append one row to `file`, on disk before this returns."""
+        if not self.writes:
+            return
         with (self.folder / file).open("a", encoding="utf-8") as out:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -33,6 +38,6 @@ class RunLog:
 
     def rewind(self, positions: dict[str, int]) -> None:
         """Cut every log back to where it was; logs that were not there yet are emptied."""
-        for path in self.folder.glob("*.jsonl"):
+        for path in self.folder.glob("*.jsonl") if self.writes else ():
             with path.open("r+b") as file:
                 file.truncate(min(positions.get(path.name, 0), path.stat().st_size))

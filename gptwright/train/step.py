@@ -36,6 +36,11 @@ def accumulate(losses: Iterable[Callable[[], Tensor]]) -> float:
 def apply_gradients(optimizers: Optimizers, loss: float) -> StepResult:
     """Clip the whole gradient's norm and step; a non-finite loss or norm skips the step."""
     norm = torch.nn.utils.clip_grad_norm_(optimizers.parameters, optimizers.settings.clip)
+    if type(norm) is not Tensor:  # of sharded gradients, each rank has its part of the norm
+        from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
+        assert isinstance(norm, DTensor)
+        norm = norm.full_tensor()
     skipped = not (bool(torch.isfinite(norm)) and torch.isfinite(torch.tensor(loss)))
     if not skipped:
         optimizers.step()
@@ -43,9 +48,17 @@ def apply_gradients(optimizers: Optimizers, loss: float) -> StepResult:
     return StepResult(loss, float(norm), skipped)
 
 
-def gradient_step(optimizers: Optimizers, losses: Iterable[Callable[[], Tensor]]) -> StepResult:
-    """Accumulate and apply: the step of every stage with one loss."""
-    return apply_gradients(optimizers, accumulate(losses))
+def gradient_step(
+    optimizers: Optimizers,
+    losses: Iterable[Callable[[], Tensor]],
+    combine: Callable[[float], float] | None = None,
+) -> StepResult:
+    """Accumulate and apply: the step of every stage with one loss.
+
+    `combine` adds up gradients and loss over ranks, see `DataParallel.combine`.
+    """
+    loss = accumulate(losses)
+    return apply_gradients(optimizers, combine(loss) if combine else loss)
 
 
 class SkipCounter:

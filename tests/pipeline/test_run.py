@@ -15,6 +15,7 @@ from gptwright.pipeline.run import Run, Stage, execute, fingerprint, is_fresh, o
 from gptwright.pipeline.stages import stages_of
 from gptwright.pipeline.wiring import place
 from gptwright.recipe import Recipe
+from gptwright.train.distributed import Ranks
 
 WHOLE: dict[str, Any] = {
     "name": "test",
@@ -246,3 +247,9 @@ def test_a_stage_is_fresh_with_its_own_fingerprint_alone(tmp_path: Path) -> None
     place(run, "one").finish(lambda folder: None, run.lineage("one"))
     assert is_fresh(run, stage)
     assert not is_fresh(Run(run.recipe, tmp_path, {"one": "b" * 16}), stage)
+
+
+def test_stages_of_one_process_are_refused_under_torchrun(tmp_path: Path) -> None:
+    run = Run(Recipe.model_validate(WHOLE), tmp_path, {}, Ranks(0, 2))
+    with pytest.raises(InputError, match="torchrun started 2 processes, and stage sft runs in one"):
+        execute(run, stages_of(run.recipe), until="reward")

@@ -1,0 +1,144 @@
+"""One model trained on many devices: each rank reads its slice of every batch, and all take the same step.
+
+Replicated: every rank holds the whole model; gradients are added up once a step. Sharded (FSDP2, Zhao et al.,
+arXiv:2304.11277): every rank holds a slice of each weight, its gradient and its optimizer state, and a block's weights
+are gathered while it is used. Both give the step of one process that read the whole batch, but for rounding.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gptwright import launch
+from gptwright.model.transformer import LanguageModel
+from gptwright.train.average import average_of
+from gptwright.train.distributed import Ranks, StragglerWatch
+from gptwright.train.fast_path import LossFunction
+from gptwright.train.progress import say
+
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and AdamW's two moments, in float32."""
+SHARD_ABOVE = 0.25
+"""'auto' shards a model whose weights, gradients and moments fill more than this share of a device's memory."""
+
+
+class DataParallel:
+    """A model on all ranks, and its loss. Give `learner` to optimizers and checkpoints, and `average`, if asked for.
+
+    The learner is `model` itself, unless it is sharded: then it is a copy, and `whole` fills `model` from it.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        loss_for: Callable[[LanguageModel], LossFunction],
+        ranks: Ranks,
+        *,
+        device: str,
+        shard: Literal["auto", "never", "always"] = "auto",
+        average: bool = False,
+    ) -> None:
+        self.ranks, self.model, self.learner = ranks, model, model
+        ranks.take_from_first([value.data for value in model.parameters()])
+        self.sharded = ranks.size > 1 and (shard == "always" or (shard == "auto" and _too_large(model, device)))
+        self.watch = StragglerWatch()
+        self.started = self.ready = 0.0
+        self.average = average_of(model) if average else None
+        if not self.sharded:
+            self._loss_of: Callable[..., Any] = loss_for(model)
+            return
+        self.learner = copy.deepcopy(model)
+        if not ranks.first:
+            model.to("meta")  # filled on rank 0 alone
+        loss = _Loss(self.learner, loss_for(self.learner))
+        _shard(loss, self.learner, ranks, device)
+        if self.average is not None:
+            _shard(self.average, self.average, ranks, device)
+        self._loss_of = loss
+
+    def loss_of(self, *batch: Tensor) -> Any:
+        """The loss of this rank's rows. With one process this is the function that was given."""
+        if self.sharded and not self.ready:
+            self.ready = time.monotonic()  # from here on ranks wait for each other's weights
+        return self._loss_of(*batch)
+
+    def begin_step(self) -> None:
+        """Called before a step's rows are read, so that a slow rank is noticed."""
+        self.started, self.ready = time.monotonic(), 0.0
+
+    def combine(self, loss: float) -> float:
+        """After backward: add up this step's gradients and loss over the ranks. All ranks return the same number."""
+        if self.ranks.size == 1:
+            return loss
+        if not self.sharded:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.ready = time.monotonic()
+            self.ranks.sum_tensors([p.grad for p in self.learner.parameters() if p.grad is not None])
+        everyone = self.ranks.gather((loss, self.ready - self.started))
+        warning = self.watch.see([seconds for _, seconds in everyone])
+        if warning:
+            say(warning)
+        return sum(each for each, _ in everyone)
+
+    def whole(self, module: LanguageModel) -> LanguageModel:
+        """The learner or the average with all of its weights, on rank 0 alone; all ranks must call this together.
+
+        Sharded, the weights are copied into `model`, where the next call overwrites them.
+        """
+        if not self.sharded:
+            return module
+        from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
+        own = self.model.state_dict()
+        for name, value in module.state_dict().items():
+            weights = value.full_tensor() if isinstance(value, DTensor) else value
+            if self.ranks.first:
+                own[name].copy_(weights)
+        return self.model
+
+
+class _Loss(nn.Module):
+    """The loss as a module, because FSDP gathers the weights of a module when that module is called."""
+
+    def __init__(self, model: nn.Module, loss_of: LossFunction) -> None:
+        super().__init__()
+        self.model, self.loss_of = model, loss_of
+
+    def forward(self, *batch: Tensor) -> Any:
+        return self.loss_of(*batch)
+
+
+def _shard(root: nn.Module, model: LanguageModel, ranks: Ranks, device: str) -> None:
+    """Shard the blocks one by one, and with the root what is left: embedding, last norm, output matrix."""
+    # Half a second to import, which one process need not wait for.
+    from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
+    from torch.distributed.fsdp import FSDPModule, fully_shard  # noqa: PLC0415
+
+    mesh = init_device_mesh(device, (ranks.size,))
+    # Without FSDP's own mixed precision: autocast casts what was gathered, as it does in one process. A policy in
+    # bfloat16 would halve the bytes on the way, and round the weights of the norms too.
+    for block in model.model.layers:
+        fully_shard(block, mesh=mesh)
+    fully_shard(root, mesh=mesh)
+    for module in root.modules():
+        if isinstance(module, FSDPModule):
+            # Each rank's loss is already divided by the whole batch's tokens, so gradients are summed, not averaged.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)  # gloo has no other
+
+
+def _too_large(model: nn.Module, device: str) -> bool:
+    """Whether a copy on every device would leave too little room for activations."""
+    wanted = BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in model.parameters())
+    if device == "cuda":
+        return wanted > SHARD_ABOVE * torch.cuda.get_device_properties(0).total_memory
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return wanted > SHARD_ABOVE * memory / launch.local_world_size()
