@@ -26,15 +26,33 @@ class SourceSettings(Section):
 
     files: str | None = None
     """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz."""
-    builtin: Literal["python"] | None = None
-    """'python' is the standard library of the Python that runs, as code."""
+    hub: str | None = None
+    """A data set by its name on the Hugging Face hub, or the path of a local copy; it is read as a stream (extra hf)."""
+    config: str | None = None
+    """Of a hub data set: which configuration; null is its default one."""
+    split: str = "train"
+    """Of a hub data set: which split."""
+    revision: str | None = None
+    """Of a hub data set: a tag or commit, so that a later run reads the same; null is the newest."""
+    builtin: Literal["python", "world"] | None = None
+    """'python' is the standard library of the Python that runs, as code; 'world' the built-in world's seven sources by
+    their shares.
+    """
+    text_key: str = "text"
+    """The column or key that holds the text."""
+    licence: str | None = None
+    """A note for the data card."""
     share: Positive
     """Its part of the tokens that are read, beside those of the others; they need not sum to 1."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if (self.files is None) == (self.builtin is None):
-            raise ValueError("give either files or builtin")
+        if sum(origin is not None for origin in (self.files, self.hub, self.builtin)) != 1:
+            raise ValueError("give either files or hub or builtin")
+        if self.hub is None:
+            self._refuse_changed(("config", "split", "revision"), "without hub")
+        if self.builtin is not None:
+            self._refuse_changed(("text_key",), "with builtin")
         return self
 
 
@@ -45,21 +63,23 @@ class DataSettings(Section):
     """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz; null takes the built-in world."""
     sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], SourceSettings] | None = None
     """Several sources by name, each with its share: {books: {files: books/*.txt, share: 0.7}, code: {builtin: python,
-    share: 0.3}}.
+    share: 0.3}}. A source has files, or builtin (python or world), or hub: a data set's name, with config, split and
+    revision; text_key where the text has another, and a licence for the data card.
     """
     world_seed: Seed = 0
     """Which text the built-in world writes."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.02
-    """Share of the text kept for validation; with one long file it is the file's end."""
+    """Share of the text kept for validation; of one text file up to 16 MB it is the file's end."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if self.files is not None:
             self._refuse_changed(("world_seed", "sources"), "with files")
         if self.sources is not None:
-            self._refuse_changed(("world_seed",), "with sources")
             if not self.sources:
                 raise ValueError("sources is empty: name one or more, or remove it for the built-in world")
+            if all(source.builtin != "world" for source in self.sources.values()):
+                self._refuse_changed(("world_seed",), "with sources of which none is the built-in world")
         return self
 
 
@@ -136,6 +156,8 @@ class MachineSettings(Section):
     """Of the matrix products; weights and optimizer stay in float32. 'auto' measures which is faster."""
     compile: Literal["auto", "never", "always"] = "auto"
     """torch.compile for pretraining; 'auto' measures whether it pays."""
+    workers: Count | None = None
+    """Processes that tokenize a long corpus; null is one for each core."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """Time between resumable checkpoints; 0 writes one after every step."""
 

@@ -2,43 +2,62 @@
 
 tokenizer/   tokenizer.json, stats.json
 corpus/      manifest.json, <source>.train.bin, <source>.held_out.bin
+
+Documents stream from their source through the tokenizer's processes into the shards: a corpus may be of any size.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from gptwright.data.atomic import write_bytes_atomically
 from gptwright.data.packing import PackedCorpus
+from gptwright.data.splitting import Part
 from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
 from gptwright.tokenizer.bpe import train_bpe, train_characters
-from gptwright.tokenizer.shards import encode_documents, read_shard, write_shard
+from gptwright.tokenizer.parallel import Encoder, encode_batch
+from gptwright.tokenizer.shards import ShardInfo, ShardWriter, open_shard, read_shard, sidecar_of
 from gptwright.tokenizer.stats import token_stats
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.progress import Progress, say
+from gptwright.train.progress import Tally, say
 
 MANY_EPOCHS = 4
 """Up to here a text read again is worth almost as much as a new one (Muennighoff et al., arXiv:2305.16264)."""
 
 
+MADE_TEXTS = 256
+"""Documents that a source without end makes at a time."""
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
 @dataclass(frozen=True)
 class TextSource:
-    """One source of the mixture. The two streams never give the same document."""
+    """One source of the mixture. The two parts never hold the same document."""
 
     name: str
     share: float
     train: Callable[[], Iterator[Document]]
+    """Of a large source in an order whose beginning is like the whole: the tokenizer learns from it."""
     held_out: Callable[[], Iterator[Document]]
-    endless: bool = False
-    """Written by a program that never stops: taken until there is enough."""
+    both: Callable[[], Iterator[tuple[Part, Document]]] | None = None
+    """Both parts in one reading, as they are written; None for a source that is made by a program that never stops,
+    which is taken until there is enough.
+    """
+
+    @property
+    def endless(self) -> bool:
+        return self.both is None
 
 
 def build_tokenizer(sources: list[TextSource], settings: TokenizerSettings) -> tuple[Tokenizer, dict[str, Any]]:
@@ -53,9 +72,7 @@ def build_tokenizer(sources: list[TextSource], settings: TokenizerSettings) -> t
         )
     sample = [text for source in sources for text in _sample(source, round(settings.sample_bytes * source.share))]
     if settings.kind == "characters":
-        tokenizer = train_characters(
-            (d.text for s in sources for d in itertools.chain(s.train(), s.held_out())), strict=True
-        )
+        tokenizer = train_characters((d.text for s in sources if s.both for _, d in s.both()), strict=True)
     else:
         tokenizer = train_bpe(sample, settings.vocab_size)
     stats = token_stats(tokenizer, sample[:: max(1, len(sample) // 2000)])
@@ -76,35 +93,100 @@ def _sample(source: TextSource, wanted: int) -> Iterator[str]:
 
 
 def build_corpus(
-    sources: list[TextSource], tokenizer: Tokenizer, folder: Path, *, tokens: int, held_out: float, context: int
-) -> None:
-    """Write the shards: of an endless source what one epoch of `tokens` needs, of any other everything."""
+    sources: list[TextSource],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    tokens: int,
+    held_out: float,
+    context: int,
+    workers: int | None = 1,
+    shards: Path | None = None,
+) -> dict[str, Any]:
+    """Write shards and manifest: of an endless source what one epoch of `tokens` needs, of any other everything.
+
+    The shards are made in `shards`, where a second call finds those that a killed one has finished, and moved to
+    `folder` at the end; None makes them there. `workers` is how many processes tokenize, None one for each core.
+    Returns the manifest.
+    """
+    made = shards or folder
+    made.mkdir(parents=True, exist_ok=True)
     entries = []
-    progress = Progress("corpus", len(sources))
-    for number, source in enumerate(sources):
-        parts = {}
-        for part, stream, share in (("train", source.train, 1.0), ("held_out", source.held_out, held_out)):
-            documents = encode_documents((document.text for document in stream()), tokenizer)
-            if source.endless:
-                documents = _take(documents, max(2 * (context + 1), round(tokens * source.share * share) + context + 1))
-            parts[part] = write_shard(folder / f"{source.name}.{part}.bin", documents, tokenizer)
-        train = parts["train"]
-        epochs = tokens * source.share / train.tokens
-        entries.append(
-            {
-                "name": source.name,
-                "share": source.share,
-                "tokens": train.tokens,
-                "bytes": train.bytes,
-                "documents": train.documents,
-                "held_out_tokens": parts["held_out"].tokens,
-                "epochs": epochs,
+    with Encoder(tokenizer, workers) as encoder:
+        for source in sources:
+            least = 2 * (context + 1)
+            wanted: dict[Part, int] = {
+                part: max(least, round(tokens * source.share * share) + context + 1)
+                for part, share in (("train", 1.0), ("held_out", held_out))
             }
-        )
-        progress.update(number + 1, source.name)
+            entries.append(_entry(source, _write_source(source, encoder, made, wanted), tokens))
+    for name in (entry["name"] for entry in entries):
+        (made / f"{name}.finished.json").unlink()
+        for shard in (made / f"{name}.{part}.bin" for part in PARTS):
+            os.replace(sidecar_of(shard), sidecar_of(folder / shard.name))
+            os.replace(shard, folder / shard.name)
     _tell_epochs(entries)
     manifest = {"tokenizer": tokenizer.fingerprint, "sources": entries}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_bytes_atomically(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    return manifest
+
+
+def _entry(source: TextSource, parts: Mapping[Part, ShardInfo], tokens: int) -> dict[str, Any]:
+    train, held_out = parts["train"], parts["held_out"]
+    return {
+        "name": source.name,
+        "share": source.share,
+        "tokens": train.tokens,
+        "bytes": train.bytes,
+        "documents": train.documents,
+        "held_out_tokens": held_out.tokens,
+        "held_out_bytes": held_out.bytes,
+        "held_out_documents": held_out.documents,
+        "epochs": tokens * source.share / train.tokens,
+    }
+
+
+def _write_source(
+    source: TextSource, encoder: Encoder, folder: Path, wanted: Mapping[Part, int]
+) -> dict[Part, ShardInfo]:
+    """Both shards of a source, or what is known of them when an earlier call has finished them."""
+    finished = folder / f"{source.name}.finished.json"
+    if finished.is_file() and all((folder / f"{source.name}.{part}.bin").is_file() for part in PARTS):
+        return {part: ShardInfo(**info) for part, info in json.loads(finished.read_text(encoding="utf-8")).items()}
+    tokenizer, tally = encoder.tokenizer, Tally("corpus")
+    with (
+        open_shard(folder / f"{source.name}.train.bin", tokenizer) as train,
+        open_shard(folder / f"{source.name}.held_out.bin", tokenizer) as held_out,
+    ):
+        writers: dict[Part, ShardWriter] = {"train": train, "held_out": held_out}
+        if source.both is None:
+            for part, documents in (("train", source.train()), ("held_out", source.held_out())):
+                _write_enough(documents, tokenizer, writers[part], wanted[part], lambda: _tell(tally, source, writers))
+        else:
+            for part, batch in encoder.encode((part, document.text) for part, document in source.both()):
+                writers[part].add(batch.ids, len(batch.lengths))
+                _tell(tally, source, writers)
+        _tell(tally, source, writers, ended=True)
+    infos = {part: writer.info() for part, writer in writers.items()}
+    described = {part: dataclasses.asdict(info) for part, info in infos.items()}
+    write_bytes_atomically(finished, (json.dumps(described) + "\n").encode())
+    return infos
+
+
+def _write_enough(
+    documents: Iterator[Document], tokenizer: Tokenizer, writer: ShardWriter, wanted: int, tell: Callable[[], None]
+) -> None:
+    """Documents until there are `wanted` tokens, the one that reaches them whole."""
+    while writer.tokens < wanted:
+        batch = encode_batch(tokenizer, [document.text for document in itertools.islice(documents, MADE_TEXTS)])
+        ends = np.cumsum(batch.lengths)
+        count = min(len(ends), int(np.searchsorted(ends, wanted - writer.tokens)) + 1)
+        writer.add(batch.ids[: ends[count - 1]], count)
+        tell()
+
+
+def _tell(tally: Tally, source: TextSource, writers: Mapping[Part, ShardWriter], *, ended: bool = False) -> None:
+    tally.update(sum(writer.bytes for writer in writers.values()) / 1e6, "MB of text", source.name, ended=ended)
 
 
 def _tell_epochs(entries: list[dict[str, Any]]) -> None:
@@ -113,15 +195,6 @@ def _tell_epochs(entries: list[dict[str, Any]]) -> None:
         name, share, tokens, epochs = (entry[key] for key in ("name", "share", "tokens", "epochs"))
         advice = f": above {MANY_EPOCHS}, give more text or a smaller share" if epochs > MANY_EPOCHS else ""
         say(f"  {name:<16} {share:6.1%}  {tokens:>13,} tokens  {epochs:6.2f} epochs{advice}")
-
-
-def _take(documents: Iterator[list[int]], tokens: int) -> Iterator[list[int]]:
-    taken = 0
-    for ids in documents:
-        yield ids
-        taken += len(ids)
-        if taken >= tokens:
-            return
 
 
 @dataclass(frozen=True)

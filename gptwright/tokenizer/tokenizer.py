@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -23,10 +22,6 @@ from gptwright.records import Role
 from gptwright.tokenizer import tokenizer_json
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.template import TEMPLATE_JINJA
-
-NUM_THREADS = min(8, os.cpu_count() or 1)
-BATCH_TEXTS = 256
-BATCH_CHARACTERS = 4_000_000  # bounds memory when single texts are whole books
 
 
 class Tokenizer:
@@ -87,17 +82,6 @@ class Tokenizer:
         self._refuse_unknown_characters(text)
         return self._encoding.encode_ordinary(text)
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` of each text, on all cores."""
-        for text in texts:
-            self._refuse_unknown_characters(text)
-        return self._encoding.encode_ordinary_batch(list(texts), num_threads=NUM_THREADS)
-
-    def encode_stream(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """`encode` of each text of a corpus that does not fit in memory."""
-        for batch in _batches(texts):
-            yield from self.encode_batch(batch)
-
     def _refuse_unknown_characters(self, text: str) -> None:
         if self._characters is None:
             return
@@ -148,19 +132,6 @@ class Tokenizer:
         pieces, pattern = tokenizer_json.read(folder / "tokenizer.json")
         _refuse_other_template(folder)
         return cls(pieces, pattern)
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    characters = 0
-    for text in texts:
-        batch.append(text)
-        characters += len(text)
-        if len(batch) == BATCH_TEXTS or characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
 
 
 def _refuse_other_template(folder: Path) -> None:
