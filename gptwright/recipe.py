@@ -27,7 +27,7 @@ class SourceSettings(Section):
     files: str | None = None
     """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz."""
     hub: str | None = None
-    """A data set by its name on the Hugging Face hub, or the path of a local copy; it is read as a stream (extra hf)."""
+    """A data set by its name on the Hugging Face hub, or the path of a local copy, read as a stream (extra hf)."""
     config: str | None = None
     """Of a hub data set: which configuration; null is its default one."""
     split: str = "train"

@@ -1,4 +1,4 @@
-"""What a corpus is made of, for card.json: each source with where it came from, its licence, and what cleaning took away."""
+"""What a corpus is made of, for card.json: each source with its origin, its licence, and what cleaning took away."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model, load_scalar_model, save_model
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
-from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.data_card import data_card
+from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.text import input_files, text_sources
 from gptwright.pipeline.wiring import check_sizes, model_config, open_run_corpus, place, split_comparisons, workspace

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: `write_report(run_dir)` reads what the stages wrote and draws it; the corpus's data card."""
+"""Self-contained HTML pages: `write_report(run_dir)` draws what the stages wrote, `write_data_card` a corpus."""
 
 from gptwright.report.data_card import write_data_card
 from gptwright.report.page import render_report, write_report

@@ -32,7 +32,9 @@ def _headline(card: Card) -> Section:
         (
             Tile("sources", f"{len(sources)}", ""),
             Tile("text", f"{wording.count(_sum(sources, 'bytes'))} bytes", f"{_sum(sources, 'documents'):,} documents"),
-            Tile("tokens", wording.count(_sum(sources, "tokens")), f"vocabulary of {card['tokenizer']['vocab_size']:,}"),
+            Tile(
+                "tokens", wording.count(_sum(sources, "tokens")), f"vocabulary of {card['tokenizer']['vocab_size']:,}"
+            ),
             Tile("tokens read", wording.count(card["tokens_read"]), f"in rows of {card['context']:,}"),
         )
     )

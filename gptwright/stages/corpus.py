@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ MANY_EPOCHS = 4
 
 MADE_TEXTS = 256
 """Documents that a source without end makes at a time."""
-PARTS: tuple[Part, ...] = get_args(Part)
+PARTS: tuple[Part, Part] = ("train", "held_out")
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,9 @@ def build_corpus(
     entries = []
     with Encoder(tokenizer, workers) as encoder:
         for source in sources:
-            least = 2 * (context + 1)
-            wanted: dict[Part, int] = {
-                part: max(least, round(tokens * source.share * share) + context + 1)
-                for part, share in (("train", 1.0), ("held_out", held_out))
-            }
+            rows = context + 1
+            enough = [max(2 * rows, round(tokens * source.share * part) + rows) for part in (1.0, held_out)]
+            wanted = dict(zip(PARTS, enough, strict=True))
             entries.append(_entry(source, _write_source(source, encoder, made, wanted), tokens))
     for name in (entry["name"] for entry in entries):
         (made / f"{name}.finished.json").unlink()
@@ -160,8 +158,8 @@ def _write_source(
     ):
         writers: dict[Part, ShardWriter] = {"train": train, "held_out": held_out}
         if source.both is None:
-            for part, documents in (("train", source.train()), ("held_out", source.held_out())):
-                _write_enough(documents, tokenizer, writers[part], wanted[part], lambda: _tell(tally, source, writers))
+            for part, stream in zip(PARTS, (source.train, source.held_out), strict=True):
+                _write_enough(stream(), tokenizer, writers[part], wanted[part], lambda: _tell(tally, source, writers))
         else:
             for part, batch in encoder.encode((part, document.text) for part, document in source.both()):
                 writers[part].add(batch.ids, len(batch.lengths))

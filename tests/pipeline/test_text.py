@@ -66,8 +66,8 @@ def test_the_standard_library_is_code_in_a_fixed_order() -> None:
 @pytest.mark.parametrize(
     ("sources", "words"),
     [
-        ({"a": {"share": 1}}, ["data.sources.a", "either files or builtin"]),
-        ({"a": {"files": "x.txt", "builtin": "python", "share": 1}}, ["data.sources.a", "either files or builtin"]),
+        ({"a": {"share": 1}}, ["data.sources.a", "either files or hub or builtin"]),
+        ({"a": {"files": "x.txt", "builtin": "python", "share": 1}}, ["data.sources.a", "either files or hub or builtin"]),
         ({"a": {"files": "x.txt"}}, ["data.sources.a.share", "missing"]),
         ({"a": {"files": "x.txt", "share": 0}}, ["data.sources.a.share", "greater than 0"]),
         ({"A/b": {"files": "x.txt", "share": 1}}, ["data.sources", "A/b"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gptwright.data.splitting import Part
 from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
@@ -23,16 +24,20 @@ def endless(name: str, share: float, text: str) -> TextSource:
     def stream(given: str) -> Iterator[Document]:
         return (Document(given, name) for _ in itertools.count())
 
-    return TextSource(name, share, lambda: stream(text), lambda: stream(text.upper()), endless=True)
+    return TextSource(name, share, lambda: stream(text), lambda: stream(text.upper()))
 
 
 def finite(name: str, share: float, count: int, text: str) -> TextSource:
-    return TextSource(
-        name,
-        share,
-        lambda: iter([Document(text, name)] * count),
-        lambda: iter([Document(text.upper(), name)] * 10),
-    )
+    train = [Document(text, name)] * count
+    held_out = [Document(text.upper(), name)] * 10
+
+    def both() -> Iterator[tuple[Part, Document]]:
+        """One held-out document after each of the first ten of training."""
+        for index in range(max(count, 10)):
+            yield from (("train", document) for document in train[index : index + 1])
+            yield from (("held_out", document) for document in held_out[index : index + 1])
+
+    return TextSource(name, share, lambda: iter(train), lambda: iter(held_out), both)
 
 
 def manifest(folder: Path) -> dict[str, dict[str, float]]:
