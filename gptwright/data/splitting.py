@@ -91,13 +91,14 @@ def _kept_characters(documents: Sequence[Document], held_out_share: float) -> li
 def _split_each(
     documents: Iterable[Document], held_out_share: float, exact_characters: int
 ) -> Iterator[tuple[Part, Document]]:
-    longest = exact_characters * held_out_share / LEAST_HELD_OUT
+    # No text is cut of which the share is less than a character.
+    longest = max(1 / held_out_share, exact_characters * held_out_share / LEAST_HELD_OUT)
     count = held_out = 0
     for document in documents:
         count += 1
         size = len(document.text)
         if size > longest:
-            kept = min(size - 1, int(size * (1 - held_out_share)))
+            kept = int(size * (1 - held_out_share))
         else:
             kept = 0 if int.from_bytes(_digest(document.text)[:8], "big") < held_out_share * 2**64 else size
         held_out += kept < size
