@@ -63,8 +63,7 @@ class DataSettings(Section):
     """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz; null takes the built-in world."""
     sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], SourceSettings] | None = None
     """Several sources by name, each with its share: {books: {files: books/*.txt, share: 0.7}, code: {builtin: python,
-    share: 0.3}}. A source has files, or builtin (python or world), or hub: a data set's name, with config, split and
-    revision; text_key where the text has another, and a licence for the data card.
+    share: 0.3}}.
     """
     world_seed: Seed = 0
     """Which text the built-in world writes."""
