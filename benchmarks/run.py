@@ -1,8 +1,9 @@
 """Runs benchmarks by name, each as a process of its own, then writes the README's tables from the results.
 
-    python benchmarks/run.py [NAME...] [--text PATH/tinyshakespeare.txt]
+    python benchmarks/run.py [NAME...] [--text PATH/tinyshakespeare.txt] [--data FOLDER]
 
-Without names: those that take minutes. quickstart takes three whole runs and is started by name.
+Without names: those that take minutes. quickstart takes three whole runs, corpus half an hour; both are started by
+name.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = ("kill_resume", "shakespeare")
-NAMES = (*DEFAULT, "quickstart")
-# Where a checkout with shared data beside it has the text.
-SHAKESPEARE = HERE.parent.parent / "shared" / "data" / "pretrain" / "tinyshakespeare.txt"
+NAMES = (*DEFAULT, "quickstart", "corpus")
+# Where a checkout with shared data beside it has the texts.
+TEXTS = HERE.parent.parent / "shared" / "data" / "pretrain"
+SHAKESPEARE = TEXTS / "tinyshakespeare.txt"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; default {', '.join(DEFAULT)}")
     parser.add_argument("--text", type=Path, default=SHAKESPEARE, help="tinyshakespeare's input.txt")
+    parser.add_argument("--data", type=Path, default=TEXTS, help="a folder of texts for corpus, 30 MB or more")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
@@ -30,10 +33,12 @@ def main() -> None:
     names = options.names or DEFAULT
     if "shakespeare" in names and not options.text.is_file():
         parser.error("shakespeare needs its text: add --text PATH with tinyshakespeare's input.txt")
+    if "corpus" in names and not options.data.is_dir():
+        parser.error("corpus needs texts: add --data FOLDER with .jsonl.gz or .txt files")
+    inputs = {"shakespeare": [str(options.text)], "corpus": [str(options.data)]}
     for name in names:
         print(f"== {name}", flush=True)
-        arguments = [str(options.text)] if name == "shakespeare" else []
-        subprocess.run([sys.executable, str(HERE / f"{name}.py"), *arguments], check=True)
+        subprocess.run([sys.executable, str(HERE / f"{name}.py"), *inputs.get(name, [])], check=True)
     subprocess.run([sys.executable, str(HERE / "table.py")], check=True)
 
 

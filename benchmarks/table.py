@@ -148,7 +148,27 @@ def kill_resume(result: dict[str, Any]) -> str:
     return section(lines, result)
 
 
-SECTIONS = {"quickstart": quickstart, "shakespeare": shakespeare, "kill_resume": kill_resume}
+def corpus(result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    paragraphs, books = (figures["speed"][kind]["megabytes_per_cpu_second"] for kind in ("paragraphs", "books"))
+    lines = [
+        "### Preparing a corpus\n",
+        "Megabytes per second of one core's time.\n",
+        "| step | paragraphs | whole books |",
+        "| --- | --- | --- |",
+    ]
+    lines.extend(f"| {step} | {speed:.1f} | {books[step]:.1f} |" for step, speed in paragraphs.items())
+    vocabulary = figures["vocabulary"]
+    lines.append(
+        f"\nA vocabulary of {vocabulary['vocabulary']:,} from {vocabulary['bytes'] / 1e6:.0f} MB of text: "
+        f"{vocabulary['cpu_seconds']:.1f} s on one core."
+    )
+    for peak in figures["memory"].values():
+        lines.append(f"A corpus of {peak['megabytes']:,.0f} MB: {peak['peak_megabytes']:.0f} MB of memory at most.")
+    return section(lines, result)
+
+
+SECTIONS = {"quickstart": quickstart, "shakespeare": shakespeare, "kill_resume": kill_resume, "corpus": corpus}
 
 
 def section(lines: list[str], result: dict[str, Any]) -> str:

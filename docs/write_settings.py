@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from gptwright.corpus_settings import SourceSettings
 from gptwright.recipe import OptimizerSettings, Recipe, Section
 
 PAGE = Path(__file__).parent / "recipes.md"
@@ -23,6 +24,7 @@ def with_tables(page: str) -> str:
     _, _, after = rest.partition(END)
     sections = {name: _section_of(field.annotation) for name, field in Recipe.model_fields.items()}
     tables = [_table(f"`{name}`", section) for name, section in sections.items() if section]
+    tables.append(_table("A source, in `data.sources`", SourceSettings))
     tables.append(_table("An optimizer, wherever a stage has one", OptimizerSettings))
     return f"{before}{BEGIN}\n{''.join(tables)}{END}{after}"
 
@@ -37,7 +39,8 @@ def _table(title: str, section: type[Section]) -> str:
         meaning = ". ".join(
             part for part in (meanings.get(name, "").rstrip("."), choices and f"One of {choices}") if part
         )
-        rows.append(f"| `{name}` | {_default(field.default)} | {meaning} |")
+        default = "none, it must be given" if field.is_required() else _default(field.default)
+        rows.append(f"| `{name}` | {default} | {meaning} |")
     return "\n".join(rows) + "\n\n"
 
 

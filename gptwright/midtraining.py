@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from gptwright.settings import Positive, Section
-
-SourceName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+from gptwright.corpus_settings import FinishSettings
+from gptwright.settings import Section
 
 
 class RopeScalingSettings(Section):
@@ -17,39 +16,6 @@ class RopeScalingSettings(Section):
     kind: Literal["linear", "ntk", "yarn", "llama3"]
     factor: Annotated[float, Field(ge=1)] | None = None
     """By how much; null is model.context / the context that the model was trained with."""
-
-
-class FinishSource(Section):
-    """One source of the finishing mixture; without files and builtin it is the one of that name that is read anyway."""
-
-    files: str | None = None
-    """As in data.sources."""
-    builtin: Literal["python"] | None = None
-    """As in data.sources."""
-    share: Positive
-    """Its part of the finishing phase's tokens."""
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it brings text of its own."""
-        return self.files is not None or self.builtin is not None
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> FinishSource:
-        if self.files is not None and self.builtin is not None:
-            raise ValueError("give either files or builtin, or neither for a source that is read anyway")
-        return self
-
-
-class FinishSettings(Section):
-    """A mixture of higher quality at the end of pretraining, while the rate falls (MiniCPM, arXiv:2404.06395; OLMo 2,
-    arXiv:2501.00656, section 4).
-    """
-
-    share_of_tokens: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Its part of pretrain.tokens; with schedule: stable_decay the rate falls over just this part."""
-    sources: Annotated[dict[SourceName, FinishSource], Field(min_length=1)]
-    """By name, each with its share: {books: {share: 0.5}, textbooks: {files: textbooks/*.txt, share: 0.5}}."""
 
 
 def decay_over_the_finish(values: Any) -> Any:

@@ -14,63 +14,14 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from gptwright.corpus_settings import DataSettings
 from gptwright.errors import InputError
-from gptwright.midtraining import (
-    FinishSettings,
-    RopeScalingSettings,
-    SourceName,
-    decay_over_the_finish,
-    refuse_unsaid_context,
-)
+from gptwright.midtraining import RopeScalingSettings, decay_over_the_finish, refuse_unsaid_context
 from gptwright.settings import Count, CountOrNone, Decay, Positive, Section, Seed, Share, explain
 from gptwright.sizes import size_named
 
 SHIPPED = Path(__file__).parent / "recipes"
 SHAPE = ("size", "layers", "width", "heads", "kv_heads", "head_dim", "hidden", "qk_norm", "tied", "rope_theta")
-
-
-class SourceSettings(Section):
-    """One source of a mixture of your own."""
-
-    files: str | None = None
-    """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz."""
-    builtin: Literal["python"] | None = None
-    """'python' is the standard library of the Python that runs, as code."""
-    share: Positive
-    """Its part of the tokens that are read, beside those of the others; they need not sum to 1."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        if (self.files is None) == (self.builtin is None):
-            raise ValueError("give either files or builtin")
-        return self
-
-
-class DataSettings(Section):
-    """Where pretraining text comes from."""
-
-    files: str | None = None
-    """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz; null takes the built-in world."""
-    sources: dict[SourceName, SourceSettings] | None = None
-    """Several sources by name, each with its share: {books: {files: books/*.txt, share: 0.7}, code: {builtin: python,
-    share: 0.3}}.
-    """
-    finish: FinishSettings | None = None
-    """Another mixture for the last part of pretraining: {share_of_tokens: 0.1, sources: {books: {share: 1}}}."""
-    world_seed: Seed = 0
-    """Which text the built-in world writes."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.02
-    """Share of the text kept for validation; with one long file it is the file's end."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        if self.files is not None:
-            self._refuse_changed(("world_seed", "sources"), "with files")
-        if self.sources is not None:
-            self._refuse_changed(("world_seed",), "with sources")
-            if not self.sources:
-                raise ValueError("sources is empty: name one or more, or remove it for the built-in world")
-        return self
 
 
 class TokenizerSettings(Section):
@@ -158,6 +109,8 @@ class MachineSettings(Section):
     """
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Where metrics go besides metrics.jsonl; needs the extra `track`."""
+    workers: Count | None = None
+    """Processes that tokenize a long corpus; null is one for each core."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
     """Time between resumable checkpoints; 0 writes one after every step."""
     shard: Literal["auto", "never", "always"] = "auto"

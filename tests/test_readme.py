@@ -42,6 +42,19 @@ def test_page_without_markers_is_refused(table: ModuleType) -> None:
         table.with_measured("no markers here\n", {})
 
 
+def test_corpus_section_has_speeds_memory_and_the_vocabulary(table: ModuleType) -> None:
+    speeds = {
+        kind: {"megabytes_per_cpu_second": {"tokenize": speed}} for kind, speed in (("paragraphs", 9), ("books", 15.25))
+    }
+    peaks = {f"x{times}": {"megabytes": 100.0 * times, "peak_megabytes": 400 + times} for times in (1, 10)}
+    vocabulary = {"vocabulary": 32768, "bytes": 30_000_000, "cpu_seconds": 2.44}
+    figures = {"speed": speeds, "memory": peaks, "vocabulary": vocabulary}
+    lines = table.corpus({**SOURCE, "figures": figures}).splitlines()
+    assert "| tokenize | 9.0 | 15.2 |" in lines
+    assert "A vocabulary of 32,768 from 30 MB of text: 2.4 s on one core." in lines
+    assert "A corpus of 1,000 MB: 410 MB of memory at most." in lines
+
+
 def test_quickstart_rows_have_median_range_and_interval(table: ModuleType) -> None:
     def run(minutes: float, accuracy: float) -> dict[str, object]:
         figure = {"value": accuracy, "low": accuracy - 0.03, "high": accuracy + 0.03, "n": 1000}

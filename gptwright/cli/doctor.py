@@ -31,6 +31,7 @@ EXTRAS = {
     "matplotlib": ("report", "the curves of report.html"),
     "jinja2": ("report", "report.html"),
     "transformers": ("hf", "the tests that compare with transformers"),
+    "datasets": ("hf", "hub data sets as sources of text"),
 }
 # torch.compile on a CPU writes C++ and calls one of these; cl is Microsoft's.
 COMPILERS = ("g++", "clang++", "cl")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import sysconfig
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gptwright.data.jsonl import decode_text, read_lines
@@ -15,17 +17,35 @@ from gptwright.records import Document
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
 SUFFIXES = TEXT_SUFFIXES + ROW_SUFFIXES + PAGE_SUFFIXES
+WHOLE_TEXT_BYTES = 16_000_000
+"""A text file up to here is one document, whatever its length."""
+PIECE_BYTES = 100_000
+"""Least size of the documents that a longer one is cut into."""
+OPEN_FILES = 16
+"""Files that `read_interleaved` reads in turn."""
 
 
 def read_documents(path_or_glob: str | Path, *, text_key: str = "text") -> Iterator[Document]:
     """Every document that is not blank, file by file in order of name.
 
-    A text file is one document, with Windows line ends made plain; so is the main text of a web page; in the others
-    each row is one, its text under `text_key`. Of a folder, all files of a known kind are read, those in its subfolders
-    too. A document's source is its file's name unless the row says another.
+    A text file is one document, with Windows line ends made plain, and one above WHOLE_TEXT_BYTES many, cut at the ends
+    of lines; the main text of a web page is one; in the others each row is one, its text under `text_key`. Of a folder,
+    all files of a known kind are read, those in its subfolders too. A document's source is its file's name unless the
+    row says another.
     """
     files = find_files(path_or_glob)
-    return _read_files(files, str(path_or_glob), text_key)
+    documents = (document for file in files for document in _read_file(file, text_key))
+    return _not_blank(documents, str(path_or_glob))
+
+
+def read_interleaved(path_or_glob: str | Path, *, text_key: str = "text") -> Iterator[Document]:
+    """The same documents in another order: one of each of OPEN_FILES files in turn, which lie far apart in the order of
+    names. What comes first is then like the whole.
+    """
+    files = find_files(path_or_glob)
+    stride = -(-len(files) // OPEN_FILES)
+    spread = (_read_file(file, text_key) for offset in range(stride) for file in files[offset::stride])
+    return _not_blank(_in_turn(spread), str(path_or_glob))
 
 
 def find_files(path_or_glob: str | Path) -> list[Path]:
@@ -68,13 +88,27 @@ def standard_library() -> Iterator[Document]:
                 yield Document(text, source="python", id=place.as_posix())
 
 
-def _read_files(files: list[Path], asked: str, text_key: str) -> Iterator[Document]:
+def _in_turn(streams: Iterator[Iterator[Document]]) -> Iterator[Document]:
+    """One document of each open stream after the other; one that has ended makes room for the next."""
+    open_streams: deque[Iterator[Document]] = deque()
+    while True:
+        while len(open_streams) < OPEN_FILES and (stream := next(streams, None)) is not None:
+            open_streams.append(stream)
+        if not open_streams:
+            return
+        stream = open_streams.popleft()
+        document = next(stream, None)
+        if document is not None:
+            yield document
+            open_streams.append(stream)
+
+
+def _not_blank(documents: Iterable[Document], asked: str) -> Iterator[Document]:
     empty = True
-    for file in files:
-        for document in _read_file(file, text_key):
-            if document.text.strip():
-                empty = False
-                yield document
+    for document in documents:
+        if document.text.strip():
+            empty = False
+            yield document
     if empty:
         raise InputError(f"{asked} holds no text (no documents, or only white space): give a file with text in it")
 
@@ -82,8 +116,7 @@ def _read_files(files: list[Path], asked: str, text_key: str) -> Iterator[Docume
 def _read_file(file: Path, text_key: str) -> Iterator[Document]:
     name = plain_name(file)
     if file.name.endswith(TEXT_SUFFIXES):
-        content = b"".join(line for _, line in read_lines(file))
-        yield Document(decode_text(content, file).replace("\r\n", "\n"), source=name, id=name)
+        yield from _read_text(file, name)
     elif file.name.endswith(PAGE_SUFFIXES):
         html = None if ".warc" in file.suffixes else b"".join(line for _, line in read_lines(file))
         for number, page in enumerate(read_pages(file, html), start=1):
@@ -96,6 +129,41 @@ def _read_file(file: Path, text_key: str) -> Iterator[Document]:
                 source=source if isinstance(source, str) and source else name,
                 id=str(row.values.get("id") or row.name),
             )
+
+
+def _read_text(file: Path, name: str) -> Iterator[Document]:
+    """One document; or, of a long file, its pieces, each named by the line that it begins with."""
+    pieces, start, size = _pieces(file), [], 0
+    for piece in pieces:
+        start.append(piece)
+        size += len(piece[1])
+        if size > WHOLE_TEXT_BYTES:
+            break
+    else:
+        yield _text_document(b"".join(content for _, content in start), name, name, file)
+        return
+    for first, content in itertools.chain(start, pieces):
+        yield _text_document(content, name, f"{name}:{first}", f"{file}, from line {first}")
+
+
+def _pieces(file: Path) -> Iterator[tuple[int, bytes]]:
+    """(number of the first line, whole lines of PIECE_BYTES together or a little more)."""
+    lines: list[bytes] = []
+    size = first = 0
+    for number, line in read_lines(file):
+        if not lines:
+            first = number
+        lines.append(line)
+        size += len(line)
+        if size >= PIECE_BYTES:
+            yield first, b"".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield first, b"".join(lines)
+
+
+def _text_document(content: bytes, source: str, identity: str, where: str | Path) -> Document:
+    return Document(decode_text(content, where).replace("\r\n", "\n"), source=source, id=identity)
 
 
 def _text_of(row: Row, text_key: str) -> str:

@@ -16,6 +16,7 @@ from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model, load_scalar_model, save_model
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
+from gptwright.pipeline.data_card import data_card
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.start import find_model, start_model, start_tokenizer
@@ -31,7 +32,7 @@ from gptwright.pipeline.wiring import (
 )
 from gptwright.recipe import PpoSettings, Recipe
 from gptwright.records import Comparison, Conversation, Prompt, to_json
-from gptwright.report import write_report
+from gptwright.report import write_data_card, write_report
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import build_corpus, build_tokenizer
 from gptwright.stages.ppo import Ppo, ppo
@@ -97,19 +98,22 @@ def _tokenizer(run: Run) -> None:
 
 def _corpus(run: Run) -> None:
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
-    sources = text_sources(recipe)
+    sources, spot = text_sources(recipe), place(run, "corpus")
 
     def write(folder: Path) -> None:
-        build_corpus(
+        manifest = build_corpus(
             sources,
             tokenizer,
             folder,
             tokens=recipe.pretrain.tokens or MIXED_IN_TOKENS,
             held_out=recipe.data.held_out,
             context=recipe.model.context,
+            workers=recipe.machine.workers,
+            shards=spot.checkpoints / "shards",
         )
+        write_data_card(folder, data_card(recipe, manifest, tokenizer.vocab_size))
 
-    place(run, "corpus").finish(write, run.lineage("corpus", tokenizer=tokenizer.fingerprint))
+    spot.finish(write, run.lineage("corpus", tokenizer=tokenizer.fingerprint))
 
 
 def _base(run: Run) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
-from gptwright.data.sources import find_files, read_documents, standard_library
-from gptwright.data.splitting import split_documents
+from gptwright.corpus_settings import FinishSource, Origin, SourceSettings
+from gptwright.data.hub import read_hub
+from gptwright.data.sources import find_files, read_documents, read_interleaved, standard_library
+from gptwright.data.splitting import Part, split_stream
 from gptwright.errors import InputError
-from gptwright.midtraining import FinishSource
-from gptwright.recipe import Recipe, SourceSettings
+from gptwright.recipe import Recipe
 from gptwright.records import Document
 from gptwright.stages.corpus import TextSource
-from gptwright.world.documents import SOURCES, documents
+from gptwright.world.documents import SOURCES, documents, mixed_documents
 
 HELD_OUT_START = 1_000_000_000
 """Index of the world's first held-out document: training never gets this far."""
+
+Reader = Callable[[], Iterator[Document]]
 
 
 def input_files(recipe: Recipe) -> tuple[str, ...]:
@@ -47,12 +51,14 @@ def _finish_sources(recipe: Recipe) -> dict[str, FinishSource]:
 
 def text_sources(recipe: Recipe) -> list[TextSource]:
     """The mixture that pretraining reads, and the one at its end where the recipe has another for it."""
-    sources, finish = _main_sources(recipe), _finish_sources(recipe)
-    if recipe.data.finish is None:
+    data, sources, finish = recipe.data, _main_sources(recipe), _finish_sources(recipe)
+    if data.finish is None:
         return sources
-    part, total = recipe.data.finish.share_of_tokens, sum(source.share for source in finish.values())
+    part, total = data.finish.share_of_tokens, sum(source.share for source in finish.values())
     sources += [
-        _split(name, 0.0, _documents(source), recipe.data.held_out) for name, source in finish.items() if source.is_new
+        _source(name, 0.0, source, held_out=data.held_out, world_seed=data.world_seed)
+        for name, source in finish.items()
+        if source.is_new
     ]
     shares = {name: source.share / total for name, source in finish.items()}
     return [replace(source, finish=part, finish_share=shares.get(source.name, 0.0)) for source in sources]
@@ -60,35 +66,61 @@ def text_sources(recipe: Recipe) -> list[TextSource]:
 
 def _main_sources(recipe: Recipe) -> list[TextSource]:
     """The world's seven sources, the user's files as one, or the user's sources."""
-    if recipe.data.sources is not None:
-        total = sum(source.share for source in recipe.data.sources.values())
+    data = recipe.data
+    if data.sources is not None:
+        total = sum(source.share for source in data.sources.values())
         return [
-            _split(name, source.share / total, _documents(source), recipe.data.held_out)
-            for name, source in recipe.data.sources.items()
+            _source(name, source.share / total, source, held_out=data.held_out, world_seed=data.world_seed)
+            for name, source in data.sources.items()
         ]
-    if recipe.data.files is not None:
-        return [_split("text", 1.0, read_documents(recipe.data.files), recipe.data.held_out)]
-    seed = recipe.data.world_seed
-
-    def stream(name: str, start: int) -> Iterator[Document]:
-        return documents(seed, name, start)
-
+    if data.files is not None:
+        whole = SourceSettings(files=data.files, share=1.0)
+        return [_source("text", 1.0, whole, held_out=data.held_out, world_seed=data.world_seed)]
     return [
         TextSource(
             name,
             share,
-            train=lambda name=name: stream(name, 0),  # type: ignore[misc]
-            held_out=lambda name=name: stream(name, HELD_OUT_START),  # type: ignore[misc]
-            endless=True,
+            train=partial(documents, data.world_seed, name),
+            held_out=partial(documents, data.world_seed, name, HELD_OUT_START),
         )
         for name, share in SOURCES.items()
     ]
 
 
-def _documents(source: SourceSettings | FinishSource) -> Iterator[Document]:
-    return read_documents(source.files) if source.files is not None else standard_library()
+def _source(name: str, share: float, source: Origin, *, held_out: float, world_seed: int) -> TextSource:
+    if source.builtin == "world":
+        return TextSource(
+            name,
+            share,
+            train=partial(mixed_documents, world_seed),
+            held_out=partial(mixed_documents, world_seed, HELD_OUT_START),
+        )
+    if source.files is not None:
+        whole: Reader = partial(read_documents, source.files, text_key=source.text_key)
+        sample: Reader = partial(read_interleaved, source.files, text_key=source.text_key)
+    else:
+        whole = sample = _other_reader(source)
+    return TextSource(
+        name,
+        share,
+        train=lambda: _only("train", split_stream(sample(), held_out)),
+        held_out=lambda: _only("held_out", split_stream(whole(), held_out)),
+        both=lambda: split_stream(whole(), held_out),
+    )
 
 
-def _split(name: str, share: float, found: Iterator[Document], held_out_share: float) -> TextSource:
-    train, held_out = split_documents(list(found), held_out_share)
-    return TextSource(name, share, train=lambda: iter(train), held_out=lambda: iter(held_out))
+def _other_reader(source: Origin) -> Reader:
+    if source.hub is None:
+        return standard_library
+    return partial(
+        read_hub,
+        source.hub,
+        config=source.config,
+        split=source.split,
+        revision=source.revision,
+        text_key=source.text_key,
+    )
+
+
+def _only(wanted: Part, documents: Iterator[tuple[Part, Document]]) -> Iterator[Document]:
+    return (document for part, document in documents if part == wanted)

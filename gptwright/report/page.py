@@ -37,14 +37,18 @@ def sections(run: RunFiles) -> tuple[Section, ...]:
 
 def render_report(run_dir: Path) -> str:
     """The page of a run as HTML."""
+    headline, *others = sections(read_run(run_dir))
+    return render_page("gptwright report", headline, tuple(others))
+
+
+def render_page(kind: str, headline: Section, others: tuple[Section, ...]) -> str:
+    """Sections as one HTML page; `kind` stands above its title. Raises InputError without the extra `report`."""
     jinja2 = require("jinja2")
-    run = read_run(run_dir)
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    headline, *others = sections(run)
-    page: str = environment.get_template("page.html").render(run=run, headline=headline, sections=others)
+    page: str = environment.get_template("page.html").render(kind=kind, headline=headline, sections=others)
     return page
 
 

@@ -2,12 +2,16 @@
 
 tokenizer/   tokenizer.json, stats.json
 corpus/      manifest.json, <source>.train.bin, <source>.held_out.bin
+
+Documents stream from their source through the tokenizer's processes into the shards: a corpus may be of any size.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,30 +19,42 @@ from typing import Any
 
 import numpy as np
 
+from gptwright.data.atomic import write_bytes_atomically
 from gptwright.data.packing import Finish, PackedCorpus
+from gptwright.data.splitting import Part
 from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
 from gptwright.tokenizer.bpe import train_bpe, train_characters
-from gptwright.tokenizer.shards import encode_documents, read_shard, write_shard
+from gptwright.tokenizer.parallel import Encoder, encode_batch
+from gptwright.tokenizer.shards import ShardInfo, ShardWriter, open_shard, read_shard, sidecar_of
 from gptwright.tokenizer.stats import token_stats
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.progress import Progress, say
+from gptwright.train.progress import Tally, say
 
 MANY_EPOCHS = 4
 """Up to here a text read again is worth almost as much as a new one (Muennighoff et al., arXiv:2305.16264)."""
 
 
+MADE_TEXTS = 256
+"""Documents that a source without end makes at a time."""
+PARTS: tuple[Part, Part] = ("train", "held_out")
+
+
 @dataclass(frozen=True)
 class TextSource:
-    """One source of the mixture. The two streams never give the same document."""
+    """One source of the mixture. The two parts never hold the same document."""
 
     name: str
     share: float
     train: Callable[[], Iterator[Document]]
+    """Of a large source in an order whose beginning is like the whole: the tokenizer learns from it."""
     held_out: Callable[[], Iterator[Document]]
-    endless: bool = False
-    """Written by a program that never stops: taken until there is enough."""
+    both: Callable[[], Iterator[tuple[Part, Document]]] | None = None
+    """Both parts in one reading, as they are written; None for a source that is made by a program that never stops,
+    which is taken until there is enough.
+    """
+
     finish: float = 0.0
     """The part of all tokens that is read last, from another mixture."""
     finish_share: float = 0.0
@@ -48,6 +64,10 @@ class TextSource:
     def overall(self) -> float:
         """Its share of all tokens."""
         return self.share * (1 - self.finish) + self.finish_share * self.finish
+
+    @property
+    def endless(self) -> bool:
+        return self.both is None
 
 
 def build_tokenizer(
@@ -67,9 +87,7 @@ def build_tokenizer(
     if given is not None:
         tokenizer = given
     elif settings.kind == "characters":
-        tokenizer = train_characters(
-            (d.text for s in sources for d in itertools.chain(s.train(), s.held_out())), strict=True
-        )
+        tokenizer = train_characters((d.text for s in sources if s.both for _, d in s.both()), strict=True)
     else:
         tokenizer = train_bpe(sample, settings.vocab_size)
     stats = token_stats(tokenizer, sample[:: max(1, len(sample) // 2000)])
@@ -90,39 +108,100 @@ def _sample(source: TextSource, wanted: int) -> Iterator[str]:
 
 
 def build_corpus(
-    sources: list[TextSource], tokenizer: Tokenizer, folder: Path, *, tokens: int, held_out: float, context: int
-) -> None:
-    """Write the shards: of an endless source what one epoch of `tokens` needs, of any other everything."""
+    sources: list[TextSource],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    tokens: int,
+    held_out: float,
+    context: int,
+    workers: int | None = 1,
+    shards: Path | None = None,
+) -> dict[str, Any]:
+    """Write shards and manifest: of an endless source what one epoch of `tokens` needs, of any other everything.
+
+    The shards are made in `shards`, where a second call finds those that a killed one has finished, and moved to
+    `folder` at the end; None makes them there. `workers` is how many processes tokenize, None one for each core.
+    Returns the manifest.
+    """
+    made = shards or folder
+    made.mkdir(parents=True, exist_ok=True)
     entries = []
-    progress = Progress("corpus", len(sources))
-    for number, source in enumerate(sources):
-        parts = {}
-        for part, stream, share in (("train", source.train, 1.0), ("held_out", source.held_out, held_out)):
-            documents = encode_documents((document.text for document in stream()), tokenizer)
-            if source.endless:
-                documents = _take(
-                    documents, max(2 * (context + 1), round(tokens * source.overall * share) + context + 1)
-                )
-            parts[part] = write_shard(folder / f"{source.name}.{part}.bin", documents, tokenizer)
-        train = parts["train"]
-        epochs = tokens * source.overall / train.tokens
-        entries.append(
-            {
-                "name": source.name,
-                "share": source.overall,
-                "tokens": train.tokens,
-                "bytes": train.bytes,
-                "documents": train.documents,
-                "held_out_tokens": parts["held_out"].tokens,
-                "epochs": epochs,
-                **_phases(source),
-            }
-        )
-        progress.update(number + 1, source.name)
+    with Encoder(tokenizer, workers) as encoder:
+        for source in sources:
+            rows = context + 1
+            enough = [max(2 * rows, round(tokens * source.overall * part) + rows) for part in (1.0, held_out)]
+            wanted = dict(zip(PARTS, enough, strict=True))
+            entries.append(_entry(source, _write_source(source, encoder, made, wanted), tokens))
+    for name in (entry["name"] for entry in entries):
+        (made / f"{name}.finished.json").unlink()
+        for shard in (made / f"{name}.{part}.bin" for part in PARTS):
+            os.replace(sidecar_of(shard), sidecar_of(folder / shard.name))
+            os.replace(shard, folder / shard.name)
     _tell_epochs(entries)
     _tell_finish(entries, tokens)
     manifest = {"tokenizer": tokenizer.fingerprint, "sources": entries}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_bytes_atomically(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    return manifest
+
+
+def _entry(source: TextSource, parts: Mapping[Part, ShardInfo], tokens: int) -> dict[str, Any]:
+    train, held_out = parts["train"], parts["held_out"]
+    return {
+        "name": source.name,
+        "share": source.overall,
+        "tokens": train.tokens,
+        "bytes": train.bytes,
+        "documents": train.documents,
+        "held_out_tokens": held_out.tokens,
+        "held_out_bytes": held_out.bytes,
+        "held_out_documents": held_out.documents,
+        "epochs": tokens * source.overall / train.tokens,
+        **_phases(source),
+    }
+
+
+def _write_source(
+    source: TextSource, encoder: Encoder, folder: Path, wanted: Mapping[Part, int]
+) -> dict[Part, ShardInfo]:
+    """Both shards of a source, or what is known of them when an earlier call has finished them."""
+    finished = folder / f"{source.name}.finished.json"
+    if finished.is_file() and all((folder / f"{source.name}.{part}.bin").is_file() for part in PARTS):
+        return {part: ShardInfo(**info) for part, info in json.loads(finished.read_text(encoding="utf-8")).items()}
+    tokenizer, tally = encoder.tokenizer, Tally("corpus")
+    with (
+        open_shard(folder / f"{source.name}.train.bin", tokenizer) as train,
+        open_shard(folder / f"{source.name}.held_out.bin", tokenizer) as held_out,
+    ):
+        writers: dict[Part, ShardWriter] = {"train": train, "held_out": held_out}
+        if source.both is None:
+            for part, stream in zip(PARTS, (source.train, source.held_out), strict=True):
+                _write_enough(stream(), tokenizer, writers[part], wanted[part], lambda: _tell(tally, source, writers))
+        else:
+            for part, batch in encoder.encode((part, document.text) for part, document in source.both()):
+                writers[part].add(batch.ids, len(batch.lengths))
+                _tell(tally, source, writers)
+        _tell(tally, source, writers, ended=True)
+    infos = {part: writer.info() for part, writer in writers.items()}
+    described = {part: dataclasses.asdict(info) for part, info in infos.items()}
+    write_bytes_atomically(finished, (json.dumps(described) + "\n").encode())
+    return infos
+
+
+def _write_enough(
+    documents: Iterator[Document], tokenizer: Tokenizer, writer: ShardWriter, wanted: int, tell: Callable[[], None]
+) -> None:
+    """Documents until there are `wanted` tokens, the one that reaches them whole."""
+    while writer.tokens < wanted:
+        batch = encode_batch(tokenizer, [document.text for document in itertools.islice(documents, MADE_TEXTS)])
+        ends = np.cumsum(batch.lengths)
+        count = min(len(ends), int(np.searchsorted(ends, wanted - writer.tokens)) + 1)
+        writer.add(batch.ids[: ends[count - 1]], count)
+        tell()
+
+
+def _tell(tally: Tally, source: TextSource, writers: Mapping[Part, ShardWriter], *, ended: bool = False) -> None:
+    tally.update(sum(writer.bytes for writer in writers.values()) / 1e6, "MB of text", source.name, ended=ended)
 
 
 def _tell_epochs(entries: list[dict[str, Any]]) -> None:
@@ -149,15 +228,6 @@ def _tell_finish(entries: list[dict[str, Any]], tokens: int) -> None:
         for entry in (entry for entry in entries if entry[key]):
             epochs = tokens * part * entry[key] / entry["tokens"]
             say(f"  {entry['name']:<16} {entry[key]:6.1%}  of the {words} {part:.0%}  {epochs:14.2f} epochs")
-
-
-def _take(documents: Iterator[list[int]], tokens: int) -> Iterator[list[int]]:
-    taken = 0
-    for ids in documents:
-        yield ids
-        taken += len(ids)
-        if taken >= tokens:
-            return
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +51,6 @@ class AdoptedVocabulary:
     def encode(self, text: str) -> list[int]:
         found: list[int] = self._encoder.encode(_whole(text), add_special_tokens=False).ids
         return found
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded = self._encoder.encode_batch_fast([_whole(text) for text in texts], add_special_tokens=False)
-        return [each.ids for each in encoded]
 
     def dump(self) -> str:
         return json.dumps(self._content, ensure_ascii=False, indent=1) + "\n"

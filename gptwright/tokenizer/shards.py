@@ -10,8 +10,10 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -59,38 +61,67 @@ def shard_dtype(vocab_size: int) -> np.dtype:
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
 
 
-def encode_documents(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[list[int]]:
-    """The ids of each text with what stands between two documents after it."""
-    for ids in tokenizer.encode_stream(texts):
-        ids.extend(tokenizer.border)
-        yield ids
+class ShardWriter:
+    """Takes ids as they come; `open_shard` makes one."""
+
+    def __init__(self, file: BinaryIO, tokenizer: Tokenizer) -> None:
+        self._file, self._tokenizer = file, tokenizer
+        self._dtype = shard_dtype(tokenizer.vocab_size)
+        self._digest = hashlib.sha256()
+        self.tokens = self.bytes = self.documents = 0
+
+    def add(self, ids: np.ndarray, documents: int) -> None:
+        """Ids of whole documents one after another, and how many these are.
+
+        Raises IndexError or ValueError for an id that is not in the vocabulary.
+        """
+        # Indexing also refuses an id above the vocabulary; only a negative one would pass.
+        text_bytes = int(self._tokenizer.byte_lengths[ids].sum(dtype=np.int64))
+        if ids.size and ids.min() < 0:
+            raise ValueError(f"document {self.documents} has the negative token id {ids.min()}")
+        content = ids.astype(self._dtype, copy=False).tobytes()
+        self._file.write(content)
+        self._digest.update(content)
+        self.tokens += ids.size
+        self.bytes += text_bytes
+        self.documents += documents
+
+    def info(self) -> ShardInfo:
+        """What has been written so far."""
+        return ShardInfo(
+            self._dtype.name,
+            self.tokens,
+            self.bytes,
+            self.documents,
+            self._tokenizer.fingerprint,
+            self._digest.hexdigest(),
+        )
+
+
+@contextmanager
+def open_shard(path: str | Path, tokenizer: Tokenizer) -> Iterator[ShardWriter]:
+    """A shard to write to; both of its files appear only when the block ends without an error.
+
+    Raises InputError when nothing was written.
+    """
+    path = Path(path)
+    with open_atomically(path) as file:
+        writer = ShardWriter(file, tokenizer)
+        yield writer
+        if not writer.tokens:
+            raise InputError(f"no tokens to write to {path}: its documents are empty, give some with text")
+        # The old sidecar must not vouch for the new ids, should the process end between the two files.
+        sidecar_of(path).unlink(missing_ok=True)
+    content = json.dumps(dataclasses.asdict(writer.info()), indent=1) + "\n"
+    write_bytes_atomically(sidecar_of(path), content.encode())
 
 
 def write_shard(path: str | Path, documents: Iterable[Sequence[int]], tokenizer: Tokenizer) -> ShardInfo:
     """Write documents' ids one after another; both files appear only when whole."""
-    path = Path(path)
-    dtype = shard_dtype(tokenizer.vocab_size)
-    digest = hashlib.sha256()
-    tokens = text_bytes = count = 0
-    with open_atomically(path) as file:
+    with open_shard(path, tokenizer) as writer:
         for document in documents:
-            ids = np.asarray(document, dtype=np.int64)
-            # Indexing also refuses an id above the vocabulary; only a negative one would pass.
-            text_bytes += int(tokenizer.byte_lengths[ids].sum(dtype=np.int64))
-            if ids.size and ids.min() < 0:
-                raise ValueError(f"document {count} has the negative token id {ids.min()}")
-            content = ids.astype(dtype).tobytes()
-            file.write(content)
-            digest.update(content)
-            tokens += ids.size
-            count += 1
-        if not tokens:
-            raise InputError(f"no tokens to write to {path}: its documents are empty, give some with text")
-        # The old sidecar must not vouch for the new ids, should the process end between the two files.
-        sidecar_of(path).unlink(missing_ok=True)
-    info = ShardInfo(dtype.name, tokens, text_bytes, count, tokenizer.fingerprint, digest.hexdigest())
-    write_bytes_atomically(sidecar_of(path), (json.dumps(dataclasses.asdict(info), indent=1) + "\n").encode())
-    return info
+            writer.add(np.asarray(document, dtype=np.int64), 1)
+    return writer.info()
 
 
 def read_shard(path: str | Path, *, verify: bool = True) -> Shard:

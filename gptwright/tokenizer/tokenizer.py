@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -24,9 +24,6 @@ from gptwright.tokenizer.adopted import adopt, is_ours, open_adopted
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.template import TEMPLATE_JINJA
 from gptwright.tokenizer.vocabulary import OwnVocabulary, Vocabulary
-
-BATCH_TEXTS = 256
-BATCH_CHARACTERS = 4_000_000  # bounds memory when single texts are whole books
 
 
 class Tokenizer:
@@ -83,15 +80,6 @@ class Tokenizer:
         """Ids of plain text. Half of a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
         return self._vocabulary.encode(text)
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` of each text, on all cores."""
-        return self._vocabulary.encode_batch(texts)
-
-    def encode_stream(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """`encode` of each text of a corpus that does not fit in memory."""
-        for batch in _batches(texts):
-            yield from self.encode_batch(batch)
-
     def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
         """The bytes behind ids, which need not be whole characters."""
         skipped = self._vocabulary.marks if skip_special else frozenset()
@@ -133,19 +121,6 @@ class Tokenizer:
     def taken_along(cls, folder: Path, rows: int) -> Tokenizer:
         """The tokenizer of any model folder with this many rows of embeddings; one of gptwright's comes as it is."""
         return cls.load(folder) if is_ours(folder) else cls(adopt(folder, rows))
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    characters = 0
-    for text in texts:
-        batch.append(text)
-        characters += len(text)
-        if len(batch) == BATCH_TEXTS or characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
 
 
 def _refuse_other_template(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -11,8 +10,6 @@ import tiktoken
 from gptwright.errors import InputError
 from gptwright.tokenizer import tokenizer_json
 from gptwright.tokenizer.special import SpecialToken
-
-NUM_THREADS = min(8, os.cpu_count() or 1)
 
 
 class Vocabulary(Protocol):
@@ -27,8 +24,6 @@ class Vocabulary(Protocol):
     """What stands in front of a document."""
 
     def encode(self, text: str) -> list[int]: ...
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
 
     def dump(self) -> str:
         """The text of `tokenizer.json`."""
@@ -60,11 +55,6 @@ class OwnVocabulary:
     def encode(self, text: str) -> list[int]:
         self._refuse_unknown_characters(text)
         return self._encoding.encode_ordinary(text)
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        for text in texts:
-            self._refuse_unknown_characters(text)
-        return self._encoding.encode_ordinary_batch(list(texts), num_threads=NUM_THREADS)
 
     def dump(self) -> str:
         return tokenizer_json.dump(self._text_pieces, self.pattern)

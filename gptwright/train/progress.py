@@ -43,15 +43,38 @@ class Progress:
         left = elapsed / max(1, done - self.first) * (self.total - done)
         timing = f"{clock(left)} left" if done < self.total else f"took {clock(elapsed)}"
         line = f"{self.name:<12} {done:>6}/{self.total} {100 * done / max(1, self.total):3.0f}%  {timing}  {note}"
-        if self.live:
-            sys.stderr.write("\r\033[2K" + line + ("\n" if done >= self.total else ""))
-        else:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        _show(line, self.live, ended=done >= self.total)
 
     def advance(self, note: str = "") -> None:
         """One more is done."""
         self.update(self.done + 1, note)
+
+
+class Tally:
+    """Counts work whose end nobody knows, such as a stream's: how much, and how fast."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.started = self.shown = time.monotonic()
+        self.live = sys.stderr.isatty()
+
+    def update(self, done: float, unit: str, note: str, *, ended: bool = False) -> None:
+        """Say that `done` units are done; prints as often as `Progress` does. At the end only what took that long."""
+        now = time.monotonic()
+        due = now - self.shown >= (LIVE_SECONDS if self.live else PLAIN_SECONDS)
+        if not due and not (ended and self.shown > self.started):
+            return
+        self.shown = now
+        rate = done / max(1e-9, now - self.started)
+        _show(f"{self.name:<12} {done:>10,.1f} {unit}, {rate:,.1f} a second  {note}", self.live, ended=ended)
+
+
+def _show(line: str, live: bool, *, ended: bool) -> None:
+    if live:
+        sys.stderr.write("\r\033[2K" + line + ("\n" if ended else ""))
+    else:
+        sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def say(message: str) -> None:

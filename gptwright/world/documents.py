@@ -19,7 +19,7 @@ from gptwright.world.sources_web import page_body, web_page
 from gptwright.world.tables_earth import DAYS
 from gptwright.world.task_lines import looks_like_tasks
 
-__all__ = ["SOURCES", "document", "documents", "looks_like_tasks"]
+__all__ = ["SOURCES", "document", "documents", "looks_like_tasks", "mixed_documents"]
 
 SOURCES: dict[str, float] = {
     "web": 0.67,
@@ -65,6 +65,20 @@ def documents(seed: int, source: str, start: int = 0) -> Iterator[Document]:
     while True:
         yield document(seed, source, index)
         index += 1
+
+
+def mixed_documents(seed: int, start: int = 0) -> Iterator[Document]:
+    """All sources as one, by their shares of the characters: each turn is that of the source which is furthest behind.
+
+    Every source begins with its number `start`.
+    """
+    streams = {source: documents(seed, source, start) for source in SOURCES}
+    given = dict.fromkeys(SOURCES, 0)
+    while True:
+        source = min(SOURCES, key=lambda name: given[name] / SOURCES[name])
+        text = next(streams[source])
+        given[source] += len(text.text)
+        yield text
 
 
 def _generator(seed: int, source: str, index: int) -> random.Random:

@@ -10,7 +10,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from gptwright.data.sources import read_documents
+from gptwright.data import sources
+from gptwright.data.sources import read_documents, read_interleaved
 from gptwright.errors import InputError
 
 
@@ -56,6 +57,34 @@ def test_folders_and_globs_are_read_in_order_of_name(tmp_path: Path) -> None:
     assert texts_of(tmp_path) == ["a.txt", "b.txt", "d.txt.gz", "inner/c.txt"]
     assert texts_of(str(tmp_path / "*.txt")) == ["a.txt", "b.txt"]
     assert texts_of(str(tmp_path / "**" / "c.txt")) == ["inner/c.txt"]
+
+
+def test_a_long_text_comes_in_pieces_of_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "WHOLE_TEXT_BYTES", 60)
+    monkeypatch.setattr(sources, "PIECE_BYTES", 25)
+    write_lines(tmp_path / "short.txt", *["ten bytes"] * 6)
+    write_lines(tmp_path / "long.txt", *["ten bytes"] * 6, "\u5b66")
+    assert texts_of(tmp_path / "short.txt") == ["ten bytes\n" * 6]
+    pieces = [(document.id, document.text) for document in read_documents(tmp_path / "long.txt")]
+    assert pieces == [("long:1", "ten bytes\n" * 3), ("long:4", "ten bytes\n" * 3), ("long:7", "\u5b66\n")]
+    (tmp_path / "bad.txt").write_bytes(b"ten bytes\n" * 6 + b"\xff\n")
+    with pytest.raises(InputError, match=r"bad\.txt, from line 7: not UTF-8 text"):
+        texts_of(tmp_path / "bad.txt")
+
+
+def test_interleaved_files_give_the_same_documents_a_few_of_each_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "OPEN_FILES", 2)
+    for name in "abcd":
+        write_lines(tmp_path / f"{name}.jsonl", *[json.dumps({"text": f"{name}{index}"}) for index in range(3)])
+    write_lines(tmp_path / "b.jsonl", '{"text": "b0"}')
+    found = [document.text for document in read_interleaved(tmp_path)]
+    # a and c are far apart; when they have ended, b and d follow.
+    assert found == ["a0", "c0", "a1", "c1", "a2", "c2", "b0", "d0", "d1", "d2"]
+    assert sorted(found) == texts_of(tmp_path)
+    with pytest.raises(InputError, match="holds no text"):
+        list(read_interleaved(write_lines(tmp_path / "e.jsonl", "")))
 
 
 def test_the_text_may_have_another_key(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gptwright.errors import InputError
 from gptwright.pipeline.text import input_files, text_sources
 from gptwright.recipe import Recipe, load_recipe
 from gptwright.stages.corpus import build_corpus, build_tokenizer
+from gptwright.world.documents import SOURCES, mixed_documents
 
 
 def mixture(folder: Path, **sources: dict[str, object]) -> Recipe:
@@ -55,6 +57,53 @@ def test_epochs_are_told_and_many_are_warned_of(books: Path, capsys: pytest.Capt
     assert "90.0%" in lines["little"] and "above 4" in lines["little"]
 
 
+def test_the_text_of_a_source_may_have_another_key(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"body": "one and more"}\n', encoding="utf-8")
+    recipe = mixture(tmp_path, a={"files": str(tmp_path / "a.jsonl"), "text_key": "body", "share": 1})
+    assert next(text_sources(recipe)[0].train()).text == "one and mo"
+
+
+def test_all_of_a_finite_source_is_read_once_for_both_parts(tmp_path: Path) -> None:
+    rows = "".join(f'{{"text": "row number {row:03}"}}\n' for row in range(300))
+    for name in "abc":
+        (tmp_path / f"{name}.jsonl").write_text(rows.replace("row number", name), encoding="utf-8")
+    (source,) = text_sources(mixture(tmp_path, rows={"files": str(tmp_path / "*.jsonl"), "share": 1}))
+    assert source.both is not None
+    parts = list(source.both())
+    held_out = [document.text for part, document in parts if part == "held_out"]
+    assert [document.text for document in source.held_out()] == held_out
+    train = [document.text for part, document in parts if part == "train"]
+    first = [document.text for document in source.train()]
+    assert sorted(first) == sorted(train)
+    # The tokenizer's sample takes the files in turn.
+    assert {text[0] for text in first[:6]} == set("abc")
+    assert sum(map(len, held_out)) == pytest.approx(0.1 * sum(map(len, held_out + train)), abs=1)
+
+
+def test_the_world_may_be_one_source_of_a_mixture(books: Path) -> None:
+    recipe = mixture(books, world={"builtin": "world", "share": 1}, mine={"files": str(books / "one.txt"), "share": 3})
+    world, mine = text_sources(recipe)
+    assert (world.share, world.endless, mine.share, mine.endless) == (0.25, True, 0.75, False)
+    train, held_out = list(itertools.islice(world.train(), 60)), list(itertools.islice(world.held_out(), 60))
+    assert {document.source for document in train} == set(SOURCES)
+    assert not {document.id for document in train} & {document.id for document in held_out}
+    assert train == list(itertools.islice(mixed_documents(0), 60))
+
+
+@pytest.mark.filterwarnings("default")  # datasets' own
+def test_a_hub_data_set_may_be_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pytest.importorskip("datasets")
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "test.jsonl").write_text('{"body": "one and more"}\n', encoding="utf-8")
+    recipe = mixture(tmp_path, a={"hub": str(folder), "split": "test", "text_key": "body", "share": 1})
+    (source,) = text_sources(recipe)
+    assert [document.text for document in source.train()] == ["one and mo"]
+    assert [document.text for document in source.held_out()] == ["re"]
+    assert input_files(recipe) == ()
+
+
 def test_the_standard_library_is_code_in_a_fixed_order() -> None:
     modules = [document.id for document in standard_library()]
     assert modules == sorted(modules, key=lambda name: name.split("/")) and len(modules) > 300
@@ -66,8 +115,14 @@ def test_the_standard_library_is_code_in_a_fixed_order() -> None:
 @pytest.mark.parametrize(
     ("sources", "words"),
     [
-        ({"a": {"share": 1}}, ["data.sources.a", "either files or builtin"]),
-        ({"a": {"files": "x.txt", "builtin": "python", "share": 1}}, ["data.sources.a", "either files or builtin"]),
+        ({"a": {"share": 1}}, ["data.sources.a", "either files or hub or builtin"]),
+        (
+            {"a": {"files": "x.txt", "builtin": "python", "share": 1}},
+            ["data.sources.a", "either files or hub or builtin"],
+        ),
+        ({"a": {"files": "x.txt", "hub": "o/n", "share": 1}}, ["data.sources.a", "either files or hub or builtin"]),
+        ({"a": {"files": "x.txt", "split": "test", "share": 1}}, ["data.sources.a", "split has no effect without hub"]),
+        ({"a": {"builtin": "world", "text_key": "x", "share": 1}}, ["text_key has no effect with builtin"]),
         ({"a": {"files": "x.txt"}}, ["data.sources.a.share", "missing"]),
         ({"a": {"files": "x.txt", "share": 0}}, ["data.sources.a.share", "greater than 0"]),
         ({"A/b": {"files": "x.txt", "share": 1}}, ["data.sources", "A/b"]),
@@ -79,6 +134,18 @@ def test_what_cannot_be_is_refused(tmp_path: Path, sources: dict[str, dict[str, 
     with pytest.raises(InputError) as caught:
         mixture(tmp_path, **sources)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_the_worlds_seed_needs_the_world(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for builtin, refused in (("python", True), ("world", False)):
+        text = f"name: mine\ndata: {{world_seed: 3, sources: {{a: {{builtin: {builtin}, share: 1}}}}}}\n"
+        path.write_text(text, encoding="utf-8")
+        if refused:
+            with pytest.raises(InputError, match="world_seed has no effect with sources of which none is"):
+                load_recipe(str(path))
+        else:
+            assert next(text_sources(load_recipe(str(path)))[0].train()) == next(mixed_documents(3))
 
 
 def test_files_and_sources_exclude_each_other(tmp_path: Path) -> None:

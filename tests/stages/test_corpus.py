@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gptwright.data.splitting import Part
 from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
 from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer, open_corpus
+from gptwright.tokenizer import parallel
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -24,16 +27,20 @@ def endless(name: str, share: float, text: str) -> TextSource:
     def stream(given: str) -> Iterator[Document]:
         return (Document(given, name) for _ in itertools.count())
 
-    return TextSource(name, share, lambda: stream(text), lambda: stream(text.upper()), endless=True)
+    return TextSource(name, share, lambda: stream(text), lambda: stream(text.upper()))
 
 
 def finite(name: str, share: float, count: int, text: str) -> TextSource:
-    return TextSource(
-        name,
-        share,
-        lambda: iter([Document(text, name)] * count),
-        lambda: iter([Document(text.upper(), name)] * 10),
-    )
+    train = [Document(text, name)] * count
+    held_out = [Document(text.upper(), name)] * 10
+
+    def both() -> Iterator[tuple[Part, Document]]:
+        """One held-out document after each of the first ten of training."""
+        for index in range(max(count, 10)):
+            yield from (("train", document) for document in train[index : index + 1])
+            yield from (("held_out", document) for document in held_out[index : index + 1])
+
+    return TextSource(name, share, lambda: iter(train), lambda: iter(held_out), both)
 
 
 def manifest(folder: Path) -> dict[str, dict[str, float]]:
@@ -81,6 +88,48 @@ def test_a_corpus_without_a_shard_is_refused(tokenizer: Tokenizer, tmp_path: Pat
     (tmp_path / "books.train.bin").unlink()
     with pytest.raises(InputError, match=r"books\.train\.bin does not exist"):
         open_corpus(tmp_path, context=16, seed=0)
+
+
+def test_a_second_call_finds_what_a_killed_one_has_finished(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    books, web = finite("books", 0.5, 25, "xyz"), finite("web", 0.5, 25, "abcd")
+
+    def killed() -> Iterator[tuple[Part, Document]]:
+        yield "train", Document("abcd")
+        raise KeyboardInterrupt
+
+    def read_again() -> Iterator[tuple[Part, Document]]:
+        raise AssertionError("books was finished")
+
+    def build(sources: list[TextSource], folder: str, shards: str) -> None:
+        (tmp_path / folder).mkdir()
+        build_corpus(
+            sources, tokenizer, tmp_path / folder, tokens=64, held_out=0.1, context=16, shards=tmp_path / shards
+        )
+
+    build([books, web], "unbroken", "first")
+    with pytest.raises(KeyboardInterrupt):
+        build([books, dataclasses.replace(web, both=killed)], "killed", "second")
+    assert list((tmp_path / "killed").iterdir()) == []
+    build([dataclasses.replace(books, both=read_again), web], "resumed", "second")
+    unbroken, resumed = (
+        {file.name: file.read_bytes() for file in (tmp_path / folder).iterdir()} for folder in ("unbroken", "resumed")
+    )
+    assert unbroken == resumed and len(unbroken) == 9
+    assert list((tmp_path / "second").iterdir()) == []
+
+
+def test_several_processes_write_what_one_does(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "ALONE_CHARACTERS", 0)
+    monkeypatch.setattr(parallel, "BATCH_TEXTS", 7)
+    sources = [finite("books", 0.5, 99, "xyz"), finite("web", 0.5, 60, "abcd")]
+    written = []
+    for workers in (1, 2):
+        (tmp_path / str(workers)).mkdir()
+        build_corpus(sources, tokenizer, tmp_path / str(workers), tokens=64, held_out=0.1, context=16, workers=workers)
+        written.append({file.name: file.read_bytes() for file in (tmp_path / str(workers)).iterdir()})
+    assert written[0] == written[1]
 
 
 def test_the_tokenizer_learns_from_every_source_by_its_share() -> None:

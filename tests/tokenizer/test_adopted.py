@@ -13,7 +13,7 @@ import tokenizers
 from gptwright.errors import InputError
 from gptwright.records import Message
 from gptwright.tokenizer.chat import render
-from gptwright.tokenizer.shards import encode_documents
+from gptwright.tokenizer.parallel import encode_batch
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -52,7 +52,6 @@ def test_text_has_the_ids_that_it_has_there(write: Write, kind: str) -> None:
     for text in TEXTS[:2]:  # the others hold what they take for special tokens
         blank = " " if kind == "llama2" else ""  # theirs puts one in front, ours does not
         assert ours.encode(blank + text) == theirs.encode(text, add_special_tokens=False).ids
-    assert ours.encode_batch(TEXTS) == [ours.encode(text) for text in TEXTS]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,8 +72,8 @@ def test_documents_end_and_open_as_they_did_in_pretraining(write: Write, kind: s
     theirs, tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), adopted(folder)
     end, opening = theirs.token_to_id(ENDS[kind]), theirs.token_to_id(OPENINGS[kind])
     assert (tokenizer.document_end, tokenizer.opening) == (end, opening)
-    (document,) = encode_documents(["cat"], tokenizer)
-    assert document == [*tokenizer.encode("cat"), *([end] if end == opening else [end, opening])]
+    document = encode_batch(tokenizer, ["cat"]).ids
+    assert document.tolist() == [*tokenizer.encode("cat"), *([end] if end == opening else [end, opening])]
 
 
 def test_an_unknown_end_of_documents_is_what_the_maker_calls_eos(write: Write) -> None:
@@ -134,7 +133,7 @@ def test_saved_it_is_the_same_tokenizer_to_us_and_to_transformers(write: Write, 
     written_again = Tokenizer.load(tmp_path / "again")
     assert written_again.special_ids == tokenizer.special_ids
     assert (written_again.opening, written_again.vocab_size) == (tokenizer.opening, tokenizer.vocab_size)
-    assert written_again.encode_batch(TEXTS) == tokenizer.encode_batch(TEXTS)
+    assert [written_again.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]
 
 
 def test_our_own_tokenizer_comes_as_it_is(tokenizer: Tokenizer, saved: Path) -> None:

@@ -90,16 +90,6 @@ def test_real_text_is_split_as_qwen2_does(shared_data: Path) -> None:
     assert ours == theirs
 
 
-def test_batches_equal_single_texts(tokenizer: Tokenizer) -> None:
-    texts = ["The cat", "", "dogs and\ncats", "\u5b66\u800c"]
-    assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts]
-
-
-def test_streams_equal_single_texts(tokenizer: Tokenizer) -> None:
-    texts = [f"cat {number}" for number in range(300)]
-    assert list(tokenizer.encode_stream(iter(texts))) == [tokenizer.encode(text) for text in texts]
-
-
 @pytest.mark.parametrize("token", list(SpecialToken))
 def test_special_strings_in_text_stay_text(tokenizer: Tokenizer, token: SpecialToken) -> None:
     ids = tokenizer.encode(f"cat{token}dog")

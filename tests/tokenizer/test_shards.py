@@ -9,14 +9,15 @@ import pytest
 
 from gptwright.errors import InputError
 from gptwright.tokenizer.bpe import train_characters
-from gptwright.tokenizer.shards import encode_documents, read_shard, shard_dtype, sidecar_of, write_shard
+from gptwright.tokenizer.shards import read_shard, shard_dtype, sidecar_of, write_shard
 from gptwright.tokenizer.stats import token_stats
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
 @pytest.fixture
 def path(tmp_path: Path, tokenizer: Tokenizer) -> Path:
-    write_shard(tmp_path / "cats.bin", encode_documents(["The cat", "\u5b66"], tokenizer), tokenizer)
+    documents = [[*tokenizer.encode(text), tokenizer.document_end] for text in ("The cat", "\u5b66")]
+    write_shard(tmp_path / "cats.bin", documents, tokenizer)
     return tmp_path / "cats.bin"
 
 

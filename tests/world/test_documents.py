@@ -14,7 +14,7 @@ import pytest
 
 from gptwright.errors import InputError
 from gptwright.world.arithmetic import ALL_SUMS
-from gptwright.world.documents import COPY_SHARE, SOURCES, document, documents, looks_like_tasks
+from gptwright.world.documents import COPY_SHARE, SOURCES, document, documents, looks_like_tasks, mixed_documents
 from gptwright.world.facts import FACTS, RELATIONS, values_of
 from gptwright.world.sources_web import WRONG_SHARE, tasks_page
 from gptwright.world.verse import poem
@@ -178,3 +178,14 @@ def test_the_vocabulary_is_small() -> None:
         word.lower() for texts in corpus().values() for text in texts for word in re.findall("[A-Za-z]+", text)
     )
     assert len(words) < 1800
+
+
+def test_the_mixed_world_has_its_shares_from_the_beginning() -> None:
+    mixed = list(islice(mixed_documents(5), 600))
+    characters = dict.fromkeys(SOURCES, 0)
+    for text in mixed:
+        characters[text.source] += len(text.text)
+    total, longest = sum(characters.values()), max(len(text.text) for text in mixed)
+    # Nobody is ahead of its share by more than one document, nor behind by more than the others' together.
+    assert all(abs(characters[name] - share * total) <= longest * len(SOURCES) for name, share in SOURCES.items())
+    assert [text for text in mixed if text.source == "code"][:3] == [document(5, "code", index) for index in range(3)]
