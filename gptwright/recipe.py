@@ -214,12 +214,10 @@ class RewardSettings(Section):
     batch_prompts: Count = 32
     language_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of next-token loss on each prompt's best answer beside the ranking loss; 0 is InstructGPT's."""
-    repetition_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of one pair per prompt that nobody ranked: the best answer above itself with something said twice; 0 is
-    InstructGPT's.
-    """
     likelihood: bool = False
     """Whether the score counts the answer's log-likelihood too, with a learned weight; false is InstructGPT's."""
+    repetition: bool = False
+    """Whether the score counts what the answer says again, with a learned weight; false is InstructGPT's."""
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=5e-4, muon=False, weight_decay=0.0, final=0.1)
 
     @model_validator(mode="after")
@@ -264,7 +262,7 @@ class PpoSettings(Section):
     ema: Decay = 0.0
     """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
     interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """How far the saved weights go from the SFT model's to the policy's; 1 saves the policy (InstructGPT). Less gives up
+    """How far the saved weights go from the SFT model to the policy; 1 saves the policy (InstructGPT). Less gives up
     some score and gets back most of what practice unlearned.
     """
     policy: OptimizerSettings = OptimizerSettings(

@@ -2,8 +2,8 @@
 
 The tokenizer's files are written beside them by `tokenizer`. Weights are safetensors only: nothing is unpickled. A
 reward model's bias stands in `config.json` as `reward_bias`, since transformers' classification head has none; without
-it scores differ by that constant alone. Where the score counts the answer's log-likelihood, its weight stands there as
-`reward_likelihood`; transformers' score is then the head's part alone.
+it scores differ by that constant alone. Where the score counts the answer's log-likelihood or what it says again, their
+weights stand there as `reward_likelihood` and `reward_repetition`; transformers' score is then the head's part alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from gptwright.model.config import ModelConfig, from_hf, to_hf
 from gptwright.model.transformer import LanguageModel, ScalarModel
 
 MAX_SHARD_BYTES = 5_000_000_000
+WEIGHTS = ("likelihood", "repetition")
+"""Of a reward model: what else than the head its score counts."""
 
 
 def save_model(model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pad: int) -> None:
@@ -30,10 +32,12 @@ def save_model(model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pa
     config = to_hf(model.config, scalar=scalar, eos=eos, pad=pad)
     if isinstance(model, ScalarModel):
         config["reward_bias"] = float(model.bias)
-        if model.likelihood is not None:
-            config["reward_likelihood"] = float(model.likelihood.detach())
+        for name in WEIGHTS:
+            weight = getattr(model, name)
+            if weight is not None:
+                config[f"reward_{name}"] = float(weight.detach())
     tensors = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
-    tensors.pop("likelihood", None)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in WEIGHTS}
     if model.config.tied:
         tensors.pop("lm_head.weight", None)
     _save_sharded(tensors, folder)
@@ -58,8 +62,8 @@ def load_scalar_model(folder: Path) -> ScalarModel:
     config, values = _read_config(folder)
     if not any("SequenceClassification" in name for name in values.get("architectures") or []):
         raise InputError(f"{folder} is a language model, not a reward model: give the folder that `reward` wrote")
-    model = ScalarModel(config, values.get("reward_likelihood"))
-    _load_into(model, folder, absent_is_fine={"likelihood"})
+    model = ScalarModel(config, *(values.get(f"reward_{name}") for name in WEIGHTS))
+    _load_into(model, folder, absent_is_fine=set(WEIGHTS))
     model.bias.fill_(values.get("reward_bias", 0.0))
     return model.eval()
 

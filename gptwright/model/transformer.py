@@ -148,19 +148,21 @@ class ScalarModel(nn.Module):
 
     `bias` is not trained: it is set so that reference demonstrations average 0 (Ouyang et al. 2022, section 3.5).
     `likelihood` is the weight that a reward model gives to the log-likelihood of the answer, in score per nat; with it
-    the trunk keeps its output matrix.
+    the trunk keeps its output matrix. `repetition` is that of each thing said again.
     """
 
     bias: Tensor
     likelihood: nn.Parameter | None
+    repetition: nn.Parameter | None
 
-    def __init__(self, config: ModelConfig, likelihood: float | None = None) -> None:
+    def __init__(self, config: ModelConfig, likelihood: float | None = None, repetition: float | None = None) -> None:
         super().__init__()
         self.config = config
         self.model = Transformer(config)
         self.score = nn.Linear(config.width, 1, bias=False)
         self.register_buffer("bias", torch.zeros(()), persistent=False)
         self.likelihood = None if likelihood is None else nn.Parameter(torch.tensor(likelihood))
+        self.repetition = None if repetition is None else nn.Parameter(torch.tensor(repetition))
         if self.likelihood is not None and not config.tied:
             self.lm_head = nn.Linear(config.width, config.vocab_size, bias=False)
 
@@ -196,9 +198,11 @@ def initialise(model: LanguageModel, seed: int) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
 
-def scalar_from(language: LanguageModel, seed: int, likelihood: float | None = None) -> ScalarModel:
+def scalar_from(
+    language: LanguageModel, seed: int, likelihood: float | None = None, repetition: float | None = None
+) -> ScalarModel:
     """A reward model with a copy of `language` as trunk; head N(0, 1/sqrt(D+1)) (Stiennon et al., arXiv:2009.01325)."""
-    scalar = ScalarModel(language.config, likelihood)
+    scalar = ScalarModel(language.config, likelihood, repetition)
     scalar.model.load_state_dict(language.model.state_dict())
     if likelihood is not None and not language.config.tied:
         scalar.lm_head.load_state_dict(language.lm_head.state_dict())

@@ -287,7 +287,7 @@ def value_model_from(reward_model: ScalarModel) -> ScalarModel:
     large numbers there cost many rounds to unlearn.
     """
     value_model = copy.deepcopy(reward_model).requires_grad_(True).eval()
-    value_model.likelihood = None
+    value_model.likelihood = value_model.repetition = None
     with torch.no_grad():
         value_model.score.weight.zero_()
         value_model.bias.zero_()

@@ -4,17 +4,16 @@ An answer is rendered as the policy writes it, then the reward token; the score 
 found from lengths. All pairs of one prompt are one element of the batch (losses/preference.py). Beside it stands
 next-token loss on each prompt's best answer, which keeps what the trunk knows of right answers (Yang et al.,
 arXiv:2406.10216). With `likelihood`, the score also counts, with a weight that is learned, how likely the trunk finds
-the answer: a slip is an unlikely token, which a head that reads the end alone hardly sees (docs/reward-model.md). With
-`repetition_weight`, each prompt's best answer must also beat itself with something said twice.
+the answer: a slip is an unlikely token, which a head that reads the end alone hardly sees. With `repetition`, it counts
+what the answer says again, which likelihood would praise (docs/reward-model.md).
 Afterwards the scores of sampled answers are scaled to standard deviation 1, and the bias is set so that demonstrations
 average 0: PPO's coefficients then mean the same in every run.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -26,7 +25,6 @@ from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
 from gptwright.records import Comparison, Conversation, Prompt
 from gptwright.stages.packing import Tree, pack_trees, tree_bins
-from gptwright.stages.repetition import said_twice
 from gptwright.stages.scoring import (
     ScoredRow,
     answer_loglikelihood,
@@ -37,7 +35,6 @@ from gptwright.stages.scoring import (
     scored_row,
 )
 from gptwright.stages.workspace import Workspace
-from gptwright.tokenizer.chat import response_ids
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.batches import batch_indices
 from gptwright.train.checkpoint import Trainee
@@ -49,6 +46,8 @@ from gptwright.train.step import SkipCounter, gradient_step
 
 PACKED_TOKENS = 16_384
 """Tokens per forward pass, about."""
+START_REPETITION = -1.0
+"""Weight of each thing said again before training, in log-odds."""
 START_LIKELIHOOD = 0.1
 """Weight of the answer's log-likelihood before training: an answer of 30 tokens varies by about 10 nats."""
 
@@ -71,8 +70,6 @@ class RankedAnswers:
     pairs: list[tuple[int, int]]
     best: int
     """The answer that most pairs prefer, the first of equals."""
-    twice: ScoredRow | None = None
-    """The best answer with something said twice, where that is asked for."""
 
     @property
     def tokens(self) -> int:
@@ -83,23 +80,7 @@ class RankedAnswers:
     @property
     def tree(self) -> Tree:
         start = self.rows[0].start
-        return self.rows[0].ids[:start], [row.ids[start:] for row in self.read]
-
-    @property
-    def read(self) -> list[ScoredRow]:
-        """All rows: the ranked ones, then the one made from the best."""
-        return [*self.rows, *([self.twice] if self.twice else [])]
-
-
-def with_repetition(element: RankedAnswers, tokenizer: Tokenizer, context: int) -> RankedAnswers:
-    """The element and its best answer with something said twice; always the same for the same answer.
-
-    As it was where that does not fit into the context.
-    """
-    start, best = element.rows[element.best].start, element.rows[element.best]
-    prompt, answer = best.ids[:start], tokenizer.decode(best.ids[start:-2])
-    ids = [*prompt, *response_ids(said_twice(answer, random.Random(answer)), tokenizer), tokenizer.reward]
-    return replace(element, twice=ScoredRow(ids, start)) if len(ids) <= context else element
+        return self.rows[0].ids[:start], [row.ids[start:] for row in self.rows]
 
 
 def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> list[RankedAnswers]:
@@ -135,11 +116,10 @@ class RewardTrainer:
         self.elements = ranked_answers([c for c in train if answers_fit(c, tokenizer, context)], tokenizer)
         if not self.elements:
             raise InputError("no comparison has a better and a worse answer: rank some answers apart from each other")
-        if settings.repetition_weight:
-            self.elements = [with_repetition(element, tokenizer, context) for element in self.elements]
         self.held_out = [c for c in held_out if answers_fit(c, tokenizer, context)]
         likelihood = START_LIKELIHOOD if settings.likelihood else None
-        self.model = scalar_from(sft_model, workspace.seed, likelihood).to(workspace.path.device)
+        repetition = START_REPETITION if settings.repetition else None
+        self.model = scalar_from(sft_model, workspace.seed, likelihood, repetition).to(workspace.path.device)
         # A head alone keeps no output matrix of its own: next-token loss then reads with the SFT model's, unchanged.
         keeps_matrix = sft_model.config.tied or settings.likelihood
         output_VD = self.model.output_matrix if keeps_matrix else sft_model.lm_head.weight.detach()
@@ -175,7 +155,7 @@ class RewardTrainer:
 
     def _loss(self, elements: Sequence[RankedAnswers], prompts: int, right: list[int]) -> Tensor:
         """These prompts' part of the mean over `prompts`; appends how many pairs each has right."""
-        rows = [row for element in elements for row in element.read]
+        rows = [row for element in elements for row in element.rows]
         context, device = self.model.config.context, self.workspace.path.device
         packed = pack_trees([element.tree for element in elements], context, self.tokenizer.pad, self.packed_rows)
         fields = packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT
@@ -189,16 +169,13 @@ class RewardTrainer:
         for element in elements:
             score_K = score_B[start : start + len(element.rows)]
             losses.append(ranking_loss(score_K, element.pairs))
-            if element.twice:
-                made_2 = score_B[[start + element.best, start + len(element.rows)]]
-                losses.append(self.settings.repetition_weight * ranking_loss(made_2, [(0, 1)]))
             if self.settings.language_weight and loglikelihood_B is not None:
                 best = element.rows[element.best]
                 mean = loglikelihood_B[start + element.best] / (len(best.ids) - 1 - best.start)
                 losses.append(-self.settings.language_weight * mean)
             shown = score_K.detach().tolist()
             right.append(sum(shown[better] > shown[worse] for better, worse in element.pairs))
-            start += len(element.read)
+            start += len(element.rows)
         return torch.stack(losses).sum() / prompts
 
     def before_step(self, step: int) -> None:
@@ -221,8 +198,9 @@ class RewardTrainer:
             raise RunError("the reward model gives every answer the same score: train it longer or on more comparisons")
         with torch.no_grad():
             self.model.score.weight /= scale
-            if self.model.likelihood is not None:
-                self.model.likelihood.div_(scale)
+            for weight in (self.model.likelihood, self.model.repetition):
+                if weight is not None:
+                    weight.div_(scale)
             mean = torch.tensor(score_all(self.model, shown, pad, spot)).mean()
             self.model.bias.sub_(mean.to(self.model.bias.device))
         return scale

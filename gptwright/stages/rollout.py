@@ -19,7 +19,8 @@ from gptwright.losses.language import token_entropy, token_logprobs
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings
 from gptwright.records import Prompt
-from gptwright.stages.answers import sample_answers
+from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.repetition import count_repeated
 from gptwright.stages.scoring import MICRO_TOKENS, ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
@@ -75,7 +76,7 @@ def sample_episodes(
     prompt_ids = [render_prompt(prompt.messages, tokenizer) for prompt in prompts]
     room = reward_model.config.context
     rows = [
-        ScoredRow([*ids, *c.ids, tokenizer.reward][:room], len(ids))
+        ScoredRow([*ids, *c.ids, tokenizer.reward][:room], len(ids), count_repeated(answer_text(c, tokenizer)))
         for ids, c in zip(prompt_ids, completions, strict=True)
     ]
     scores = score_all(reward_model, rows, tokenizer.pad, workspace)

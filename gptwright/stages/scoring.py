@@ -1,8 +1,9 @@
 """Reading a reward model: a prompt and an answer in, one number out.
 
-    score = w . hidden(reward token) + bias + likelihood * log p(answer | prompt)
+    score = w . hidden(reward token) + bias + likelihood * log p(answer | prompt) + repetition * count_repeated(answer)
 
-The last term is there when the model was made with one; it is read off the model's own next-token predictions.
+The last two terms are there when the model was made with them; the likelihood is read off the model's own next-token
+predictions.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn import functional
 from gptwright.losses.language import token_logprobs
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Comparison, Message
+from gptwright.stages.repetition import count_repeated
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt, response_ids
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -31,16 +33,18 @@ Places = Sequence[Sequence[int]]
 
 
 class ScoredRow(NamedTuple):
-    """A prompt, an answer from `start` on, and the reward token."""
+    """A prompt, an answer from `start` on, and the reward token; `repeated` is what `count_repeated` found in it."""
 
     ids: list[int]
     start: int
+    repeated: int = 0
 
 
 def scored_row(messages: Sequence[Message], answer: str, tokenizer: Tokenizer) -> ScoredRow:
     """A prompt and a finished answer as the reward model reads them."""
     prompt = render_prompt(messages, tokenizer)
-    return ScoredRow([*prompt, *response_ids(answer, tokenizer), tokenizer.reward], len(prompt))
+    ids = [*prompt, *response_ids(answer, tokenizer), tokenizer.reward]
+    return ScoredRow(ids, len(prompt), count_repeated(answer))
 
 
 def comparison_rows(comparison: Comparison, tokenizer: Tokenizer) -> list[ScoredRow]:
@@ -75,6 +79,9 @@ def score_hidden(
 ) -> Tensor:
     """Scores from final hidden states -> (B,) float32; log-likelihoods that count and are not given are computed."""
     score_B = model.read(hidden_ND[[place[len(row.ids) - 1] for place, row in zip(places, rows, strict=True)]])
+    if model.repetition is not None:
+        repeated_B = torch.tensor([float(row.repeated) for row in rows], device=score_B.device)
+        score_B = score_B + model.repetition * repeated_B
     if model.likelihood is None:
         return score_B
     if loglikelihood_B is None:

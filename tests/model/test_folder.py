@@ -55,16 +55,17 @@ def test_reward_model_comes_back_with_its_bias(make_model: MakeModel, tokens: to
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_reward_model_comes_back_with_the_weight_of_likelihood(
+def test_reward_model_comes_back_with_its_weights(
     make_model: MakeModel, tokens: torch.Tensor, tmp_path: Path, tied: bool
 ) -> None:
-    model = scalar_from(make_model(tied=tied), seed=1, likelihood=0.1)
+    model = scalar_from(make_model(tied=tied), seed=1, likelihood=0.1, repetition=-0.7)
     save_model(model, tmp_path, eos=1, pad=0)
     again = load_scalar_model(tmp_path)
     assert again.likelihood is not None and float(again.likelihood.detach()) == pytest.approx(0.1)
+    assert again.repetition is not None and float(again.repetition.detach()) == pytest.approx(-0.7)
     assert torch.equal(model.output_matrix, again.output_matrix)
     assert torch.equal(model(tokens), again(tokens))
-    assert "likelihood" not in load_file(tmp_path / "model.safetensors")
+    assert {"likelihood", "repetition"}.isdisjoint(load_file(tmp_path / "model.safetensors"))
 
 
 def test_shards_load_like_one_file(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings, RewardSettings
 from gptwright.records import Comparison, Conversation, Message, Prompt
-from gptwright.stages.reward import RewardTrainer, pair_accuracy, train_reward_model
+from gptwright.stages.reward import START_REPETITION, RewardTrainer, pair_accuracy, train_reward_model
 from gptwright.stages.scoring import comparison_rows, score_all, score_comparisons, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -79,37 +79,22 @@ def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
     assert trainer.step(0)["loss"] == pytest.approx(loss / 2, rel=1e-5)
 
 
-def test_the_best_answer_must_beat_itself_with_something_said_twice(
-    make_trainer: Callable[..., RewardTrainer],
+def test_the_weight_of_repetition_is_learned_and_scaled_with_the_scores(
+    make_trainer: Callable[..., RewardTrainer], chat: Callable[[str, str], Conversation]
 ) -> None:
-    settings = {"language_weight": 0.0, "batch_prompts": 2}
-    rankings = [compared("q", ["it barks.", "no."], [0, 1]), compared("r", ["a", "tea. sun."], [1, 0])]
-    trainer = make_trainer(rankings, rankings, repetition_weight=0.5, **settings)
-    made = [element.twice for element in trainer.elements]
-    text = [trainer.tokenizer.decode(row.ids[row.start : -2]) for row in made if row]
-    assert text[0] == "it barks. it barks."
-    assert text[1] in {"tea. sun. sun.", "tea. tea. sun.", "tea. tea.", "tea. sun. tea."}
-    # Four rows of two prompts: a prompt is read once, and the made rows are never among the answers.
-    assert [element.tokens for element in trainer.elements] == [
-        element.rows[0].start + sum(len(row.ids) - row.start for row in [*element.rows, element.twice] if row)
-        for element in trainer.elements
-    ]
-    scores = score_all(trainer.model, [row for row in made if row], trainer.tokenizer.pad, trainer.workspace)
-    best = [
-        max(zip(c.ranks, s, strict=True), key=lambda x: -x[0])[1]
-        for c, s in zip(
-            rankings, score_comparisons(trainer.model, rankings, trainer.tokenizer, trainer.workspace), strict=True
-        )
-    ]
-    expected = sum(math.log1p(math.exp(twice - good)) for twice, good in zip(scores, best, strict=True)) / 2
-    plain = make_trainer(rankings, rankings, **settings).step(0)["loss"]
-    assert trainer.step(0)["loss"] == pytest.approx(plain + 0.5 * expected, rel=1e-5)
-
-
-def test_repetitions_that_do_not_fit_are_left_out(make_trainer: Callable[..., RewardTrainer]) -> None:
-    ranked = [compared("q", ["x" * 30, "no."], [0, 1])]
-    trainer = make_trainer(ranked, ranked, repetition_weight=0.5)
-    assert trainer.elements[0].twice is None
+    """Rankings that mind repetition push the weight down, those that like it push it up."""
+    weights = []
+    for ranks in ([0, 1], [1, 0]):
+        ranked = [compared(letter, ["a. b.", "a. a."], ranks) for letter in "qrstuvwx"]
+        trainer = make_trainer(ranked, ranked, repetition=True, language_weight=0.0, batch_prompts=4)
+        assert trainer.model.repetition is not None
+        assert [row.repeated for row in trainer.elements[0].rows] == [0, 1]
+        for step in range(2):
+            trainer.step(step)
+        weights.append(float(trainer.model.repetition.detach()))
+    assert weights[0] < START_REPETITION < weights[1]
+    scale = trainer.normalise([chat("q", "a. b.")])
+    assert float(trainer.model.repetition.detach()) == pytest.approx(weights[1] / scale)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -121,7 +106,7 @@ def test_language_loss_is_that_of_the_best_answers_alone(
     output = make_model(tied=tied).lm_head.weight.detach()
     per_prompt = []
     for comparison in MIXED:
-        ids, start = comparison_rows(comparison, trainer.tokenizer)[comparison.ranks.index(0)]
+        ids, start, _ = comparison_rows(comparison, trainer.tokenizer)[comparison.ranks.index(0)]
         ids = ids[:-1]
         hidden = trainer.model.model(torch.tensor([ids]))[0].detach()
         logp = (hidden @ output.T).log_softmax(dim=-1)

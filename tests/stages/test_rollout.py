@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptwright.engine.engine import Completion
-from gptwright.model.transformer import LanguageModel, ScalarModel
+from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import MachineSettings, PpoSettings
 from gptwright.records import Message, Prompt
+from gptwright.stages.repetition import count_repeated
 from gptwright.stages.rollout import Episode, MicroBatch, evaluate_episodes, sample_episodes, split_minibatches
 from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
@@ -93,7 +94,7 @@ def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(
     tokenizer: Tokenizer,
     make_workspace: Callable[..., Any],
 ) -> None:
-    policy, judge = make_model(), make_scalar(3)
+    policy, judge = make_model(), scalar_from(make_model(3), 3, repetition=-0.5)
     prompts = [Prompt(str(n), (Message("user", "abc"[: 1 + n % 3]),)) for n in range(40)]
     chosen = PpoSettings(max_new_tokens=30, no_end_score=-7.5)
     episodes = sample_episodes(policy, judge, tokenizer, prompts, chosen, make_workspace(), seed=0)
@@ -105,7 +106,8 @@ def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(
             assert tokenizer.end_of_turn not in episode.completion.ids
         else:
             ids = [*episode.prompt_ids, *episode.completion.ids, tokenizer.reward]
-            read = ScoredRow(ids, len(episode.prompt_ids))
+            answer = tokenizer.decode(episode.completion.ids, skip_special=True)
+            read = ScoredRow(ids, len(episode.prompt_ids), count_repeated(answer))
             assert episode.completion.ids[-1] == tokenizer.end_of_turn
             assert episode.score == pytest.approx(score_all(judge, [read], 0, make_workspace())[0], abs=1e-5)
 

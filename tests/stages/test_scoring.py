@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gptwright.model.transformer import ScalarModel
+from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.records import Comparison, Message, Prompt
 from gptwright.stages.scoring import ScoredRow, comparison_rows, score_all, score_ids, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -23,7 +23,7 @@ def random_rows(lengths: list[int]) -> list[ScoredRow]:
 def test_the_reward_model_reads_the_finished_answer_and_then_its_token(tokenizer: Tokenizer) -> None:
     expected = [tokenizer.user, *b"Hi", tokenizer.end_of_turn, tokenizer.assistant, *b"ok", tokenizer.end_of_turn]
     messages = (Message("user", "Hi"),)
-    assert scored_row(messages, "ok", tokenizer) == ([*expected, tokenizer.reward], 5)
+    assert scored_row(messages, "ok", tokenizer) == ([*expected, tokenizer.reward], 5, 0)
 
 
 def test_comparison_gives_a_row_per_answer_in_order(tokenizer: Tokenizer) -> None:
@@ -46,11 +46,22 @@ def test_likelihood_is_that_of_the_answer_and_its_end_alone(
 ) -> None:
     model, plain, rows = make_scalar(likelihood=0.3), make_scalar(), random_rows([5, 30, 17, 30, 9])
     expected = []
-    for (ids, start), head in zip(rows, score_all(plain, rows, 0, make_workspace()), strict=True):
+    for (ids, start, _), head in zip(rows, score_all(plain, rows, 0, make_workspace()), strict=True):
         hidden = plain.model(torch.tensor([ids]))[0].detach().double()
         logp_TV = (hidden @ plain.model.embed_tokens.weight.detach().double().T).log_softmax(dim=-1)
         expected.append(head + 0.3 * sum(float(logp_TV[t - 1, ids[t]]) for t in range(start, len(ids) - 1)))
     assert score_all(model, rows, 0, make_workspace()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_is_said_again_counts_by_its_weight(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any]
+) -> None:
+    answers = ["a, b.", "a, a.", "a, a, a."]
+    rows = [scored_row((Message("user", "Hi"),), answer, tokenizer) for answer in answers]
+    model, plain = (scalar_from(make_model(), 3, repetition=weight) for weight in (-0.5, None))
+    with_weight, without = (score_all(each, rows, tokenizer.pad, make_workspace()) for each in (model, plain))
+    moved = [a - b for a, b in zip(with_weight, without, strict=True)]
+    assert moved == pytest.approx([0.0, -0.5, -1.0], abs=1e-5)
 
 
 def test_another_prompt_or_mark_at_the_end_moves_only_what_depends_on_it(
