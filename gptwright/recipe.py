@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from gptwright.errors import InputError
+from gptwright.grid import SweepSettings
 from gptwright.settings import Count, Decay, Positive, Section, Seed, Share, explain
 from gptwright.sizes import size_named
 
@@ -281,6 +282,7 @@ class Recipe(Section):
     reward: RewardSettings | None = None
     ppo: PpoSettings | None = None
     evaluate: EvaluateSettings | None = None
+    sweep: SweepSettings | None = None
 
     @model_validator(mode="before")
     @classmethod

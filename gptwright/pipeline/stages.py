@@ -43,7 +43,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     stages = [
         Stage("tokenizer", ("data", "tokenizer"), (), _tokenizer, files),
         Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files),
-        Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe)),
+        Stage("base", ("model", "pretrain"), ("corpus",), train_base, check=lambda: check_sizes(recipe)),
     ]
     if recipe.sft:
         chats = recipe.sft.data
@@ -97,12 +97,13 @@ def _corpus(run: Run) -> None:
     place(run, "corpus").finish(write, run.lineage("corpus", tokenizer=tokenizer.fingerprint))
 
 
-def _base(run: Run) -> None:
+def train_base(run: Run, stage: str = "base") -> None:
+    """Pretrain the recipe's model into the folder `stage`."""
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
     config = model_config(recipe, tokenizer.vocab_size)
     corpus = open_run_corpus(run)
-    say(f"base         {config.parameter_count():,} parameters, {recipe.pretrain.tokens:,} tokens")
-    spot = workspace(run, "base")
+    say(f"{stage:<12} {config.parameter_count():,} parameters, {recipe.pretrain.tokens:,} tokens")
+    spot = workspace(run, stage)
     torch.manual_seed(recipe.seed)
     model = LanguageModel(config)
     initialise(model, recipe.seed)

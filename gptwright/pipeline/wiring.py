@@ -57,7 +57,7 @@ def workspace(run: Run, stage: str) -> Workspace:
     rows = recipe.pretrain.micro_rows or recipe.pretrain.batch_rows
     config = model_config(recipe, tokenizer.vocab_size)
     path = choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens)
-    if stage not in ("base", "sft", "reward"):
+    if stage in ("comparisons", "ppo", "ppo_without_mix", "evaluation"):
         path = path.eager()
     return Workspace(run.folder, stage, recipe.seed, recipe.machine, path)
 
