@@ -25,7 +25,7 @@ MIN_SIZES = MIN_BUDGETS = 3
 """With two of either, E and the other term can't be told apart."""
 EXPONENTS = tuple(0.05 * step for step in range(1, 31))
 """Of the starts, for alpha and for beta."""
-STARTS = 24
+STARTS = 6
 """How many of the best starts are followed to their minimum."""
 LEVELS = 4
 """Amounts of compute for which the best use is told, besides ten times the largest."""
@@ -118,11 +118,15 @@ class _Problem:
         self.n_R, self.d_R = log_n_R - self.mean_n, log_d_R - self.mean_d
 
     def objective(self, point_5: Tensor) -> Tensor:
-        """Equation 3 of the paper: summed Huber loss of predicted against measured log loss."""
+        """Equation 3 of the paper, the summed Huber loss of predicted against measured log loss, in units of delta^2.
+
+        So scaled it is near 1, where L-BFGS's stopping rules are right; the valley is flat along E.
+        """
         log_e, log_a, log_b = point_5[:3]
         alpha, beta = point_5[3:].exp()
         terms = torch.stack([log_a - alpha * self.n_R, log_b - beta * self.d_R, log_e.expand_as(self.n_R)])
-        return huber_loss(torch.logsumexp(terms, 0), self.log_loss_R, reduction="sum", delta=HUBER_DELTA)
+        huber = huber_loss(torch.logsumexp(terms, 0), self.log_loss_R, reduction="sum", delta=HUBER_DELTA)
+        return huber / HUBER_DELTA**2
 
     def distance(self, point_5: Tensor) -> float:
         value = float(self.objective(point_5))
@@ -144,7 +148,13 @@ class _Problem:
         """The minimum that L-BFGS finds from `start_5`."""
         point_5 = start_5.clone().requires_grad_()
         optimizer = torch.optim.LBFGS(
-            [point_5], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14, line_search_fn="strong_wolfe"
+            [point_5],
+            max_iter=2000,
+            max_eval=8000,
+            tolerance_grad=1e-9,
+            tolerance_change=1e-13,
+            history_size=20,
+            line_search_fn="strong_wolfe",
         )
 
         def closure() -> Tensor:

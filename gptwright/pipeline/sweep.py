@@ -163,15 +163,15 @@ def _train(run: Run, points: list[GridPoint]) -> None:
     missing = [point for point in points if not _is_there(run, point)]
     left = sum(point.flops for point in missing)
     say(f"grid         {len(points)} trainings, {len(missing)} to do, {left:.2e} operations")
-    seconds = done = 0.0
+    fastest = None  # seconds per operation of the fastest yet: the first ones also compile
     for number, point in enumerate(missing, start=1):
-        timing = f", about {clock(left * seconds / done)} left" if done else ""
+        timing = f", about {clock(left * fastest)} left" if fastest else ""
         say(f"\ntraining {number}/{len(missing)}: {point.name}, {point.flops:.2e} operations{timing}")
         # The compiler keeps a limited number of variants of one function, and each training brings a new one.
         torch.compiler.reset()
         execute(Run(point.recipe, run.folder, run.fingerprints), [point.stage()])
-        seconds += _lineage(run.folder, point)["seconds"]
-        done += point.flops
+        pace = _lineage(run.folder, point)["seconds"] / point.flops
+        fastest = min(pace, fastest or pace)
         left -= point.flops
 
 

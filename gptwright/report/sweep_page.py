@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Result = Mapping[str, Any]
 """The object of sweep.json."""
 PLOT_SIZE = (6.6, 4.2)
+NO_FLOOR = 0.01
+"""Below this share of the lowest loss E is taken as 0."""
 _MARKERS = "osD^vPX"
 _CURVE_POINTS = 60
 
@@ -55,6 +57,11 @@ def findings(result: Result) -> list[str]:
         *(_advice_sentence(advice, runs[advice["run"]]) for advice in result["advice"]),
         _pair_sentence(result, runs),
     ]
+    if law["E"] < NO_FLOOR * min(run["validation_loss"] for run in result["runs"]):
+        found.append(
+            "The constant E came out as 0: these runs are too far from where the loss ends to show it, so what is said "
+            "of more compute than theirs is too hopeful."
+        )
     if result["epochs"] > 1:
         found.append(
             f"The largest budget reads one source {result['epochs']:.1f} times, where the law takes every token as "
@@ -65,12 +72,14 @@ def findings(result: Result) -> list[str]:
 
 def _formula(law: Result) -> str:
     return (
-        f"L(N, D) = {law['E']:.3g} + {_number(law['A'])} / N^{law['alpha']:.3f} + {_number(law['B'])} / "
+        f"L(N, D) = {_number(law['E'])} + {_number(law['A'])} / N^{law['alpha']:.3f} + {_number(law['B'])} / "
         f"D^{law['beta']:.3f}"
     )
 
 
 def _number(value: float) -> str:
+    if value < 1e-3:
+        return "0"
     return f"{value:.3g}" if value < 1e4 else wording.scientific(value)
 
 
