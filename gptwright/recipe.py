@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from gptwright.corpus_settings import DataSettings
 from gptwright.errors import InputError
+from gptwright.grid import SweepSettings
 from gptwright.midtraining import RopeScalingSettings, decay_over_the_finish, refuse_unsaid_context
 from gptwright.settings import Count, CountOrNone, Decay, Positive, Section, Seed, Share, explain
 from gptwright.sizes import size_named
@@ -272,6 +273,7 @@ class Recipe(Section):
     reward: RewardSettings | None = None
     ppo: PpoSettings | None = None
     evaluate: EvaluateSettings | None = None
+    sweep: SweepSettings | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -81,6 +81,31 @@ def pretrain(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder 
 
 
 @app.command()
+def sweep(
+    recipe: RecipeArgument,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=V1,V2,...", help="Vary model.width=64,96,128 or pretrain.tokens=1M,2M,4M."),
+    ] = None,
+    override: Overrides = None,
+    dir: Annotated[Path | None, typer.Option(help="The sweep's folder; default runs/RECIPE-sweep.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the grid with its operations and train nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """A scaling study: models of several sizes, each on several token budgets, and the law that their losses follow.
+
+    Example: gptwright sweep scaling
+    """
+    from gptwright.grid import grid_overrides  # noqa: PLC0415
+    from gptwright.recipe import load_recipe  # noqa: PLC0415
+
+    loaded = load_recipe(recipe, [*(override or []), *grid_overrides(grid or [])])
+    from gptwright.cli.sweeping import sweep as run_sweep  # noqa: PLC0415
+
+    run_sweep(loaded, dir, plan=plan, as_json=json)
+
+
+@app.command()
 def sft(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
     """Supervised finetuning of a recipe, and what it needs.
 

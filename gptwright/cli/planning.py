@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+from gptwright.cli.runs import refuse_grid
 from gptwright.pipeline.wiring import model_config
 from gptwright.plan import Plan, make_plan
 from gptwright.recipe import Recipe
 
 
 def print_plan(recipe: Recipe, machine: str, mfu: float | None, dollars: float | None, *, as_json: bool) -> None:
-    """One row per stage, then what was assumed."""
+    """One row per stage, then what was assumed. Raises InputError for a grid of trainings."""
+    refuse_grid(recipe)
     plan = make_plan(recipe, model_config(recipe, recipe.tokenizer.vocab_size), machine, mfu, dollars)
     print(json.dumps(plan.to_json()) if as_json else as_text(recipe.name, plan))
 

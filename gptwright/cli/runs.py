@@ -19,8 +19,8 @@ NEED_TEXT = ("text", "shakespeare", "gpt2-124m", "gpt3-175b", "llama-65b")
 
 def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
     """Execute a recipe up to `until`, or all of it. Raises InputError for a recipe that cannot be run."""
-    if recipe.name in NEED_TEXT and recipe.data.files is None and recipe.data.sources is None:
-        raise InputError(f"recipe {recipe.name!r} needs text: add -o data.files=PATH with a .txt, .jsonl or .parquet")
+    need_text(recipe)
+    refuse_grid(recipe)
     started = time.monotonic()
     stages, folder = stages_of(recipe), folder or Path("runs") / recipe.name
     with report_full_disk(folder), joined(recipe.machine.device) as ranks:
@@ -34,3 +34,18 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
             say(f"talk:    gptwright chat {run.folder}:{stage}")
             return
     say(f'try:     gptwright complete {run.folder}:base "Once upon a time"')
+
+
+def need_text(recipe: Recipe) -> None:
+    """Raises InputError for a recipe that was written for a text that is not there."""
+    if recipe.name in NEED_TEXT and recipe.data.files is None and recipe.data.sources is None:
+        raise InputError(f"recipe {recipe.name!r} needs text: add -o data.files=PATH with a .txt, .jsonl or .parquet")
+
+
+def refuse_grid(recipe: Recipe) -> None:
+    """Raises InputError for a recipe of many trainings where one is asked for."""
+    if recipe.sweep is not None:
+        raise InputError(
+            f"recipe {recipe.name!r} describes a grid of trainings: use gptwright sweep (--plan shows the grid), or "
+            "-o sweep=null for one of them"
+        )

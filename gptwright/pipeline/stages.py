@@ -57,7 +57,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     stages = [
         Stage("tokenizer", ("data", "tokenizer", "pretrain.start"), (), _tokenizer, (*files, *start), ranks="first"),
         Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files, ranks="first"),
-        Stage("base", ("model", "pretrain"), ("corpus",), _base, check=lambda: check_sizes(recipe), ranks="all"),
+        Stage("base", ("model", "pretrain"), ("corpus",), train_base, check=lambda: check_sizes(recipe), ranks="all"),
     ]
     if recipe.sft:
         chats = recipe.sft.data
@@ -116,13 +116,14 @@ def _corpus(run: Run) -> None:
     spot.finish(write, run.lineage("corpus", tokenizer=tokenizer.fingerprint))
 
 
-def _base(run: Run) -> None:
+def train_base(run: Run, stage: str = "base") -> None:
+    """Pretrain the recipe's model into the folder `stage`."""
     check_corpus(run)
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
     config = model_config(recipe, tokenizer.vocab_size)
     corpus = open_run_corpus(run)
-    say(f"base         {config.parameter_count():,} parameters, {recipe.pretrain.tokens:,} tokens")
-    spot = workspace(run, "base")
+    say(f"{stage:<12} {config.parameter_count():,} parameters, {recipe.pretrain.tokens:,} tokens")
+    spot = workspace(run, stage)
     torch.manual_seed(recipe.seed)
     parent = {}
     if recipe.pretrain.start is not None:

@@ -54,14 +54,18 @@ def render_page(kind: str, headline: Section, others: tuple[Section, ...]) -> st
 
 def write_report(run_dir: Path) -> Path:
     """Writes report.html into the run directory, whole or not at all."""
-    page = render_report(run_dir)
     target = run_dir / FILE_NAME
-    handle, unfinished = tempfile.mkstemp(dir=run_dir, prefix=FILE_NAME, suffix=".tmp")
+    write_whole(target, render_report(run_dir).encode())
+    return target
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """A file that is complete or not there."""
+    handle, unfinished = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         Path(unfinished).chmod(0o644)  # mkstemp lets only its maker read
         Path(unfinished).replace(target)
     finally:
         Path(unfinished).unlink(missing_ok=True)
-    return target

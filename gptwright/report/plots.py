@@ -28,6 +28,9 @@ PALETTE = 5
 """How many colours for series the page has."""
 _INK, _GRID = "#010101", "#010102"
 _SERIES = [f"#0102{number:02d}" for number in range(1, PALETTE + 1)]
+_PRINTED = ("#9aa3ad", "#2f6fb0", "#d07a2d", "#3f8f6b", "#8a5aa8")
+"""What the series' stand-ins are in a picture by itself: the page's light colours."""
+_PRINTED_INK, _PRINTED_GRID = "#5c636b", "#dcdad5"
 _VARIABLES = {_INK: "--ink-soft", _GRID: "--line"} | {colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)}
 _LABEL = "the spoken description goes here"
 _SMOOTH_FROM = 60
@@ -75,6 +78,35 @@ class Series:
 def colour_of(index: int) -> str:
     """The stand-in for the index-th colour of the palette, from 1; past its end they repeat."""
     return _SERIES[(index - 1) % PALETTE]
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What a plot is painted with: stand-ins for the page's variables, or the colours themselves."""
+
+    series: Sequence[str] = tuple(_SERIES)
+    ink: str = _INK
+
+    def of(self, index: int) -> str:
+        """The index-th of the palette, from 1; past its end they repeat."""
+        return self.series[(index - 1) % len(self.series)]
+
+
+def svg_plot(name: str, alt: str, size: tuple[float, float], paint: Callable[[Axes, Colours], None]) -> str:
+    """Any plot as SVG for the page."""
+    return _draw(name, alt, size, lambda axes: paint(axes, Colours()))
+
+
+def png_plot(size: tuple[float, float], paint: Callable[[Axes, Colours], None]) -> bytes:
+    """The same as a picture by itself, on white."""
+    printed = {_INK: _PRINTED_INK, _GRID: _PRINTED_GRID}
+    style = {key: printed.get(value, value) if isinstance(value, str) else value for key, value in _STYLE.items()}
+    with require("matplotlib.style").context(["default", style]):
+        figure = require("matplotlib.figure").Figure(figsize=size, layout="constrained", dpi=160)
+        paint(figure.subplots(), Colours(_PRINTED, _PRINTED_INK))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def line_plot(

@@ -100,6 +100,19 @@ def test_settings_that_cannot_be(cli: Any, tiny: Path, arguments: tuple[str, ...
     assert not list(cli.folder.glob("run/*/"))
 
 
+def test_a_grid_is_swept_and_not_run(cli: Any) -> None:
+    for command in (("run",), ("pretrain",), ("plan",)):
+        refused(cli(*command, "scaling"), "'scaling'", "grid of trainings", "gptwright sweep")
+    assert not (cli.folder / "runs").exists()
+
+
+def test_grids_that_cannot_be(cli: Any) -> None:
+    refused(cli("sweep", "smoke"), "'smoke'", "no sweep section", "--grid")
+    refused(cli("sweep", "scaling", "--grid", "model.widht=64,96"), "'model.widht'", "did you mean 'model.width'")
+    refused(cli("sweep", "scaling", "--grid", "pretrain.tokens=1M,2M"), "2 token budgets", "at least 3")
+    assert not (cli.folder / "runs").exists()
+
+
 def test_misspelt_key_in_a_recipe_file(cli: Any, tiny: Path) -> None:
     (cli.folder / "mine.yaml").write_text(tiny.read_text().replace("vocab_size:", "vocabsize:"))
     refused(cli("run", "mine.yaml"), "mine.yaml", "'tokenizer.vocabsize'", "did you mean 'vocab_size'")

@@ -13,7 +13,7 @@ import pytest
 
 MODELS = ("base", "sft", "reward", "ppo")
 COMMANDS = (
-    "run", "plan", "pretrain", "sft", "reward", "ppo", "complete", "chat", "evaluate", "report", "doctor",
+    "run", "plan", "pretrain", "sweep", "sft", "reward", "ppo", "complete", "chat", "evaluate", "report", "doctor",
     "tokenizer inspect",
 )  # fmt: skip
 EVALUATION_KEYS = {
