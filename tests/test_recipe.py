@@ -260,4 +260,4 @@ def test_the_rate_falls_over_the_finishing_phase_unless_the_recipe_says_otherwis
 def test_finishing_sources_are_checked(recipe_file: Path) -> None:
     assert "at least 1 item" in refusal(recipe_file, "data.finish={sources: {}}")
     both = "data.finish={sources: {x: {files: a.txt, builtin: python, share: 1}}}"
-    assert "give either files or builtin" in refusal(recipe_file, both)
+    assert "give either files or hub or builtin" in refusal(recipe_file, both)

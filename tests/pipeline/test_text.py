@@ -122,7 +122,7 @@ def test_the_standard_library_is_code_in_a_fixed_order() -> None:
         ),
         ({"a": {"files": "x.txt", "hub": "o/n", "share": 1}}, ["data.sources.a", "either files or hub or builtin"]),
         ({"a": {"files": "x.txt", "split": "test", "share": 1}}, ["data.sources.a", "split has no effect without hub"]),
-        ({"a": {"builtin": "world", "text_key": "x", "share": 1}}, ["text_key has no effect with builtin"]),
+        ({"a": {"builtin": "world", "text_key": "x", "share": 1}}, ["text_key has no effect without files or hub"]),
         ({"a": {"files": "x.txt"}}, ["data.sources.a.share", "missing"]),
         ({"a": {"files": "x.txt", "share": 0}}, ["data.sources.a.share", "greater than 0"]),
         ({"A/b": {"files": "x.txt", "share": 1}}, ["data.sources", "A/b"]),
