@@ -51,6 +51,14 @@ def find_files(path_or_glob: str | Path) -> list[Path]:
     return sorted(files)
 
 
+def read_found(files: list[Path], *, text_key: str = "text") -> Iterator[Document]:
+    """Every document of these files that is not blank; none at all is no error here."""
+    for file in files:
+        for document in _read_file(file, text_key):
+            if document.text.strip():
+                yield document
+
+
 def standard_library() -> Iterator[Document]:
     """The standard library of the Python that runs, a module a document, in order of name: code that is always there.
 
@@ -70,11 +78,9 @@ def standard_library() -> Iterator[Document]:
 
 def _read_files(files: list[Path], asked: str, text_key: str) -> Iterator[Document]:
     empty = True
-    for file in files:
-        for document in _read_file(file, text_key):
-            if document.text.strip():
-                empty = False
-                yield document
+    for document in read_found(files, text_key=text_key):
+        empty = False
+        yield document
     if empty:
         raise InputError(f"{asked} holds no text (no documents, or only white space): give a file with text in it")
 
