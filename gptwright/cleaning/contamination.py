@@ -71,7 +71,7 @@ def _words(text: str) -> list[str]:
 
 @cache
 def load_contamination(settings: Decontamination, seed: int) -> Contamination:
-    """The index of all evaluation texts, made once per process. Raises InputError when there is nothing long enough to look for."""
+    """The index of all evaluation texts, made once per process. Raises InputError when all are too short."""
     index = Contamination(_evaluation_texts(settings, seed), settings)
     if not len(index):
         raise InputError(

@@ -150,7 +150,7 @@ def c4_rule(settings: C4Rules, tally: Tally) -> Rule:
     """datatrove's C4QualityFilter, with its lines put back where they stood, and its sentences counted faster.
 
     The block joins the lines that it keeps without the blank ones between them and without indentation, which runs all
-    paragraphs together. It has spaCy look for the sentences of each line, most of its time; their ends are counted here.
+    paragraphs together. It has spaCy look for each line's sentences, most of its time; here their ends are counted.
     And it tells only how many lines went for which reason, so a line's reason is known where there was but one.
     """
     from datatrove.pipeline.filters import C4QualityFilter  # noqa: PLC0415

@@ -35,8 +35,8 @@ NEEDED = ("datatrove", "spacy", "xxhash", "fasteners", "py3langid")
 def clean(settings: CleaningSettings, out: Path, draw: Callable[[Path], None]) -> dict[str, Any] | None:
     """Clean all sources into a folder; `draw` makes the page from what lies there. Returns cleaning.json's content.
 
-    On a cluster the jobs are only handed over, and None is returned. Raises InputError for a source that cannot be read,
-    an extra that is not installed, and a folder that holds another cleaning.
+    On a cluster the jobs are only handed over, and None is returned. Raises InputError for a source that cannot be
+    read, an extra that is not installed, and a folder that holds another cleaning.
     """
     _require_extra()
     # datatrove draws bars of its own; read when tqdm is imported, here and in the workers.
@@ -52,7 +52,8 @@ def clean(settings: CleaningSettings, out: Path, draw: Callable[[Path], None]) -
         if settings.executor.kind != "local":
             build_executors(stages, settings.executor, places.work)[-1].run()
             say(
-                f"handed over to {settings.executor.kind}: when all is done, {out / FILE_NAME} is there; work/ can then go"
+                f"handed over to {settings.executor.kind}: when {out / FILE_NAME} is there all is done, "
+                f"and {places.work} can go"
             )
             return None
         run_here(stages, settings.executor, places)

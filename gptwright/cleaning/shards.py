@@ -1,4 +1,4 @@
-"""The parts in which a corpus is cleaned: each is read by one task, and which parts there are depends on the input alone.
+"""The parts in which a corpus is cleaned: each is read by one task, and the input alone decides which parts there are.
 
 Files are put together until a part is worth a task's start; a file is never divided, so one huge file keeps one core
 busy. Documents travel as datatrove's, between stages as .jsonl.gz.

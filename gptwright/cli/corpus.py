@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def clean_corpus(out: Path, sources: list[str], settings: Path | None, overrides
         given[name] = origin
     loaded = load_settings(settings, given, overrides)
     with report_full_disk(out):
-        result = clean(loaded, out, write_cleaning_page)
+        result = clean(loaded, out, draw_page)
     if result is None:
         return
     if as_json:
@@ -35,6 +36,14 @@ def clean_corpus(out: Path, sources: list[str], settings: Path | None, overrides
         return
     sys.stdout.write(as_text(result["sources"]) + "\n")
     say(f"documents: {out / 'documents'}; what went and why: {out / FILE_NAME}")
+
+
+def draw_page(folder: Path) -> None:
+    """cleaning.html, where the extra `report` is installed; hours of cleaning don't end in an error without it."""
+    if importlib.util.find_spec("jinja2") is None:
+        say(f"no {FILE_NAME}: it needs jinja2, which is not installed: pip install 'gptwright[report]'")
+    else:
+        write_cleaning_page(folder)
 
 
 def as_text(sources: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from gptwright.report import evaluation_sections, training_sections
@@ -37,22 +38,29 @@ def sections(run: RunFiles) -> tuple[Section, ...]:
 
 def render_report(run_dir: Path) -> str:
     """The page of a run as HTML."""
+    headline, *others = sections(read_run(run_dir))
+    return render_page(headline, others)
+
+
+def render_page(headline: Section, others: Sequence[Section]) -> str:
+    """Any page of this look, as HTML."""
     jinja2 = require("jinja2")
-    run = read_run(run_dir)
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    headline, *others = sections(run)
-    page: str = environment.get_template("page.html").render(run=run, headline=headline, sections=others)
+    page: str = environment.get_template("page.html").render(headline=headline, sections=others)
     return page
 
 
 def write_report(run_dir: Path) -> Path:
     """Writes report.html into the run directory, whole or not at all."""
-    page = render_report(run_dir)
-    target = run_dir / FILE_NAME
-    handle, unfinished = tempfile.mkstemp(dir=run_dir, prefix=FILE_NAME, suffix=".tmp")
+    return write_page(run_dir / FILE_NAME, render_report(run_dir))
+
+
+def write_page(target: Path, page: str) -> Path:
+    """Writes a page, whole or not at all."""
+    handle, unfinished = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(page)
