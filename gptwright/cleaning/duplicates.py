@@ -6,7 +6,6 @@ removed document is a copy. `KeepFirst` stands in its place.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -42,33 +41,16 @@ def _priority(document: Any) -> int:
 
 def minhash_config(settings: NearDuplicates, seed: int) -> Any:
     from datatrove.pipeline.dedup.minhash import MinhashConfig  # noqa: PLC0415
+    from datatrove.utils.text import TextNormConfig  # noqa: PLC0415
 
     return MinhashConfig(
-        n_grams=settings.n_grams, num_buckets=settings.buckets, hashes_per_bucket=settings.hashes, seed=seed + 1
+        n_grams=settings.n_grams,
+        num_buckets=settings.buckets,
+        hashes_per_bucket=settings.hashes,
+        seed=seed + 1,
+        # By default every number becomes 0, and all pages of sums are the same.
+        norm_config=TextNormConfig(norm_numbers=False),
     )
-
-
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\s\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
-
-
-class PlainWords:
-    """Words between spaces, and the characters of scripts without spaces one by one.
-
-    In place of spaCy's English tokenizer, which takes a Chinese sentence for one word and most of the time; the text
-    that comes here has no punctuation any more.
-    """
-
-    def word_tokenize(self, text: str) -> list[str]:
-        return _WORD.findall(text)
-
-
-def minhash_signature(folder: Path, settings: NearDuplicates, seed: int) -> Any:
-    """datatrove's step that writes the signatures of a shard, with words as above."""
-    from datatrove.pipeline.dedup.minhash import MinhashDedupSignature  # noqa: PLC0415
-
-    step = MinhashDedupSignature(str(folder), minhash_config(settings, seed))
-    step.word_tokenizer = PlainWords()
-    return step
 
 
 @dataclass(frozen=True)

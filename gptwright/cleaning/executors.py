@@ -15,7 +15,7 @@ from gptwright.cleaning.stages import Places, Stage
 from gptwright.train.progress import Progress
 
 LOOK_SECONDS = 1.0
-PRELOADED = ["gptwright.cleaning.quiet_local", "gptwright.cleaning.stages", "datatrove.pipeline.filters", "spacy"]
+PRELOADED = ["gptwright.cleaning.quiet_local", "gptwright.cleaning.rules", "datatrove.pipeline.filters"]
 
 
 def build_executors(stages: list[Stage], settings: Executor, work: Path) -> list[Any]:
@@ -70,7 +70,7 @@ def run_here(stages: list[Stage], settings: Executor, places: Places) -> None:
     from loguru import logger  # noqa: PLC0415
 
     logger.disable("datatrove")
-    # Loaded once by the process from which all workers of all stages are forked: spaCy takes seconds.
+    # Loaded once by the process from which all workers of all stages are forked.
     multiprocess.set_forkserver_preload(PRELOADED)
     for stage, executor in zip(stages, executors, strict=True):
         with _progress(stage, executor, places):

@@ -6,7 +6,6 @@ stays; it may change the text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -86,10 +85,9 @@ def _block_rule(name: str, block: Any, prefix: str = "") -> Rule:
 
 def gopher_repetition_rule(settings: GopherRepetition) -> Rule:
     from datatrove.pipeline.filters import GopherRepetitionFilter  # noqa: PLC0415
-    from datatrove.utils.text import split_into_words  # noqa: PLC0415
-    from datatrove.utils.typeshelper import Languages  # noqa: PLC0415
 
-    split_into_words("spaCy loads now, before the clock of the first document runs.", Languages.english)
+    from gptwright.cleaning.words import WORDS  # noqa: PLC0415
+
     block = GopherRepetitionFilter(
         dup_line_frac=settings.duplicate_lines,
         dup_para_frac=settings.duplicate_lines,
@@ -97,12 +95,15 @@ def gopher_repetition_rule(settings: GopherRepetition) -> Rule:
         dup_para_char_frac=settings.duplicate_line_characters,
         top_n_grams=settings.top_n_grams,
         dup_n_grams=settings.duplicate_n_grams,
+        language=WORDS,
     )
     return _block_rule("gopher_repetition", block)
 
 
 def gopher_quality_rule(settings: GopherQuality) -> Rule:
     from datatrove.pipeline.filters import GopherQualityFilter  # noqa: PLC0415
+
+    from gptwright.cleaning.words import WORDS  # noqa: PLC0415
 
     block = GopherQualityFilter(
         min_doc_words=settings.min_words,
@@ -114,6 +115,7 @@ def gopher_quality_rule(settings: GopherQuality) -> Rule:
         max_ellipsis_lines_ratio=settings.max_ellipsis_lines,
         max_non_alpha_words_ratio=None,
         min_stop_words=settings.min_stop_words,
+        language=WORDS,
     )
     rule = _block_rule("gopher_quality", block, "gopher_")
 
@@ -134,35 +136,38 @@ def gopher_quality_rule(settings: GopherQuality) -> Rule:
 def fineweb_rule(settings: FinewebQuality) -> Rule:
     from datatrove.pipeline.filters import FineWebQualityFilter  # noqa: PLC0415
 
+    from gptwright.cleaning.words import WORDS  # noqa: PLC0415
+
     block = FineWebQualityFilter(
         line_punct_thr=settings.min_punctuated_lines,
         short_line_thr=settings.max_short_lines,
         char_duplicates_ratio=settings.max_duplicate_characters,
         new_line_ratio=settings.max_newlines_per_word,
+        language=WORDS,
     )
     return _block_rule("fineweb", block)
 
 
-_SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019]*(?=\s|$)", re.MULTILINE)
-
-
 def c4_rule(settings: C4Rules, tally: Tally) -> Rule:
-    """datatrove's C4QualityFilter, with its lines put back where they stood, and its sentences counted faster.
+    """datatrove's C4QualityFilter, with the lines that it keeps put back where they stood.
 
-    The block joins the lines that it keeps without the blank ones between them and without indentation, which runs all
-    paragraphs together. It has spaCy look for each line's sentences, most of its time; here their ends are counted.
-    And it tells only how many lines went for which reason, so a line's reason is known where there was but one.
+    The block joins them without the blank ones between them and without indentation, which runs all paragraphs
+    together. And it tells only how many lines went for which reason, so a line's reason is known where there was but
+    one.
     """
     from datatrove.pipeline.filters import C4QualityFilter  # noqa: PLC0415
     from datatrove.pipeline.filters.c4_filters import CITATION_REGEX  # noqa: PLC0415
 
+    from gptwright.cleaning.words import WORDS  # noqa: PLC0415
+
     block = C4QualityFilter(
         filter_no_terminal_punct=settings.terminal_punctuation,
-        min_num_sentences=-1,
+        min_num_sentences=settings.min_sentences or -1,
         min_words_per_line=settings.min_words_per_line or -1,
         filter_curly_bracket=settings.curly_bracket,
         filter_javascript=settings.javascript,
         filter_policy=settings.policy,
+        language=WORDS,
     )
     rule = _block_rule("c4", block)
 
@@ -175,8 +180,6 @@ def c4_rule(settings: C4Rules, tally: Tally) -> Rule:
             return reason
         lines = [CITATION_REGEX.sub("", line.rstrip()) for line in text.splitlines()]
         put_back, dropped = _put_back(lines, kept)
-        if len(_SENTENCE_END.findall(put_back)) < settings.min_sentences:
-            return "c4/too_few_sentences"
         if dropped:
             went = [name for name, count in _line_counts(block).items() if count > before.get(name, 0)]
             if all(len(line.split()) >= settings.min_words_per_line for line in dropped):

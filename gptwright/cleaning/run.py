@@ -28,7 +28,7 @@ from gptwright.data.sources import find_files
 from gptwright.errors import InputError
 from gptwright.train.progress import say
 
-NEEDED = ("datatrove", "spacy", "xxhash", "fasteners", "py3langid")
+NEEDED = ("datatrove", "xxhash", "fasteners", "py3langid")
 """Of the extra `data`."""
 
 
@@ -64,7 +64,7 @@ def clean(settings: CleaningSettings, out: Path, draw: Callable[[Path], None]) -
 
 def _require_extra() -> None:
     for module in NEEDED:
-        # Not imported here: spaCy takes seconds, and only workers need it.
+        # Not imported here: only workers need them all.
         if importlib.util.find_spec(module) is None:
             raise InputError(f"cleaning needs {module}, which is not installed: pip install 'gptwright[data]'")
 

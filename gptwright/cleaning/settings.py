@@ -132,8 +132,8 @@ class NearDuplicates(Section):
 
     n_grams: Count = 5
     """Words in a shingle."""
-    buckets: Count = 20
-    hashes: Count = 8
+    buckets: Count = 24
+    hashes: Count = 6
     """Per bucket; all must be equal."""
     similarity: Share = 0.6
     """Pairs that meet are kept apart when fewer than this share of all their hashes are equal."""

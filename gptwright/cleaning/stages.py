@@ -21,7 +21,6 @@ from gptwright.cleaning.duplicates import (
     KeepFirst,
     exact_config,
     minhash_config,
-    minhash_signature,
     numbered,
     read_removals,
 )
@@ -256,7 +255,9 @@ def _exact_stages(places: Places, shards: int) -> list[Stage]:
 
 
 def _near_stages(settings: CleaningSettings, places: Places, shards: int) -> list[Stage]:
-    from datatrove.pipeline.dedup.minhash import MinhashDedupBuckets  # noqa: PLC0415
+    from datatrove.pipeline.dedup.minhash import MinhashDedupBuckets, MinhashDedupSignature  # noqa: PLC0415
+
+    from gptwright.cleaning.words import WORDS  # noqa: PLC0415
 
     assert settings.near_duplicates  # the caller asked
     near = settings.near_duplicates
@@ -266,7 +267,7 @@ def _near_stages(settings: CleaningSettings, places: Places, shards: int) -> lis
     read = [ReadKept(places, "near_hash"), *([exact_filter(places)] if settings.exact_duplicates else [])]
     keep = KeepFirst(signatures, pairs, folder / "removals", near)
     return [
-        Stage("near_hash", (*read, minhash_signature(signatures, near, settings.seed)), shards),
+        Stage("near_hash", (*read, MinhashDedupSignature(str(signatures), config, language=WORDS)), shards),
         Stage("near_meet", (MinhashDedupBuckets(str(signatures), str(pairs), config=config),), near.buckets),
         Stage("near_keep", (keep,), 1),
     ]
