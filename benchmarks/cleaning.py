@@ -21,10 +21,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from command import RSS_UNIT
 from record import ROOT, write_result
 
 from gptwright.cleaning.personal_data import KINDS, find_personal_data
+from gptwright.cleaning.settings import NearDuplicates
 from gptwright.data.jsonl import read_jsonl, write_jsonl
 from gptwright.data.sources import read_documents
 from gptwright.world.documents import document
@@ -42,6 +42,7 @@ OURS = {
     "US_SSN": "ssn",
 }
 """The names that presidio-research gives to what we look for."""
+SIMILARITY = NearDuplicates().similarity
 ALONE = ["language=null", "gopher_repetition=null", "gopher_quality=null", "c4=null", "fineweb=null"]
 """Overrides that leave only duplicates and personal data."""
 
@@ -193,11 +194,16 @@ def world_copies(folder: Path, count: int) -> dict[str, Any]:
     copies = {page.id for page in pages if copied.search(page.text)}
     removed = removed_of(folder, rows, [{"id": "one more", "text": "A source needs a text."}])
     result = found(removed, copies)
-    others = sorted(removed - copies, key=lambda id: int(id.removeprefix("web-")))
-    texts = {page.id: page.text for page in pages}
-    # A page may also be an original whose copy of a copy came first, or be like another by chance.
-    like = [max(jaccard(texts[id], page.text) for page in pages if page.id != id) for id in others]
-    return result | {"removed though no copy": len(others), "their least similarity": min(like, default=None)}
+    places = {page.id: number for number, page in enumerate(pages)}
+    like = {
+        id: max(jaccard(pages[places[id]].text, page.text) for page in pages[max(0, places[id] - 500) : places[id]])
+        for id in copies
+    }
+    alike = {id for id, similarity in like.items() if similarity >= SIMILARITY}
+    return result | {
+        f"copies at least {SIMILARITY} like a page before them": len(alike),
+        "recall among those": len(removed & alike) / len(alike),
+    }
 
 
 def personal_data(file: Path) -> dict[str, Any]:
@@ -245,16 +251,16 @@ def memory(documents: int, scratch: Path) -> dict[str, Any]:
     """Peak of the whole command's processes on a corpus and on one ten times as large."""
     result = {}
     for count in (documents, documents * WORLD_TIMES):
+        # Not ru_maxrss, which a process inherits from the one that started it; so on Linux alone.
         code = (
-            "import resource, sys; from gptwright.cli.main import app; "
-            "app(sys.argv[1:], standalone_mode=False); "
-            "sys.stderr.write('peak ' + str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+            "import sys; from gptwright.cli.main import app; app(sys.argv[1:], standalone_mode=False); "
+            "sys.stderr.write('peak ' + open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
         )
         arguments = ["data", "clean", str(scratch / f"memory-{count}"), "world=builtin:world"]
         arguments += ["-o", f"sources.world.documents={count}", "-o", "executor.workers=1"]
         call = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(call, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        result[f"{count} documents"] = int(done.stderr.rsplit("peak ", 1)[1]) * RSS_UNIT / 1e6
+        result[f"{count} documents"] = int(done.stderr.rsplit("peak ", 1)[1]) * 1024 / 1e6
     return {"peak_mb": result}
 
 

@@ -28,7 +28,7 @@ from gptwright.data.sources import find_files
 from gptwright.errors import InputError
 from gptwright.train.progress import say
 
-NEEDED = ("datatrove", "xxhash", "fasteners", "py3langid")
+NEEDED = ("datatrove", "xxhash", "py3langid")
 """Of the extra `data`."""
 
 
