@@ -10,11 +10,11 @@ from gptwright.data.jsonl import write_jsonl
 
 pytest.importorskip("datatrove", reason="the extra `data` is not installed")
 
-OTTER = """The otter lives by the river and has two cubs that play in the water. Every morning it swims to the other side.
+OTTER = """The otter lives by the river and has two cubs that play in the water. In the morning it swims across.
 There it looks for fish under the stones, and it finds many of them. When the sun is high it sleeps on a warm rock.
 In the evening the cubs come out of the den and wait for their mother. She brings them the last fish of the day.
 The night is cold, but the den is dry and full of old leaves. So the family sleeps well until the birds sing again."""
-MILL = """The mill stands where the brook leaves the wood, and its wheel has turned for two hundred years without a rest.
+MILL = """The mill stands where the brook leaves the wood, and its wheel has turned for three hundred years by now.
 The miller gets up before the sun to let the water in. Then the stones begin to turn and the house begins to shake.
 Farmers come from three villages with their carts, and each of them has a story to tell. The miller knows them all.
 When the last sack is full, he shuts the gate and the wheel stands still. Only the brook goes on talking in the dark."""
@@ -30,13 +30,16 @@ def corpus(tmp_path: Path) -> dict[str, str]:
     web = [
         {"id": "otter", "text": OTTER},
         {"id": "near-otter", "text": OTTER.replace("warm rock", "cold rock") + "\nShare this page with your friends."},
-        {"id": "exact-otter", "text": OTTER.upper().replace("\n", "  ")},
+        {"id": "exact-otter", "text": OTTER.replace("The otter", "the Otter").replace("\n", "  ")},
         {"id": "german", "text": GERMAN},
-        {"id": "short", "text": "The otter swims."},
+        {"id": "short", "text": OTTER[:200]},
         {"id": "asked", "text": f"{MILL[:300]}\n{QUESTION}\n{MILL[300:]}"},
     ]
     mail = [
-        {"id": "mill", "text": f"{MILL}\n\nWrite to the miller at miller@example.org or call 212-555-0187 before noon."},
+        {
+            "id": "mill",
+            "text": f"{MILL}\n\nWrite to the miller at miller@example.org or call 212-555-0187 at noon.",
+        },
         {"id": "exact-otter-2", "text": OTTER},
     ]
     write_jsonl(tmp_path / "web.jsonl", web)
