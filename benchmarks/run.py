@@ -14,15 +14,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = ("kill_resume", "shakespeare")
-NAMES = (*DEFAULT, "quickstart")
+NAMES = (*DEFAULT, "quickstart", "cleaning")
 # Where a checkout with shared data beside it has the text.
-SHAKESPEARE = HERE.parent.parent / "shared" / "data" / "pretrain" / "tinyshakespeare.txt"
+DATA = HERE.parent.parent / "shared" / "data"
+SHAKESPEARE = DATA / "pretrain" / "tinyshakespeare.txt"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; default {', '.join(DEFAULT)}")
     parser.add_argument("--text", type=Path, default=SHAKESPEARE, help="tinyshakespeare's input.txt")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds cleaning/")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
@@ -32,7 +34,7 @@ def main() -> None:
         parser.error("shakespeare needs its text: add --text PATH with tinyshakespeare's input.txt")
     for name in names:
         print(f"== {name}", flush=True)
-        arguments = [str(options.text)] if name == "shakespeare" else []
+        arguments = {"shakespeare": [str(options.text)], "cleaning": [str(options.data)]}.get(name, [])
         subprocess.run([sys.executable, str(HERE / f"{name}.py"), *arguments], check=True)
     subprocess.run([sys.executable, str(HERE / "table.py")], check=True)
 
