@@ -153,7 +153,7 @@ def cleaning(result: dict[str, Any]) -> str:
     near = figures["near_duplicates"]
     rows = {name: row for name, row in near.items() if isinstance(row, dict)}
     rows |= {
-        f"web pages with {row['words exchanged']:.0%} of the words exchanged (similarity {row['mean similarity']:.2f})": row
+        f"web pages, {row['words exchanged']:.0%} of the words exchanged (similarity {row['mean similarity']:.2f})": row
         for row in near["pages with words exchanged"]
     }
     lines = ["### Corpus cleaning\n", "| near-duplicates | copies | precision | recall |", "| --- | --- | --- | --- |"]

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from gptwright.cleaning.settings import CleaningSettings, CleaningSource, Slurm
+from gptwright.cleaning.settings import CleaningSettings, Slurm
 from gptwright.recipe import OptimizerSettings, Recipe, Section
 
 PAGE = Path(__file__).parent / "recipes.md"
@@ -31,7 +31,7 @@ def with_tables(page: str) -> str:
 def with_cleaning_tables(page: str) -> str:
     """The same for the page of data: the settings of `gptwright data clean`."""
     sections = {name: _section_of(field.annotation) for name, field in CleaningSettings.model_fields.items()}
-    tables = [_table("All of it", CleaningSettings), _table("`sources.NAME`", CleaningSource)]
+    tables = [_table("All of it", CleaningSettings)]
     tables += [_table(f"`{name}`", section) for name, section in sections.items() if section]
     return _put_between(page, [*tables, _table("`executor.slurm`", Slurm)])
 

@@ -9,6 +9,7 @@ alone; they need a model, and most of them are of people and places that a text 
 
 from __future__ import annotations
 
+import bisect
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -53,9 +54,10 @@ def find_personal_data(text: str, kinds: Collection[str] = KINDS) -> list[Found]
     for kind in KINDS:
         if kind in kinds:
             for start, end in _FINDERS[kind](text):
-                if all(end <= other.start or other.end <= start for other in found):
-                    found.append(Found(kind, start, end))
-    return sorted(found, key=lambda piece: piece.start)
+                at = bisect.bisect(found, start, key=lambda piece: piece.start)
+                if (at == 0 or found[at - 1].end <= start) and (at == len(found) or end <= found[at].start):
+                    found.insert(at, Found(kind, start, end))
+    return found
 
 
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w%+-][\w.%+-]*@(?:[\w-]+\.)+[^\W\d_]{2,}(?![\w-])")

@@ -178,18 +178,16 @@ def redactor(settings: PersonalData, tally: Tally) -> Callable[[Any], bool]:
 
     def redact(document: Any) -> bool:
         found = find_personal_data(document.text, kinds)
+        document.text = replace(document.text, found)
+        moved = 0
         for kind, start, end in found:
             tally.redacted[kind].add(end - start)
-            before = document.text[max(0, start - SHOWN_AROUND) : start]
-            after = document.text[end : end + SHOWN_AROUND]
-            # What was found is not shown: an example would keep what the corpus must not.
-            hidden = PLACEHOLDERS[kind]
-            tally.show(f"personal_data/{kind}", f"{document.id}:{start}", f"{_hidden(before)}{hidden}{_hidden(after)}")
-        document.text = replace(document.text, found)
+            # From the new text, so that no example keeps what the corpus must not.
+            place, length = start + moved, len(PLACEHOLDERS[kind])
+            around = document.text[max(0, place - SHOWN_AROUND) : place + length + SHOWN_AROUND]
+            tally.show(f"personal_data/{kind}", f"{document.id}:{start}", around)
+            moved += length - (end - start)
         return True
-
-    def _hidden(text: str) -> str:
-        return replace(text, find_personal_data(text, kinds))
 
     return redact
 
