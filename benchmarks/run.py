@@ -15,17 +15,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = ("kill_resume", "shakespeare")
-NAMES = (*DEFAULT, "quickstart", "corpus")
+NAMES = (*DEFAULT, "quickstart", "corpus", "cleaning")
 # Where a checkout with shared data beside it has the texts.
-TEXTS = HERE.parent.parent / "shared" / "data" / "pretrain"
-SHAKESPEARE = TEXTS / "tinyshakespeare.txt"
+DATA = HERE.parent.parent / "shared" / "data"
+SHAKESPEARE = DATA / "pretrain" / "tinyshakespeare.txt"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; default {', '.join(DEFAULT)}")
     parser.add_argument("--text", type=Path, default=SHAKESPEARE, help="tinyshakespeare's input.txt")
-    parser.add_argument("--data", type=Path, default=TEXTS, help="a folder of texts for corpus, 30 MB or more")
+    parser.add_argument("--data", type=Path, default=DATA, help="a folder with pretrain/ (30 MB of text) and cleaning/")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
@@ -33,9 +33,13 @@ def main() -> None:
     names = options.names or DEFAULT
     if "shakespeare" in names and not options.text.is_file():
         parser.error("shakespeare needs its text: add --text PATH with tinyshakespeare's input.txt")
-    if "corpus" in names and not options.data.is_dir():
-        parser.error("corpus needs texts: add --data FOLDER with .jsonl.gz or .txt files")
-    inputs = {"shakespeare": [str(options.text)], "corpus": [str(options.data)]}
+    if {"corpus", "cleaning"} & set(names) and not options.data.is_dir():
+        parser.error("corpus and cleaning need texts: add --data FOLDER with pretrain/ and cleaning/ in it")
+    inputs = {
+        "shakespeare": [str(options.text)],
+        "corpus": [str(options.data / "pretrain")],
+        "cleaning": [str(options.data)],
+    }
     for name in names:
         print(f"== {name}", flush=True)
         subprocess.run([sys.executable, str(HERE / f"{name}.py"), *inputs.get(name, [])], check=True)

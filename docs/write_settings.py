@@ -1,4 +1,5 @@
-"""Writes the tables of settings in docs/recipes.md from the fields of gptwright/recipe.py, so that they can't differ.
+"""Writes the tables of settings in docs/recipes.md and docs/data.md from the fields in the code, so that they can't
+differ.
 
 .venv/bin/python docs/write_settings.py
 """
@@ -11,21 +12,35 @@ import json
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from gptwright.cleaning.settings import CleaningSettings, Slurm
 from gptwright.corpus_settings import SourceSettings
 from gptwright.recipe import OptimizerSettings, Recipe, Section
 
 PAGE = Path(__file__).parent / "recipes.md"
+DATA_PAGE = Path(__file__).parent / "data.md"
 BEGIN, END = "<!-- settings: written by docs/write_settings.py -->\n", "<!-- /settings -->\n"
 
 
 def with_tables(page: str) -> str:
-    """The page with everything between its two markers written anew."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    """The page of recipes with everything between its two markers written anew."""
     sections = {name: _section_of(field.annotation) for name, field in Recipe.model_fields.items()}
     tables = [_table(f"`{name}`", section) for name, section in sections.items() if section]
     tables.append(_table("A source, in `data.sources`", SourceSettings))
     tables.append(_table("An optimizer, wherever a stage has one", OptimizerSettings))
+    return _put_between(page, tables)
+
+
+def with_cleaning_tables(page: str) -> str:
+    """The same for the page of data: the settings of `gptwright data clean`."""
+    sections = {name: _section_of(field.annotation) for name, field in CleaningSettings.model_fields.items()}
+    tables = [_table("All of it", CleaningSettings)]
+    tables += [_table(f"`{name}`", section) for name, section in sections.items() if section]
+    return _put_between(page, [*tables, _table("`executor.slurm`", Slurm)])
+
+
+def _put_between(page: str, tables: list[str]) -> str:
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{''.join(tables)}{END}{after}"
 
 
@@ -39,7 +54,7 @@ def _table(title: str, section: type[Section]) -> str:
         meaning = ". ".join(
             part for part in (meanings.get(name, "").rstrip("."), choices and f"One of {choices}") if part
         )
-        default = "none, it must be given" if field.is_required() else _default(field.default)
+        default = "needed" if field.is_required() else _default(field.default)
         rows.append(f"| `{name}` | {default} | {meaning} |")
     return "\n".join(rows) + "\n\n"
 
@@ -74,3 +89,4 @@ def _docstrings_of_fields(section: type[Section]) -> dict[str, str]:
 
 if __name__ == "__main__":
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    DATA_PAGE.write_text(with_cleaning_tables(DATA_PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -18,7 +18,7 @@ from gptwright.corpus_settings import DataSettings
 from gptwright.errors import InputError
 from gptwright.grid import SweepSettings
 from gptwright.midtraining import RopeScalingSettings, decay_over_the_finish, refuse_unsaid_context
-from gptwright.settings import Count, CountOrNone, Decay, Positive, Section, Seed, Share, explain
+from gptwright.settings import Count, CountOrNone, Decay, Positive, Section, Seed, Share, apply_override, explain
 from gptwright.sizes import size_named
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -334,25 +334,8 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     if not isinstance(values, dict):
         raise InputError(f"recipe {path} must be a mapping of settings such as 'name: mine'")
     for override in overrides or []:
-        _apply_override(values, override)
+        apply_override(values, override)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise InputError(f"recipe {path}: {explain(error, Recipe)}") from error
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise InputError(f"override {override!r} must look like key=value, for example pretrain.tokens=2M")
-    *parents, last = key.split(".")
-    for parent in parents:
-        if values.get(parent) is None:
-            values[parent] = {}
-        values = values[parent]
-        if not isinstance(values, dict):
-            raise InputError(f"override {override!r}: {parent} is a value, not a section")
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"override {override!r}: {text!r} is not valid YAML; quote it") from error

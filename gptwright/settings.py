@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from gptwright.errors import InputError
 
 _UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "g": 1_000_000_000}
 
@@ -61,6 +65,24 @@ class Section(BaseModel):
                 raise ValueError(f"{name} has no effect {reason}; remove one of the two")
 
 
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Lay 'pretrain.tokens=2M' over settings read from YAML. Raises InputError for anything that is no setting."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r} must look like key=value, for example pretrain.tokens=2M")
+    *parents, last = key.split(".")
+    for parent in parents:
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
+        if not isinstance(values, dict):
+            raise InputError(f"override {override!r}: {parent} is a value, not a section")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"override {override!r}: {text!r} is not valid YAML; quote it") from error
+
+
 def explain(error: ValidationError, root: type[Section]) -> str:
     """The first problem of a validation error as one sentence, with the nearest known key for a misspelt one."""
     problem = error.errors()[0]
@@ -79,9 +101,13 @@ def explain(error: ValidationError, root: type[Section]) -> str:
 
 
 def _fields_at(location: tuple[int | str, ...], root: type[Section]) -> list[str]:
-    section: Any = root
+    section = root
+    pending: Any = None  # a mapping of names to sections, whose name comes next
     for part in location:
-        annotation = section.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        section = next(option for option in options if isinstance(option, type) and issubclass(option, Section))
+        annotation = pending or section.model_fields[str(part)].annotation
+        options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+        pending = next((get_args(option)[1] for option in options if get_origin(option) is dict), None)
+        section = next(
+            (option for option in options if isinstance(option, type) and issubclass(option, Section)), section
+        )
     return list(section.model_fields)

@@ -36,6 +36,12 @@ def test_tables_of_settings_are_those_of_the_recipe() -> None:
     assert page == written, "run: .venv/bin/python docs/write_settings.py"
 
 
+def test_tables_of_cleaning_are_those_of_its_settings() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    written = runpy.run_path(str(ROOT / "docs" / "write_settings.py"))["with_cleaning_tables"](page)
+    assert page == written, "run: .venv/bin/python docs/write_settings.py"
+
+
 def test_example_recipe_is_valid() -> None:
     (example,) = re.findall(r"^```yaml\n(.*?)^```", RECIPES_PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert Recipe.model_validate(yaml.safe_load(example)).name == "mine"

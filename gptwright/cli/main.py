@@ -25,6 +25,8 @@ app = typer.Typer(
 
 tokenizer_app = typer.Typer(help="What a vocabulary does to text.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokenizer_app, name="tokenizer")
+data_app = typer.Typer(help="The corpus before training.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
 
 RecipeArgument = Annotated[
     str, typer.Argument(help="quickstart, smoke, text, shakespeare, continue, or a path to a .yaml.")
@@ -220,6 +222,37 @@ def inspect(
     from gptwright.cli.tokens import inspect_tokenizer  # noqa: PLC0415
 
     inspect_tokenizer(model, files, max_bytes, as_json=json)
+
+
+# Alone in its group it would be called `gptwright data`.
+@data_app.callback()
+def _data() -> None:
+    """The corpus before training."""
+
+
+@data_app.command()
+def clean(
+    out: Annotated[Path, typer.Argument(help="A new folder for the documents and what is told of them.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=PATH]...", help="Sources: files, a folder, a glob, builtin:world or builtin:python."
+        ),
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="A YAML file with sources and settings.")] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--override", "-o", metavar="KEY=VALUE", help="Replace a setting: c4=null leaves a step out."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Remove bad, doubled and contaminated documents, and personal data; say what went and why.
+
+    Example: gptwright data clean clean/ web=crawl/*.warc.gz books=books/ -o language.keep=[en,de]
+    """
+    from gptwright.cli.corpus import clean_corpus  # noqa: PLC0415
+
+    clean_corpus(out, sources or [], settings, override or [], as_json=json)
 
 
 @app.command()

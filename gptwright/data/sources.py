@@ -71,6 +71,11 @@ def find_files(path_or_glob: str | Path) -> list[Path]:
     return sorted(files)
 
 
+def read_found(files: list[Path], *, text_key: str = "text") -> Iterator[Document]:
+    """Every document of these files that is not blank; none at all is no error here."""
+    return (document for file in files for document in _read_file(file, text_key) if document.text.strip())
+
+
 def standard_library() -> Iterator[Document]:
     """The standard library of the Python that runs, a module a document, in order of name: code that is always there.
 

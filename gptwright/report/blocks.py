@@ -82,11 +82,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class Answer:
-    """One model's answer on a card; `verdict` is "right", "wrong" or empty."""
+    """One model's answer on a card, or another text beside it; `verdict` is "right", "wrong" or empty."""
 
     model: str
     text: str
-    score: str
+    note: str
     verdict: str
 
 

@@ -218,7 +218,7 @@ def _card(row: Row, models: Sequence[str]) -> Card:
             Answer(
                 wording.spoken(model),
                 str(required(answers[model], "text", place)),
-                wording.decimal(answers[model].get("score"), 2),
+                f"score {wording.decimal(answers[model].get('score'), 2)}",
                 verdicts.get(answers[model].get("correct"), ""),
             )
             for model in shown

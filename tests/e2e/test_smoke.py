@@ -14,7 +14,7 @@ import pytest
 MODELS = ("base", "sft", "reward", "ppo")
 COMMANDS = (
     "run", "plan", "pretrain", "sweep", "sft", "reward", "ppo", "complete", "chat", "evaluate", "report", "doctor",
-    "tokenizer inspect",
+    "tokenizer inspect", "data clean",
 )  # fmt: skip
 EVALUATION_KEYS = {
     "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "win_rates", "sampled", "entropy",

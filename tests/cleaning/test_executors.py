@@ -1,0 +1,61 @@
+"""Real executors of datatrove for every kind, and what they would submit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dill
+import pytest
+
+from gptwright.cleaning.executors import build_executors
+from gptwright.cleaning.settings import load_settings
+from gptwright.cleaning.shards import plan_shards
+from gptwright.cleaning.stages import Places, stages_of
+
+STAGES = ["filter", "exact_hash", "exact_find", "near_hash", "near_meet", "near_keep", "write", "summary"]
+
+
+def draw_nothing(folder: Path) -> None:
+    """Stands for the page."""
+
+
+def executors_of(corpus: dict[str, str], out: Path, *overrides: str) -> list:  # type: ignore[type-arg]
+    settings = load_settings(None, {name: corpus[name] for name in ("web", "mail")}, list(overrides))
+    shards = tuple(plan_shards(settings))
+    stages = stages_of(settings, shards, Places(out), fingerprint="", draw=draw_nothing)
+    assert [stage.name for stage in stages] == STAGES
+    assert [stage.tasks for stage in stages] == [2, 2, 1, 2, 24, 1, 2, 1]
+    return build_executors(stages, settings.executor, out / "work")
+
+
+def test_slurm_jobs_wait_for_each_other_and_travel_whole(corpus: dict[str, str], tmp_path: Path) -> None:
+    from datatrove.executor.slurm import SlurmPipelineExecutor  # noqa: PLC0415
+
+    given = ("executor={kind: slurm, workers: 7, memory_gb: 9, slurm: {partition: cpu, time: '1:00:00'}}",)
+    jobs = executors_of(corpus, tmp_path / "out", *given)
+    assert {type(job) for job in jobs} == {SlurmPipelineExecutor}
+    assert [job.depends for job in jobs] == [None, *jobs[:-1]]
+    filtering = jobs[0]
+    arguments = filtering.get_sbatch_args(filtering.tasks)
+    assert arguments["partition"] == "cpu"
+    assert arguments["array"] == "0-1%7"
+    assert arguments["mem-per-cpu"] == "9G"
+    script = filtering.get_launch_file_contents(arguments, "launch_pickled_pipeline executor.pik")
+    assert "#SBATCH --time=1:00:00" in script and "#SBATCH --job-name=clean-filter" in script
+    # A node unpickles the job and runs a task of it.
+    dill.loads(dill.dumps(filtering)).pipeline[0](None, 1, 2)
+    assert (tmp_path / "out" / "work" / "kept" / "00001.jsonl.gz").is_file()
+
+
+def test_ray_executors_wait_for_each_other(corpus: dict[str, str], tmp_path: Path) -> None:
+    from datatrove.executor.ray import RayPipelineExecutor  # noqa: PLC0415
+
+    jobs = executors_of(corpus, tmp_path / "out", "executor={kind: ray, workers: 3, memory_gb: 2}")
+    assert {type(job) for job in jobs} == {RayPipelineExecutor}
+    assert [job.depends for job in jobs] == [None, *jobs[:-1]]
+    assert (jobs[4].world_size, jobs[4].workers, jobs[4].mem_per_cpu_gb) == (24, 3, 2)
+
+
+@pytest.mark.parametrize(("workers", "used"), [(1, 1), (2, 2), (8, 2)])
+def test_no_more_processes_than_tasks(corpus: dict[str, str], tmp_path: Path, workers: int, used: int) -> None:
+    assert executors_of(corpus, tmp_path, f"executor.workers={workers}")[0].workers == used
