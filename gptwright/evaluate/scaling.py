@@ -160,10 +160,10 @@ class _Problem:
         def closure() -> Tensor:
             optimizer.zero_grad()
             value = self.objective(point_5)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value
 
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)
         return point_5.detach()
 
     def law(self, point_5: Tensor) -> ScalingLaw:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from gptwright.cli.main import app
 from gptwright.errors import InputError
 from gptwright.grid import grid_overrides
 from gptwright.pipeline import sweep as module
@@ -187,3 +189,15 @@ def test_words_name_the_pair_or_say_that_there_is_none(swept: tuple[Path, dict[s
     lost = " ".join(findings(result | {"smaller_won": 0, "pair": None, "epochs": 1.0}))
     assert "did not beat" in lost and "0 of 4 pairs" in lost and "reads one source" not in lost
     assert "put the sizes or the budgets further apart" in " ".join(findings(result | {"pairs": 0, "pair": None}))
+
+
+def test_the_plan_is_the_grid_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["sweep", "scaling", "--plan", "--json"])
+    assert result.exit_code == 0
+    plan, points = json.loads(result.stdout), grid_points(load_recipe("scaling"))
+    assert [row["name"] for row in plan["runs"]] == [point.name for point in points]
+    assert plan["flops"] == pytest.approx(sum(row["flops"] for row in plan["runs"]))
+    table = CliRunner().invoke(app, ["sweep", "scaling", "--plan"]).stdout
+    assert table.splitlines()[-1].split() == ["all", f"{plan['tokens']:,}", f"{plan['flops']:.2e}"]
+    assert list(tmp_path.iterdir()) == []
