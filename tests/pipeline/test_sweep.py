@@ -155,7 +155,7 @@ def test_killed_and_continued_is_the_same_and_repeats_nothing(
     assert len(trained) == len(set(trained)) == 9 and trained[:4] == before
     losses = {row["name"]: row["validation_loss"] for row in swept[1]["runs"]}
     assert {row["name"]: row["validation_loss"] for row in result["runs"]} == losses
-    assert result["law"] == pytest.approx(swept[1]["law"], rel=1e-3)
+    assert result["law"] == pytest.approx(swept[1]["law"], rel=1e-3, abs=1e-6)
 
 
 def test_a_new_size_trains_only_itself(
@@ -182,12 +182,16 @@ def test_words_name_the_pair_or_say_that_there_is_none(swept: tuple[Path, dict[s
     small, large = result["runs"][0], result["runs"][-1]
     result |= {"pairs": 4, "smaller_won": 3, "pair": {"small": small, "large": large}, "epochs": 2.5}
     result["law"]["E"] = 1e-6
+    result["errors"] = dict.fromkeys(result["errors"], 0.01) | {small["name"]: -0.127}
     words = " ".join(findings(result))
     assert "L(N, D) = 0 + " in words and "The constant E came out as 0" in words
     assert f"beats a larger one trained less: {small['name']} (" in words and "3 of 4 pairs" in words
     assert "reads one source 2.5 times" in words
+    assert "within 12.7% of it" in words and "the smallest budgets are few steps" in words
+    result["errors"][small["name"]] = 0.02
     lost = " ".join(findings(result | {"smaller_won": 0, "pair": None, "epochs": 1.0}))
     assert "did not beat" in lost and "0 of 4 pairs" in lost and "reads one source" not in lost
+    assert "few steps" not in lost
     assert "put the sizes or the budgets further apart" in " ".join(findings(result | {"pairs": 0, "pair": None}))
 
 
