@@ -32,24 +32,24 @@ def sweep(recipe: Recipe, folder: Path | None, *, plan: bool, as_json: bool) -> 
 
 def _print_grid(recipe: Recipe, as_json: bool) -> None:
     points = grid_points(recipe)
-    rows = [
-        {
-            "name": point.name,
-            "parameters": point.config.parameter_count(),
-            "tokens": point.recipe.pretrain.tokens,
-            "learning_rate": point.recipe.pretrain.optimizer.learning_rate,
-            "flops": point.flops,
-        }
-        for point in points
-    ]
+    tokens, flops = sum(point.recipe.pretrain.tokens for point in points), sum(point.flops for point in points)
     if as_json:
-        print(json.dumps({"runs": rows, "flops": sum(row["flops"] for row in rows)}))
+        rows = [
+            {
+                "name": point.name,
+                "parameters": point.config.parameter_count(),
+                "tokens": point.recipe.pretrain.tokens,
+                "learning_rate": point.recipe.pretrain.optimizer.learning_rate,
+                "flops": point.flops,
+            }
+            for point in points
+        ]
+        print(json.dumps({"runs": rows, "tokens": tokens, "flops": flops}))
         return
     print(f"{'training':<16}{'parameters':>14}{'tokens':>16}{'rate':>10}{'FLOPs':>12}")
-    for row in rows:
+    for point in points:
         print(
-            f"{row['name']:<16}{row['parameters']:>14,}{row['tokens']:>16,}{row['learning_rate']:>10.3g}"
-            f"{row['flops']:>12.2e}"
+            f"{point.name:<16}{point.config.parameter_count():>14,}{point.recipe.pretrain.tokens:>16,}"
+            f"{point.recipe.pretrain.optimizer.learning_rate:>10.3g}{point.flops:>12.2e}"
         )
-    tokens, flops = sum(point.recipe.pretrain.tokens for point in points), sum(point.flops for point in points)
     print(f"{'all':<16}{'':>14}{tokens:>16,}{'':>10}{flops:>12.2e}")

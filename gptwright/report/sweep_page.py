@@ -26,6 +26,8 @@ Result = Mapping[str, Any]
 PLOT_SIZE = (6.6, 4.2)
 NO_FLOOR = 0.01
 """Below this share of the lowest loss E is taken as 0."""
+POOR_FIT = 0.05
+"""A run further from the law than this is told."""
 _MARKERS = "osD^vPX"
 _CURVE_POINTS = 60
 
@@ -57,6 +59,11 @@ def findings(result: Result) -> list[str]:
         *(_advice_sentence(advice, runs[advice["run"]]) for advice in result["advice"]),
         _pair_sentence(result, runs),
     ]
+    if worst > POOR_FIT:
+        found.append(
+            "That the law misses a run by so much means that the grid is not of its kind, most often because the "
+            "smallest budgets are few steps, in which loss falls faster than any power: leave them out or read more."
+        )
     if law["E"] < NO_FLOOR * min(run["validation_loss"] for run in result["runs"]):
         found.append(
             "The constant E came out as 0: these runs are too far from where the loss ends to show it, so what is said "

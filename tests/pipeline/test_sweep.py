@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from gptwright.cli.main import app
 from gptwright.errors import InputError
 from gptwright.grid import grid_overrides
 from gptwright.pipeline import sweep as module
@@ -153,7 +155,7 @@ def test_killed_and_continued_is_the_same_and_repeats_nothing(
     assert len(trained) == len(set(trained)) == 9 and trained[:4] == before
     losses = {row["name"]: row["validation_loss"] for row in swept[1]["runs"]}
     assert {row["name"]: row["validation_loss"] for row in result["runs"]} == losses
-    assert result["law"] == pytest.approx(swept[1]["law"], rel=1e-3)
+    assert result["law"] == pytest.approx(swept[1]["law"], rel=1e-3, abs=1e-6)
 
 
 def test_a_new_size_trains_only_itself(
@@ -180,10 +182,26 @@ def test_words_name_the_pair_or_say_that_there_is_none(swept: tuple[Path, dict[s
     small, large = result["runs"][0], result["runs"][-1]
     result |= {"pairs": 4, "smaller_won": 3, "pair": {"small": small, "large": large}, "epochs": 2.5}
     result["law"]["E"] = 1e-6
+    result["errors"] = dict.fromkeys(result["errors"], 0.01) | {small["name"]: -0.127}
     words = " ".join(findings(result))
     assert "L(N, D) = 0 + " in words and "The constant E came out as 0" in words
     assert f"beats a larger one trained less: {small['name']} (" in words and "3 of 4 pairs" in words
     assert "reads one source 2.5 times" in words
+    assert "within 12.7% of it" in words and "the smallest budgets are few steps" in words
+    result["errors"][small["name"]] = 0.02
     lost = " ".join(findings(result | {"smaller_won": 0, "pair": None, "epochs": 1.0}))
     assert "did not beat" in lost and "0 of 4 pairs" in lost and "reads one source" not in lost
+    assert "few steps" not in lost
     assert "put the sizes or the budgets further apart" in " ".join(findings(result | {"pairs": 0, "pair": None}))
+
+
+def test_the_plan_is_the_grid_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["sweep", "scaling", "--plan", "--json"])
+    assert result.exit_code == 0
+    plan, points = json.loads(result.stdout), grid_points(load_recipe("scaling"))
+    assert [row["name"] for row in plan["runs"]] == [point.name for point in points]
+    assert plan["flops"] == pytest.approx(sum(row["flops"] for row in plan["runs"]))
+    table = CliRunner().invoke(app, ["sweep", "scaling", "--plan"]).stdout
+    assert table.splitlines()[-1].split() == ["all", f"{plan['tokens']:,}", f"{plan['flops']:.2e}"]
+    assert list(tmp_path.iterdir()) == []

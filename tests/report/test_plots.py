@@ -1,11 +1,13 @@
 """Plots are plain SVG text that depends on its numbers and its name alone."""
 
 import re
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 
 from gptwright.evaluate.intervals import Figure
+from gptwright.report import plots
 from gptwright.report.plots import Series, bar_plot, interval_plot, line_plot
 
 
@@ -52,3 +54,14 @@ def test_a_missing_figure_leaves_its_bar_out():
 
 def test_a_value_outside_its_interval_is_still_drawn():
     assert "<svg" in interval_plot("x", ["a vs b"], [Figure(0.5, 0.51, 0.6, 10)], alt="x", centre=0.5)
+
+
+def test_a_picture_by_itself_has_the_pages_light_colours():
+    seen = []
+    picture = plots.png_plot((2, 2), lambda axes, colours: seen.append(colours))
+    css = Path(plots.__file__).with_name("page.css").read_text(encoding="utf-8")
+    light = dict(re.findall(r"(--[a-z0-9-]+): (#[0-9a-f]+)", css.partition("@media")[0]))
+    (colours,) = seen
+    assert [colours.of(index) for index in (1, 5, 6)] == [light[f"--series-{i}"] for i in (1, 5, 1)]
+    assert colours.ink == light["--ink-soft"]
+    assert picture.startswith(b"\x89PNG")
