@@ -195,10 +195,27 @@ def cleaning(result: dict[str, Any]) -> str:
     return section(lines, result)
 
 
+def pretraining(result: dict[str, Any]) -> str:
+    sizes = result["figures"]["sizes"]
+    lines = [
+        "### The pretraining step\n",
+        "Context 256, 16 rows, vocabulary 4,096; medians of rounds that alternate in one process. The limit is the best "
+        "bfloat16 matrix product measured beside them.\n",
+        "| parameters | way | tokens/s | times transformers | share of the limit |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for size in sizes.values():
+        for way, rate in size["tokens_per_second"].items():
+            times, share = size["times_transformers"][way], size["share_of_limit"][way]
+            lines.append(f"| {size['parameters'] / 1e6:.1f}M | {way} | {rate:,} | {times:.2f} | {share:.0%} |")
+    return section(lines, result)
+
+
 SECTIONS = {
     "quickstart": quickstart,
     "shakespeare": shakespeare,
     "kill_resume": kill_resume,
+    "pretraining": pretraining,
     "corpus": corpus,
     "cleaning": cleaning,
 }
