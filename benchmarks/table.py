@@ -199,8 +199,8 @@ def pretraining(result: dict[str, Any]) -> str:
     sizes = result["figures"]["sizes"]
     lines = [
         "### The pretraining step\n",
-        "Context 256, 16 rows, vocabulary 4,096; medians of rounds that alternate in one process. The limit is the best "
-        "bfloat16 matrix product measured beside them.\n",
+        "Context 256, 16 rows, vocabulary 4,096; medians of rounds that alternate in one process. The limit is the "
+        "best bfloat16 matrix product measured beside them.\n",
         "| parameters | way | tokens/s | times transformers | share of the limit |",
         "| --- | --- | --- | --- | --- |",
     ]
