@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = ("kill_resume", "shakespeare")
-NAMES = (*DEFAULT, "pretraining", "quickstart", "corpus", "cleaning")
+NAMES = (*DEFAULT, "pretraining", "optimizers", "quickstart", "corpus", "cleaning")
 # Where a checkout with shared data beside it has the texts.
 DATA = HERE.parent.parent / "shared" / "data"
 SHAKESPEARE = DATA / "pretrain" / "tinyshakespeare.txt"

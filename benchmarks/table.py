@@ -211,11 +211,27 @@ def pretraining(result: dict[str, Any]) -> str:
     return section(lines, result)
 
 
+def optimizers(result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    lines = [
+        "### Choices about the optimizer\n",
+        f"The quickstart's base model after {figures['tokens']} tokens: held-out loss in nats per token, mean over "
+        "seeds, and the mean difference to the first row on the same text.\n",
+        "| variant | validation loss | difference |",
+        "| --- | --- | --- |",
+    ]
+    for name, row in figures["variants"].items():
+        loss = sum(row["validation_loss"]) / len(row["validation_loss"])
+        lines.append(f"| {name} | {loss:.4f} | {row['mean_difference']:+.4f} |")
+    return section(lines, result)
+
+
 SECTIONS = {
     "quickstart": quickstart,
     "shakespeare": shakespeare,
     "kill_resume": kill_resume,
     "pretraining": pretraining,
+    "optimizers": optimizers,
     "corpus": corpus,
     "cleaning": cleaning,
 }
