@@ -68,7 +68,7 @@ def pretraining_section(run: RunFiles) -> Section:
     if rows is None:
         missing.append(run.missing("base/metrics.jsonl"))
     else:
-        blocks += [_pretraining_plots(rows), _pretraining_table(rows)]
+        blocks += [_pretraining_plots(rows), _pretraining_table(rows), *_source_table(rows)]
     if not run.samples:
         missing.append(run.missing("base/samples.jsonl"))
     else:
@@ -166,6 +166,16 @@ def _pretraining_table(rows: Sequence[Row]) -> Table:
     )
     head = ("", "steps", "tokens", "training loss", "held-out loss", "bits per byte")
     return Table("Where pretraining ended.", head, (("Base", *cells),))
+
+
+def _source_table(rows: Sequence[Row]) -> list[Table]:
+    """Bits per byte of each source at its first and last measurement; nothing where a run measured none."""
+    prefix = "bits_per_byte/"
+    names = dict.fromkeys(key.removeprefix(prefix) for row in rows for key in row if key.startswith(prefix))
+    measured = {name: series(rows, prefix + name)[1] for name in names}
+    lines = tuple((name, *(wording.decimal(values[i]) for i in (0, -1))) for name, values in measured.items())
+    caption = "Bits per byte of each source's held-out documents."
+    return [Table(caption, ("source", "at the start", "at the end"), lines)] if lines else []
 
 
 def _samples(rows: Sequence[Row]) -> Samples:

@@ -38,7 +38,8 @@ def write_training(run, rng):
         base.append({"step": step, "tokens": step * 8192, "loss": loss, "lr": 1e-3})
         if step % 200 == 0:
             held_out = 1.95 + 5.8 * math.exp(-step / 260)
-            base.append({"step": step, "validation_loss": held_out, "bits_per_byte": held_out / 2.6})
+            by_source = {"bits_per_byte/web": held_out / 2.5, "bits_per_byte/books": held_out / 3}
+            base.append({"step": step, "validation_loss": held_out, "bits_per_byte": held_out / 2.6, **by_source})
     for step in range(5, 301, 5):
         sft.append({"step": step, "epoch": step / 100, "loss": 0.5 + 1.6 * math.exp(-step / 60) + rng.gauss(0, 0.03)})
     for epoch, accuracy in enumerate((0.05, 0.52, 0.64, 0.68)):

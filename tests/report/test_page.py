@@ -201,3 +201,13 @@ def test_a_panel_row_without_answers_is_refused_by_place(run_dir):
     change_evaluation(run_dir, lambda evaluation: evaluation["panel"][3].pop("answers"))
     with pytest.raises(InputError, match="panel has no 'answers'"):
         panel_section(read_run(run_dir))
+
+
+def test_bits_per_byte_of_each_source_from_first_to_last(run_dir):
+    rows = read_run(run_dir).metrics["base"]
+    (table,) = [
+        b for b in pretraining_section(read_run(run_dir)).blocks if "each source's" in getattr(b, "caption", "")
+    ]
+    first, final = (next(row for row in order if "bits_per_byte/web" in row) for order in (rows, rows[::-1]))
+    assert [row[0] for row in table.rows] == ["web", "books"]
+    assert table.rows[0][1:] == tuple(f"{row['bits_per_byte/web']:.3f}" for row in (first, final))
