@@ -157,9 +157,12 @@ def sections(result: Result) -> tuple[Section, ...]:
         ),
         Tile("Lowest loss", f"{best['validation_loss']:.3f}", f"nats per token, {best['name']}"),
     )
-    intro = " ".join(findings(result))
+    intro = _pair_sentence(result, {run["name"]: run for run in result["runs"]})
+    said = tuple((str(number), sentence) for number, sentence in enumerate(findings(result), start=1))
+    words = Table("What was found, in words.", ("", ""), said, prose=True)
     return (
         Section("headline", f"Scaling study: {result['recipe']}", intro, (Tiles(tiles),)),
+        Section("findings", "Findings", "What the law says of these trainings, and what it foresees.", (words,)),
         _plot_section(result),
         _runs_section(result),
         _advice_section(result),
