@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.testing import assert_close
 
 from gptwright.losses.chunked import chunked_language_loss
@@ -103,3 +104,15 @@ def test_z_loss_is_added_with_its_weight(tiny_model: LanguageModel) -> None:
     log_z = tiny_model(ids[:, :-1]).logsumexp(dim=-1)
     without, with_z = (pretraining_loss(tiny_model, PLAIN, z_weight=w)(ids[:, :-1], ids[:, 1:]) for w in (0.0, 0.5))
     assert_close(with_z - without, 0.5 * (log_z**2).mean())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of torch, about its own look at a block's input
+def test_all_blocks_compile_to_one_program(tiny_model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter, compile_with = CompileCounter(), torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **how: compile_with(function, backend=counter, **how))
+    torch.compiler.reset()
+    plain = _loss_and_gradients(tiny_model, pretraining_loss(tiny_model, FastPath("cpu", "float32", kernel="matmul")))
+    compiled = _loss_and_gradients(tiny_model, pretraining_loss(tiny_model, FastPath("cpu", "float32", True, "matmul")))
+    assert len(tiny_model.model.layers) == 2
+    assert counter.frame_count == 2  # a block, and what reads the last one's output
+    assert_close(compiled, plain)
