@@ -134,7 +134,7 @@ def main() -> None:
         sizes[name] = measure(name)
         print(name, sizes[name], flush=True)
     figures = {"context": CONTEXT, "rows": ROWS, "vocabulary": VOCABULARY, "rounds": ROUNDS, "sizes": sizes}
-    print(write_result("pretraining", "python benchmarks/pretraining.py", figures))
+    print(write_result("pretraining", f"python benchmarks/pretraining.py --sizes {options.sizes}", figures))
 
 
 if __name__ == "__main__":
