@@ -2,7 +2,7 @@
 
 OUT/documents/SOURCE/*.jsonl.gz      what data.files and data.sources read
 OUT/cleaning.json, cleaning.html     what was removed and why
-OUT/work/                            until it is done: what a killed cleaning goes on from
+work/, inside OUT                    until it is done: what a killed cleaning goes on from
 """
 
 from __future__ import annotations
