@@ -67,11 +67,11 @@ def _cleaning(source: str, files: str) -> dict[str, Any] | None:
     """Sums over the cleaned files that were read: documents in and out, and how many were removed for each reason."""
     found: dict[tuple[Path, str], Mapping[str, Any]] = {}
     for file in find_files(files):
-        for folder in (file.parent, file.parent.parent):
+        for folder in file.parents[:3]:
             if not (folder / CLEANING_FILE).is_file():
                 continue
             entries = _read(folder / CLEANING_FILE)
-            # books.jsonl.gz, or a folder books/ of several
+            # books.jsonl.gz beside it, a folder books/ of several, or documents/books/ as `data clean` leaves them
             name = plain_name(file) if folder == file.parent else file.parent.name
             name = name if name in entries else source
             if name in entries:

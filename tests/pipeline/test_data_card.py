@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from gptwright.cleaning.run import clean
+from gptwright.cleaning.settings import load_settings
+from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
 from gptwright.pipeline.data_card import data_card
 from gptwright.recipe import Recipe
@@ -97,3 +100,17 @@ def test_a_damaged_cleaning_file_is_named(books: Path, content: str) -> None:
     (books / "cleaning.json").write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=r"cleaning\.json is damaged .*clean the files again, or delete it"):
         card_of(files=str(books))
+
+
+def test_the_card_finds_what_a_real_cleaning_left(tmp_path: Path) -> None:
+    pytest.importorskip("datatrove")
+    rows = [f"The river number {n} runs to the sea, and that is where it ends with all of its water." for n in range(5)]
+    write_jsonl(tmp_path / "notes.jsonl", [{"text": text} for text in [*rows, rows[0]]])
+    filters = ["language", "gopher_repetition", "gopher_quality", "c4", "fineweb", "near_duplicates", "decontaminate"]
+    settings = load_settings(
+        None, {"notes": str(tmp_path / "notes.jsonl")}, ["executor.workers=1", *(f"{name}=null" for name in filters)]
+    )
+    clean(settings, tmp_path / "out", lambda folder: None)
+    expected = {"documents_in": 6, "documents_out": 5, "removed": {"duplicate/exact": 1}}
+    for files in (tmp_path / "out" / "documents", tmp_path / "out" / "documents" / "notes"):
+        assert card_of(sources={"notes": {"files": str(files), "share": 1}})["notes"]["cleaning"] == expected
