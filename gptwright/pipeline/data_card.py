@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gptwright.corpus_settings import SourceSettings
+from gptwright.corpus_settings import Origin, SourceSettings
 from gptwright.data.rows import plain_name
 from gptwright.data.sources import find_files
 from gptwright.errors import InputError
@@ -24,12 +24,15 @@ _BUILTIN = {
 def data_card(recipe: Recipe, manifest: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
     """The card of the corpus that `manifest` describes. Raises InputError for a damaged cleaning.json."""
     data = recipe.data
+    asked: dict[str, Origin] = {}
     if data.sources is not None:
-        asked = dict(data.sources)
+        asked |= data.sources
     elif data.files is not None:
-        asked = {"text": SourceSettings(files=data.files, share=1.0)}
+        asked["text"] = SourceSettings(files=data.files, share=1.0)
     else:
-        asked = {entry["name"]: SourceSettings(builtin="world", share=1.0) for entry in manifest["sources"]}
+        asked |= {entry["name"]: SourceSettings(builtin="world", share=1.0) for entry in manifest["sources"]}
+    if data.finish is not None:
+        asked |= {name: source for name, source in data.finish.sources.items() if source.is_new}
     return {
         "recipe": recipe.name,
         "tokens_read": recipe.pretrain.tokens,
@@ -40,7 +43,7 @@ def data_card(recipe: Recipe, manifest: Mapping[str, Any], vocab_size: int) -> d
     }
 
 
-def _card_of(entry: Mapping[str, Any], source: SourceSettings) -> dict[str, Any]:
+def _card_of(entry: Mapping[str, Any], source: Origin) -> dict[str, Any]:
     origin, licence = _origin(source)
     return {
         "name": entry["name"],
@@ -52,7 +55,7 @@ def _card_of(entry: Mapping[str, Any], source: SourceSettings) -> dict[str, Any]
     }
 
 
-def _origin(source: SourceSettings) -> tuple[str, str | None]:
+def _origin(source: Origin) -> tuple[str, str | None]:
     if source.builtin is not None:
         origin, licence = _BUILTIN[source.builtin]
         return origin, source.licence or licence

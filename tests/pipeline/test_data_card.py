@@ -114,3 +114,13 @@ def test_the_card_finds_what_a_real_cleaning_left(tmp_path: Path) -> None:
     expected = {"documents_in": 6, "documents_out": 5, "removed": {"duplicate/exact": 1}}
     for files in (tmp_path / "out" / "documents", tmp_path / "out" / "documents" / "notes"):
         assert card_of(sources={"notes": {"files": str(files), "share": 1}})["notes"]["cleaning"] == expected
+
+
+def test_sources_that_the_finish_brings_are_on_the_card() -> None:
+    finish = {"books": {"share": 1}, "code": {"builtin": "python", "share": 1}}
+    recipe = Recipe.model_validate({"name": "mine", "data": {"finish": {"sources": finish}}})
+    entries = [{"name": name, "share": 0.5, **COUNTS} for name in ("books", "code")]
+    card = data_card(recipe, {"tokenizer": "0123", "sources": entries}, 276)
+    assert [source["origin"] for source in card["sources"]] == [
+        "the built-in world, written by gptwright", "the standard library of Python"
+    ]  # fmt: skip
