@@ -4,15 +4,17 @@
 
 Theirs is a Llama of transformers of the same shape, eager, in float32, with AdamW; ours is what the stage does:
 compiled block by block, bfloat16 products over float32 weights, Muon and AdamW. Context 256, 16 rows a step, vocabulary
-4,096, random tokens. The two alternate in one process, and rounds that other processes disturbed don't count. The limit
-is the best bfloat16 matrix product measured on the machine.
+4,096, random tokens. Each has a process of its own, and they take turns; rounds that others disturbed don't count. The
+limit is the best bfloat16 matrix product measured on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from record import write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gptwright.allocator import keep_freed_memory
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise
 from gptwright.recipe import OptimizerSettings
@@ -79,36 +82,64 @@ def our_step(config: ModelConfig, *, muon: bool) -> Step:
     return lambda ids_BT: gradient_step(optimizers, [lambda: loss_of(ids_BT[:, :-1], ids_BT[:, 1:])])
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Median tokens per second of each way, and what share of the limit that is."""
-    config, generator = config_of(name), torch.Generator().manual_seed(0)
-    batches = torch.randint(VOCABULARY, (STEPS, ROWS, CONTEXT + 1), generator=generator)
-    steps = {
-        "transformers, eager float32": their_step(config),
-        "gptwright": our_step(config, muon=True),
-        "gptwright, AdamW alone": our_step(config, muon=False),
-    }
+WAYS: dict[str, Callable[[ModelConfig], Step]] = {
+    "transformers, eager float32": their_step,
+    "gptwright": lambda config: our_step(config, muon=True),
+    "gptwright, AdamW alone": lambda config: our_step(config, muon=False),
+}
 
-    def block(step: Step, count: int) -> None:
+
+def work(pipe: Connection, way: str, name: str, threads: int) -> None:
+    """A process that times a block of steps whenever it is asked to, and the machine's limit when asked for that."""
+    torch.set_num_threads(threads)
+    if way != "transformers, eager float32":
+        keep_freed_memory()  # as the program does when it starts
+    step, generator = WAYS[way](config_of(name)), torch.Generator().manual_seed(0)
+    batches = torch.randint(VOCABULARY, (STEPS, ROWS, CONTEXT + 1), generator=generator)
+
+    def block(count: int) -> None:
         for ids_BT in batches[:count]:
             step(ids_BT)
 
-    for step in steps.values():
-        block(step, WARMUP_STEPS)
-    kept: dict[str, list[float]] = {way: [] for way in steps}
+    block(WARMUP_STEPS)
+    pipe.send("ready")
+    while (wanted := pipe.recv()) != "end":
+        pipe.send(matmul_limit(PATH) if wanted == "limit" else timed(lambda: block(STEPS)))
+
+
+def measure(name: str, threads: int) -> dict[str, Any]:
+    """Median tokens per second of each way, and what share of the limit that is."""
+    config, context = config_of(name), multiprocessing.get_context("spawn")
+    workers = {}
+    for way in WAYS:
+        ours, theirs = context.Pipe()
+        context.Process(target=work, args=(theirs, way, name, threads), daemon=True).start()
+        workers[way] = ours
+        ours.recv()  # one after the other: they would disturb each other
+
+    def ask(way: str, what: str) -> Any:
+        workers[way].send(what)
+        return workers[way].recv()
+
+    kept: dict[str, list[float]] = {way: [] for way in WAYS}
     limits, disturbed = [], 0
     while len(limits) < ROUNDS:
-        taken = {way: timed(lambda step=step: block(step, STEPS)) for way, step in steps.items()}
+        taken = {way: ask(way, "time") for way in WAYS}
         if all(time.quiet for time in taken.values()):
-            limits.append(matmul_limit(PATH))
+            limits.append(ask("gptwright", "limit"))
             for way, time in taken.items():
                 kept[way].append(STEPS * ROWS * CONTEXT / time.seconds)
         else:
             disturbed += 1
             if disturbed > MAX_DISTURBED_ROUNDS:
                 raise RuntimeError("other processes keep this machine busy: run the benchmark again when it is idle")
-    limit, flops = max(limits), config.flops_per_token(CONTEXT)
-    medians = {way: statistics.median(rates) for way, rates in kept.items()}
+    for pipe in workers.values():
+        pipe.send("end")
+    return summary(config, kept, max(limits)) | {"rounds_disturbed_by_others": disturbed}
+
+
+def summary(config: ModelConfig, kept: dict[str, list[float]], limit: float) -> dict[str, Any]:
+    flops, medians = config.flops_per_token(CONTEXT), {way: statistics.median(rates) for way, rates in kept.items()}
     return {
         "parameters": config.parameter_count(),
         "tokens_per_second": {way: round(rate) for way, rate in medians.items()},
@@ -116,7 +147,6 @@ def measure(name: str) -> dict[str, Any]:
         "times_transformers": {way: rate / medians["transformers, eager float32"] for way, rate in medians.items()},
         "share_of_limit": {way: rate * flops / limit for way, rate in medians.items()},
         "limit_gflops": limit / 1e9,
-        "rounds_disturbed_by_others": disturbed,
     }
 
 
@@ -128,10 +158,9 @@ def main() -> None:
     unknown = [name for name in options.sizes.split(",") if name not in SHAPES]
     if unknown:
         parser.error(f"no size is called {unknown[0]!r}: use {', '.join(SHAPES)}")
-    torch.set_num_threads(options.threads)
     sizes = {}
     for name in options.sizes.split(","):
-        sizes[name] = measure(name)
+        sizes[name] = measure(name, options.threads)
         print(name, sizes[name], flush=True)
     figures = {"context": CONTEXT, "rows": ROWS, "vocabulary": VOCABULARY, "rounds": ROUNDS, "sizes": sizes}
     print(write_result("pretraining", f"python benchmarks/pretraining.py --sizes {options.sizes}", figures))

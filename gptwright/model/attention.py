@@ -6,7 +6,7 @@ Shapes: B batch, T new tokens, S all tokens attended to, D width, H heads, K key
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,11 @@ from gptwright.model.cache import LayerCache
 from gptwright.model.config import ModelConfig
 
 AttentionKernel = Literal["fused", "matmul"]
+
+CHUNK_ROWS = 128
+"""Queries computed together by "matmul"; keys behind the last of them are left out."""
+MAX_CHUNKS = 8
+"""Longer contexts take larger chunks, since every chunk is compiled."""
 
 
 def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -27,8 +32,8 @@ def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Tensor | None, kernel: AttentionKernel) -> Tensor:
     """Softmax attention -> (B, H, T, E). `mask` is True where a query may look; None means causal with S = T.
 
-    "fused" is torch's scaled_dot_product_attention. "matmul" writes the products out: on a CPU under torch.compile it
-    is the faster one for short contexts, though it computes the masked half too.
+    "fused" is torch's scaled_dot_product_attention. "matmul" is `CausalAttention`: under torch.compile on a CPU it is
+    the faster one for short contexts. It knows causal masks alone, with S = T.
     """
     groups = q_BHTE.shape[1] // k_BKSE.shape[1]
     if groups > 1:
@@ -38,9 +43,48 @@ def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Tensor | None, 
     tokens = q_BHTE.shape[2]
     if mask is None:
         mask = torch.ones(tokens, tokens, dtype=torch.bool, device=q_BHTE.device).tril()
-    score_BHTS = (q_BHTE @ k_BKSE.transpose(-1, -2)) / math.sqrt(q_BHTE.shape[-1])
-    score_BHTS = score_BHTS.masked_fill(~mask, float("-inf"))
-    return score_BHTS.softmax(dim=-1).to(v_BKSE.dtype) @ v_BKSE
+    rows = max(CHUNK_ROWS, -(-tokens // MAX_CHUNKS))
+    chunks = []
+    for start in range(0, tokens, rows):
+        end = min(start + rows, tokens)  # later keys are masked for all queries of the chunk
+        seen = CausalAttention.apply(
+            q_BHTE[:, :, start:end], k_BKSE[:, :, :end], v_BKSE[:, :, :end], mask[..., start:end, :end]
+        )
+        chunks.append(seen)
+    return torch.cat(chunks, dim=2)
+
+
+class CausalAttention(torch.autograd.Function):
+    """softmax(q k^T / sqrt(E)) v with what the backward pass reads kept small: exp(score - max) in the precision of v.
+
+    The division by the sum follows the product with v, as in FlashAttention (Dao et al., arXiv:2205.14135, section 3.1
+    and appendix B.2), so the scores are read and written once in each direction.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q_BHTE: Tensor, k_BHSE: Tensor, v_BHSE: Tensor, mask: Tensor) -> Tensor:
+        score_BHTS = (q_BHTE @ k_BHSE.transpose(-1, -2)).float() / math.sqrt(q_BHTE.shape[-1])
+        score_BHTS = torch.where(mask, score_BHTS, float("-inf"))
+        highest_BHT1 = score_BHTS.amax(-1, keepdim=True)
+        # Masked once more, though exp(-inf) is 0: so the sum is compiled into the loop of the maximum.
+        weight_BHTS = torch.where(mask, (score_BHTS - highest_BHT1).exp(), 0.0)
+        total_BHT1 = weight_BHTS.sum(-1, keepdim=True)
+        weight_BHTS = weight_BHTS.to(v_BHSE.dtype)
+        out_BHTE = ((weight_BHTS @ v_BHSE) / total_BHT1).to(v_BHSE.dtype)
+        ctx.save_for_backward(q_BHTE, k_BHSE, v_BHSE, weight_BHTS, total_BHT1, out_BHTE)
+        return out_BHTE
+
+    @staticmethod
+    def backward(ctx: Any, grad_BHTE: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        q, k, v, weight_BHTS, total_BHT1, out_BHTE = ctx.saved_tensors
+        grad_BHTE = grad_BHTE / total_BHT1
+        row_BHT1 = (grad_BHTE * out_BHTE).sum(-1, keepdim=True)  # the part that the sum has in the softmax's derivative
+        grad_BHTE = grad_BHTE.to(v.dtype)
+        grad_weight_BHTS = (grad_BHTE @ v.transpose(-1, -2)).float()
+        grad_score_BHTS = weight_BHTS * (grad_weight_BHTS - row_BHT1) / math.sqrt(q.shape[-1])
+        grad_score_BHTS = grad_score_BHTS.to(v.dtype)
+        grad_v = weight_BHTS.transpose(-1, -2) @ grad_BHTE
+        return grad_score_BHTS @ k, grad_score_BHTS.transpose(-1, -2) @ q, grad_v, None
 
 
 class Attention(nn.Module):
@@ -71,5 +115,5 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
         if cache is not None:
             k, v = cache.append(k, v)
-        mixed = attend(q, k, v, mask, self.kernel)
+        mixed = attend(q, k, v, mask, self.kernel if cache is None else "fused")
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, tokens, -1))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gptwright.recipe import OptimizerSettings
+from gptwright.train.muon import StackedMuon
 from gptwright.train.schedule import rate
 
 
@@ -37,9 +38,7 @@ class Optimizers:
         self.peaks = [settings.learning_rate]
         if matrices:
             peak = settings.muon_learning_rate or settings.learning_rate
-            muon = torch.optim.Muon(
-                matrices, lr=peak, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
+            muon = StackedMuon(matrices, lr=peak, weight_decay=settings.weight_decay)
             self.each.append(muon)
             self.peaks.append(peak)
         self.decays = [[group["weight_decay"] for group in optimizer.param_groups] for optimizer in self.each]

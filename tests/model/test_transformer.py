@@ -59,6 +59,24 @@ def test_both_attention_kernels_agree_on_logits_and_gradients(
     assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("tokens", [7, 128, 300])
+@pytest.mark.parametrize("documents", [False, True])
+def test_chunked_attention_equals_torchs_in_value_and_gradient(tokens: int, documents: bool) -> None:
+    """Also with a mask of two documents, in rows that are no multiple of a chunk."""
+    generator = torch.Generator().manual_seed(3)
+    inputs = [torch.randn(2, heads, tokens, 8, generator=generator, requires_grad=True) for heads in (4, 2, 2)]
+    mask = None
+    if documents:
+        segment = torch.arange(tokens) >= tokens // 3
+        mask = torch.ones(tokens, tokens, dtype=torch.bool).tril() & (segment[:, None] == segment)
+    weight = torch.randn(2, 4, tokens, 8, generator=generator)
+    results = []
+    for kernel in ("fused", "matmul"):
+        out = attend(*inputs, mask, kernel)
+        results.append((out, *torch.autograd.grad((out * weight).sum(), inputs)))
+    assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
+
+
 def test_a_token_changes_no_earlier_logits(make_model: MakeModel, tokens: torch.Tensor) -> None:
     model = make_model()
     other = tokens.clone()

@@ -64,7 +64,7 @@ def test_each_optimizer_follows_its_own_peak(tiny_model: LanguageModel) -> None:
     optimizers = Optimizers(tiny_model, settings)
     assert optimizers.set_rate(0, 10) == pytest.approx(0.005)
     rates = {type(each).__name__: {group["lr"] for group in each.param_groups} for each in optimizers.each}
-    assert rates == {"AdamW": {0.005}, "Muon": {0.02}}
+    assert rates == {"AdamW": {0.005}, "StackedMuon": {0.02}}
 
 
 def test_first_adamw_step_by_hand() -> None:
