@@ -4,7 +4,7 @@
 
 MFU, the share of the peak that is reached, is an assumption; it stands in the plan like every other. Operations are
 counted by `ModelConfig.flops_per_token`. Memory is that of the weights, gradients and optimizer, sharded evenly over
-the devices as FSDP does; activations come on top and shrink with `pretrain.micro_rows`.
+the devices as FSDP does, and that of the activations of the rows that a device reads at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.recipe import OptimizerSettings, Recipe
+from gptwright.train.fast_path import FastPath
+from gptwright.train.memory import activation_bytes
 
 SECONDS_PER_DAY = 86_400.0
 ANSWER_TOKENS = 64
@@ -48,13 +50,17 @@ MACHINES: dict[str, Machine] = {
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What one stage takes; `bytes_per_device` holds weights, gradients and optimizer of all models in training."""
+    """What one stage takes; `bytes_per_device` holds weights, gradients and optimizer of all models in training.
+
+    `activation_bytes` is the peak of a forward and backward pass beside them; null where it is not estimated.
+    """
 
     stage: str
     parameters: int
     tokens: int
     flops: float
     bytes_per_device: float
+    activation_bytes: float | None
     hours: float
     cost: float
 
@@ -88,24 +94,18 @@ def make_plan(
     mfu, dollars = kind.mfu if mfu is None else mfu, kind.dollars if dollars is None else dollars
     speed = devices * kind.flops * mfu
     stages = []
+    parameters = config.parameter_count()
     for stage, tokens, flops, states in _work(recipe, config):
-        hours = flops / speed / 3600
-        stages.append(
-            StagePlan(
-                stage,
-                config.parameter_count(),
-                tokens,
-                flops,
-                states / devices,
-                hours,
-                hours * devices * dollars,
-            )
-        )
+        hours, activations = flops / speed / 3600, _activations(recipe, config, stage, devices)
+        cost = hours * devices * dollars
+        stages.append(StagePlan(stage, parameters, tokens, flops, states / devices, activations, hours, cost))
     assumptions = (
         f"{devices} x {name}: {kind.flops / 1e12:g} TFLOP/s and {kind.memory / 1e9:g} GB each",
         f"{mfu:.0%} of that peak is reached (MFU)",
         f"an hour of one device costs {dollars:g} dollars",
-        "weights, gradients and optimizer in float32, sharded evenly over the devices; activations not counted",
+        "weights, gradients and optimizer (state) in float32, sharded evenly over the devices",
+        f"activations at the peak of an eager step, {rows_per_device(recipe, devices)} x {config.context} tokens on a "
+        f"device at once{', blocks recomputed' if recipe.machine.recompute else ''}; compiled, a step takes less",
         f"a prompt with its answer has {ANSWER_TOKENS} tokens",
     )
     return Plan(tuple(stages), assumptions)
@@ -116,6 +116,22 @@ def state_bytes(config: ModelConfig, optimizer: OptimizerSettings) -> float:
     embeddings = config.vocab_size * config.width * (1 if config.tied else 2)
     matrices = config.parameter_count() - embeddings if optimizer.muon else 0
     return 16.0 * config.parameter_count() - 4.0 * matrices
+
+
+def rows_per_device(recipe: Recipe, devices: int) -> int:
+    """How many rows of a pretraining batch a device reads at once; with more devices than rows, one."""
+    return recipe.pretrain.micro_rows or max(1, recipe.pretrain.batch_rows // devices)
+
+
+def _activations(recipe: Recipe, config: ModelConfig, stage: str, devices: int) -> float | None:
+    """Of the two stages whose rows are full contexts; answers differ in length and share their prompts."""
+    if stage not in ("base", "sft"):
+        return None
+    precision = "float32" if recipe.machine.precision == "float32" else "bfloat16"
+    rows = rows_per_device(recipe, devices)
+    if stage == "sft" and recipe.sft:
+        rows = max(recipe.sft.batch_rows, recipe.sft.pretrain_rows)
+    return float(activation_bytes(config, rows, FastPath("cpu", precision), recompute=recipe.machine.recompute))
 
 
 def _work(recipe: Recipe, config: ModelConfig) -> list[tuple[str, int, float, float]]:

@@ -104,6 +104,8 @@ class MachineSettings(Section):
     """Of the matrix products; weights and optimizer stay in float32. 'auto' measures which is faster."""
     compile: Literal["auto", "never", "always"] = "auto"
     """torch.compile for pretraining; 'auto' measures whether it pays."""
+    float8: bool = False
+    """Matrix products of the blocks in float8 during pretraining, on GPUs that have it; needs the extra `float8`."""
     recompute: bool = False
     """Keep only the inputs of a block in pretraining and compute the rest again for the backward pass: far less memory,
     a third more work.

@@ -71,6 +71,22 @@ def test_every_gradient_stage_is_planned() -> None:
     assert stages[3].bytes_per_device > 2 * stages[0].bytes_per_device  # two models in training, two frozen
 
 
+def test_activations_grow_with_rows_and_layers_and_shrink_when_recomputed() -> None:
+    def activations(*overrides: str) -> float:
+        found = (
+            plan_of("text", "laptop", "model.layers=4", "pretrain.batch_rows=8", *overrides).stages[0].activation_bytes
+        )
+        assert found is not None
+        return found
+
+    eight, sixteen = activations(), activations("pretrain.batch_rows=16")
+    assert sixteen == pytest.approx(2 * eight, rel=0.1)  # copies of the weights in bfloat16 stay
+    assert activations("pretrain.batch_rows=16", "pretrain.micro_rows=8") == eight
+    four, six = eight, activations("model.layers=6")
+    assert activations("model.layers=12") == pytest.approx(four + 4 * (six - four))
+    assert activations("machine.recompute=true") < 0.6 * eight
+
+
 @pytest.mark.parametrize("text", ["tpu", "a100:0", "a100:-1", "a100:x"])
 def test_machines_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="--machine"):
@@ -81,6 +97,15 @@ def test_the_command_prints_one_json_object_or_a_table() -> None:
     result = CliRunner().invoke(app, ["plan", "llama-65b", "--machine", "a100:2048", "--json"])
     assert result.exit_code == 0
     found = json.loads(result.stdout)
-    assert set(found["stages"][0]) == {"stage", "parameters", "tokens", "flops", "bytes_per_device", "hours", "cost"}
+    assert set(found["stages"][0]) == {
+        "stage",
+        "parameters",
+        "tokens",
+        "flops",
+        "bytes_per_device",
+        "activation_bytes",
+        "hours",
+        "cost",
+    }
     table = CliRunner().invoke(app, ["plan", "llama-65b", "--machine", "a100:2048"]).stdout
     assert "65.3B parameters" in table and "days" in table and "Assumed:" in table

@@ -29,6 +29,7 @@ from gptwright.train.average import move_average, rising_decay
 from gptwright.train.batches import Prefetch
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.fast_path import pretraining_loss
+from gptwright.train.float8 import use_float8
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.parallel import DataParallel
@@ -118,6 +119,8 @@ class _Pretrainer:
                 f"of {settings.batch_rows} rows of {model.config.context} tokens: raise it"
             )
         machine, ranks = workspace.machine, workspace.ranks
+        if machine.float8:
+            use_float8(self.model, workspace.path.device)
         loss_for = partial(pretraining_loss, path=workspace.path, z_weight=settings.z_loss, recompute=machine.recompute)
         self.ranks, self.rows = ranks, rows_of_rank(settings, ranks.size)
         self.parallel = DataParallel(
