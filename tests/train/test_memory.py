@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -41,5 +43,5 @@ def test_counting_few_layers_tells_what_many_take(precision: str) -> None:
     )
     path = FastPath("cpu", precision)
     by_layers = [activation_bytes(ModelConfig(**{**vars(config), "layers": n}), 4, path) for n in (2, 3, 4, 5)]
-    steps = {b - a for a, b in zip(by_layers, by_layers[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(by_layers)}
     assert len(steps) == 1
