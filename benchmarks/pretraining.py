@@ -74,11 +74,11 @@ def their_step(config: ModelConfig) -> Step:
     return step
 
 
-def our_step(config: ModelConfig, *, muon: bool) -> Step:
+def our_step(config: ModelConfig, *, muon: bool, path: FastPath = PATH) -> Step:
     model = LanguageModel(config)
     initialise(model, seed=0)
     optimizers = Optimizers(model, OptimizerSettings(learning_rate=1e-3, muon=muon))
-    loss_of = pretraining_loss(model, PATH)
+    loss_of = pretraining_loss(model, path)
     return lambda ids_BT: gradient_step(optimizers, [lambda: loss_of(ids_BT[:, :-1], ids_BT[:, 1:])])
 
 
