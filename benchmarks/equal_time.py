@@ -3,10 +3,11 @@
     python benchmarks/equal_time.py PATH/tinyshakespeare.txt PATH/books.jsonl.gz [--minutes 1,3,10] [--keep DIR]
 
 Both train the same shape (3M parameters, context 256, rows of 16) on the same tokens and are measured on the same
-held-out rows. Theirs is a Llama of transformers, eager, float32, AdamW with warmup and cosine over the minutes; its clock
-stands still while it is measured, and its text is tokenized already. Ours is `gptwright pretrain text` with as many
-tokens as the minutes allow, and its clock runs from the start of the command: tokenizer, corpus, timing of the ways to
-compute, compiling without a warm cache, measuring. The picture shows the runs of the longest time.
+held-out rows, at the end all of them. Theirs is a Llama of transformers, eager, float32, AdamW with warmup and cosine
+over the minutes; its clock stands still while it is measured, and its text is tokenized already. Ours is `gptwright
+pretrain text` with as many tokens as the minutes allow, and its clock runs from the start of the command: tokenizer,
+corpus, timing of the ways to compute, compiling without a warm cache, measuring. The picture shows the runs of the
+longest time.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from gptwright.allocator import keep_freed_memory
 from gptwright.losses.language import token_logprobs
 from gptwright.report.plots import png_plot
 from gptwright.stages.corpus import Corpus, open_corpus
-from gptwright.stages.pretrain import VALIDATION_ROWS
+from gptwright.stages.pretrain import FINAL_ROWS, VALIDATION_ROWS
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
 SIZE, ROWS, CONTEXT, VOCABULARY = "3m", 16, 256, 4096
 PEAK, WARMUP_STEPS, FINAL = 1e-3, 100, 0.1
 MEASURED_EVERY = 10.0
-EVALUATIONS = 40
+EVALUATIONS, HELD_OUT = 40, 0.03
 STARTUP_SECONDS, COMPILING_SECONDS, COMPILED_FROM_MINUTES, MARGIN = 14.0, 40.0, 2.5, 0.9
 """What is taken from the minutes before our tokens are computed from the measured speed."""
 
@@ -74,7 +75,7 @@ def ours(text: Path, minutes: float, folder: Path) -> list[Point]:
     tokens = int(MARGIN * seconds * our_rate(compiled)) // (ROWS * CONTEXT) * (ROWS * CONTEXT)
     config = config_of(SIZE)
     settings = {
-        "data.files": text, "model.size": "null", "model.layers": config.layers, "model.width": config.width,
+        "data.files": text, "data.held_out": HELD_OUT, "model.size": "null", "model.layers": config.layers, "model.width": config.width,
         "model.heads": config.heads, "model.hidden": config.hidden, "model.context": CONTEXT,
         "tokenizer.vocab_size": VOCABULARY, "pretrain.tokens": tokens, "pretrain.batch_rows": ROWS,
         "pretrain.evaluations": EVALUATIONS,
@@ -121,10 +122,11 @@ def theirs(folder: Path, minutes: float) -> list[Point]:
     )  # fmt: skip
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.95), weight_decay=0.1)
     total, trained, step, measured_at = 60 * minutes, 0.0, 0, 0.0
-    points = []
+    points: list[Point] = []
     while True:
         if trained >= measured_at or trained >= total:
-            points.append(Point(trained, step * ROWS * CONTEXT, held_out_loss(model, corpus)))
+            rows = FINAL_ROWS if trained >= total else VALIDATION_ROWS
+            points.append(Point(trained, step * ROWS * CONTEXT, held_out_loss(model, corpus, rows)))
             measured_at = trained + MEASURED_EVERY
         if trained >= total:
             return points
@@ -144,9 +146,9 @@ def theirs(folder: Path, minutes: float) -> list[Point]:
 
 
 @torch.no_grad()
-def held_out_loss(model: nn.Module, corpus: Corpus) -> float:
-    """On the rows that the stage measures during training."""
-    stream = np.asarray(corpus.held_out["text"][: VALIDATION_ROWS * CONTEXT + 1], dtype=np.int64)
+def held_out_loss(model: nn.Module, corpus: Corpus, max_rows: int) -> float:
+    """On the rows that the stage measures."""
+    stream = np.asarray(corpus.held_out["text"][: max_rows * CONTEXT + 1], dtype=np.int64)
     rows = (len(stream) - 1) // CONTEXT
     inputs = torch.from_numpy(stream[: rows * CONTEXT].reshape(rows, CONTEXT))
     targets = torch.from_numpy(stream[1 : rows * CONTEXT + 1].reshape(rows, CONTEXT))
@@ -162,10 +164,8 @@ def draw(name: str, curves: dict[str, list[Point]]) -> None:
 
     def paint(axes: Any, colours: Any) -> None:
         for number, (label, points) in enumerate(curves.items()):
-            known = points[1:]
-            axes.plot(
-                [p.seconds / 60 for p in known], [p.loss for p in known], color=colours.series[number], label=label
-            )
+            minutes, losses = zip(*((p.seconds / 60, p.loss) for p in points[1:]), strict=True)
+            axes.plot(minutes, losses, color=colours.of(number + 1), label=label)
         axes.set_xlabel("minutes")
         axes.set_ylabel("held-out nats per token")
         axes.legend()

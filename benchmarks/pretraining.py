@@ -122,7 +122,8 @@ def measure(name: str, threads: int) -> dict[str, Any]:
         return workers[way].recv()
 
     kept: dict[str, list[float]] = {way: [] for way in WAYS}
-    limits, disturbed = [], 0
+    limits: list[float] = []
+    disturbed = 0
     while len(limits) < ROUNDS:
         taken = {way: ask(way, "time") for way in WAYS}
         if all(time.quiet for time in taken.values()):
