@@ -75,7 +75,8 @@ def ours(text: Path, minutes: float, folder: Path) -> list[Point]:
     tokens = int(MARGIN * seconds * our_rate(compiled)) // (ROWS * CONTEXT) * (ROWS * CONTEXT)
     config = config_of(SIZE)
     settings = {
-        "data.files": text, "data.held_out": HELD_OUT, "model.size": "null", "model.layers": config.layers, "model.width": config.width,
+        "data.files": text, "data.held_out": HELD_OUT, "model.size": "null",
+        "model.layers": config.layers, "model.width": config.width,
         "model.heads": config.heads, "model.hidden": config.hidden, "model.context": CONTEXT,
         "tokenizer.vocab_size": VOCABULARY, "pretrain.tokens": tokens, "pretrain.batch_rows": ROWS,
         "pretrain.evaluations": EVALUATIONS,
@@ -84,7 +85,8 @@ def ours(text: Path, minutes: float, folder: Path) -> list[Point]:
         del settings["tokenizer.vocab_size"]
         settings["tokenizer.kind"] = "characters"
     options = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
-    started, points = time.perf_counter(), []
+    points: list[Point] = []
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
         process = command.start(["pretrain", "text", *options, "--dir", str(folder)], folder.with_suffix(".log"))
