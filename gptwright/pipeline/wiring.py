@@ -85,7 +85,7 @@ def workspace(run: Run, stage: str) -> Workspace:
     path = run.ranks.of_first(
         lambda: choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens // size)
     )
-    if stage in ("comparisons", "ppo", "ppo_without_mix", "evaluation"):
+    if stage in ("comparisons", "evaluation"):
         path = path.eager()
     return Workspace(run.folder, stage, recipe.seed, recipe.machine, path, run.ranks)
 

@@ -85,6 +85,11 @@ class PackedTrees:
     position_RT: Tensor
     places: list[list[list[int]]]
 
+    def to(self, device: str) -> PackedTrees:
+        """The same with its tensors on a device."""
+        ids_RT, segment_RT, parent_RT = self.ids_RT.to(device), self.segment_RT.to(device), self.parent_RT.to(device)
+        return PackedTrees(ids_RT, segment_RT, parent_RT, self.position_RT.to(device), self.places)
+
 
 Tree = tuple[Sequence[int], Sequence[Sequence[int]]]
 """A stem and its branches, all of ids."""

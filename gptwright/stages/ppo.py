@@ -30,7 +30,14 @@ from gptwright.losses.value import ClippedValueLoss, explained_variance
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings
 from gptwright.records import Prompt
-from gptwright.stages.rollout import MicroBatch, evaluate_episodes, sample_episodes, split_minibatches
+from gptwright.stages.rollout import (
+    Episode,
+    MicroBatch,
+    evaluate_episodes,
+    reader,
+    sample_episodes,
+    split_minibatches,
+)
 from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
@@ -72,11 +79,13 @@ class Ppo:
     ) -> None:
         device = workspace.path.device
         self.policy = policy.to(device).eval()
-        self.reference = copy.deepcopy(policy).requires_grad_(False).eval()
+        self.reference = copy.deepcopy(policy).eval()  # never given to an optimizer
         self.reward_model = reward_model.to(device).requires_grad_(False).eval()
         self.value_model = value_model_from(reward_model)
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         self.pretrain_batch = pretrain_batch
+        models = self.policy, self.reference, self.value_model
+        self.read_policy, self.read_reference, self.read_values = (reader(model, workspace) for model in models)
         # An answer, and the reward token after it, must fit behind the prompt.
         room = policy.config.context - settings.max_new_tokens - 1
         self.prompts = [p for p in prompts if len(render_prompt(p.messages, tokenizer)) <= room]
@@ -121,15 +130,9 @@ class Ppo:
             self.workspace,
             seed=seed * 1_000_003 + step,
         )
-        minibatches = [
-            [
-                evaluate_episodes(
-                    part, self.policy, self.reference, self.value_model, settings, self.tokenizer.pad, self.workspace
-                )
-                for part in parts
-            ]
-            for parts in split_minibatches(episodes, settings.minibatches, seed=seed, step=step)
-        ]
+        context = self.policy.config.context
+        split = split_minibatches(episodes, settings.minibatches, context=context, seed=seed, step=step)
+        minibatches = [[self._evaluate(part) for part in parts] for parts in split]
         everything = [micro for parts in minibatches for micro in parts]
         metrics = self._assign_credit(everything, first=step == 0)
         lengths = torch.tensor([len(e.completion.ids) for e in episodes]).float()
@@ -139,8 +142,19 @@ class Ppo:
         self._control_kl(metrics["kl/reference"], len(episodes))
         counters = self.trainee.counters
         counters["tokens_sampled"] += float(lengths.sum())
-        counters["tokens_trained"] += sum(float(m.ids_BT.numel()) for m in everything) * settings.epochs
+        counters["tokens_trained"] += sum(float(m.packed.ids_RT.numel()) for m in everything) * settings.epochs
         return {"episodes": (step + 1) * settings.episodes, **metrics}
+
+    def _evaluate(self, episodes: Sequence[Episode]) -> MicroBatch:
+        return evaluate_episodes(
+            episodes,
+            self.read_policy,
+            self.read_reference,
+            self.read_values,
+            context=self.policy.config.context,
+            temperature=self.settings.temperature,
+            pad=self.tokenizer.pad,
+        )
 
     def _assign_credit(self, batches: Sequence[MicroBatch], *, first: bool) -> Metrics:
         """Fill in advantages and returns, whitened over the whole round; returns the round's statistics."""
@@ -203,8 +217,7 @@ class Ppo:
         count = float(sum(int(m.action_BT.sum()) for m in parts))
 
         def loss(batch: MicroBatch) -> Tensor:
-            with self.workspace.path.autocast():
-                value_BT = self.value_model(batch.ids_BT)
+            value_BT = batch.spread(self.read_values.values(batch))
             each_BT = self.value_loss(value_BT, batch.old_value_BT, batch.return_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
@@ -218,9 +231,8 @@ class Ppo:
         seen: list[tuple[float, float]] = []
 
         def loss(batch: MicroBatch) -> Tensor:
-            with self.workspace.path.autocast():
-                logits_BTV = self.policy(batch.ids_BT)
-            logprob_BT = token_logprobs(logits_BTV, batch.target_BT, self.settings.temperature)
+            logits_AV = self.read_policy.logits(batch)
+            logprob_BT = batch.spread(token_logprobs(logits_AV, batch.target_A, self.settings.temperature))
             fresh_BT = logprob_BT.detach()
             if check_ratio:
                 _check_ratio(fresh_BT, batch)
@@ -253,12 +265,16 @@ class Ppo:
         parameters = self.policy_optimizers.parameters
         policy_gradients = [p.grad.clone() if p.grad is not None else torch.zeros_like(p) for p in parameters]
         self.policy_optimizers.zero_grad()
-        inputs, targets = self.pretrain_batch(done, self.settings.pretrain_rows)
         device = self.workspace.path.device
+        ids_RT, target_RT = (field.to(device) for field in self.pretrain_batch(done, self.settings.pretrain_rows))
 
         def loss() -> Tensor:
+            # One segment without a parent: what answers are read with, and compiled for, reads plain text too.
+            segment_RT = torch.zeros_like(ids_RT)
+            position_RT = torch.arange(ids_RT.shape[1], device=ids_RT.device).expand_as(ids_RT)
+            hidden_RTD = self.read_policy.hidden_of(ids_RT, segment_RT, segment_RT - 2, position_RT.contiguous())
             with self.workspace.path.autocast():
-                return language_loss(self.policy(inputs.to(device)), targets.to(device))
+                return language_loss(self.policy.lm_head(hidden_RTD), target_RT)
 
         pretrain_loss = accumulate([loss])
         policy_norm = float(torch.nn.utils.get_total_norm(policy_gradients))

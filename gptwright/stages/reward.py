@@ -46,6 +46,10 @@ from gptwright.train.step import SkipCounter, gradient_step
 
 PACKED_TOKENS = 16_384
 """Tokens per forward pass, about."""
+CURVE_PROMPTS = 150
+"""Held-out prompts that are read during training; at its end, all are."""
+SCALED_BY = 4000
+"""Sampled answers, at most, that set the scale of the scores: the error of a standard deviation is then about 1%."""
 START_REPETITION = -1.0
 """Weight of each thing said again before training, in log-odds."""
 START_LIKELIHOOD = 0.1
@@ -181,13 +185,15 @@ class RewardTrainer:
     def before_step(self, step: int) -> None:
         """Measure on held-out prompts now and then, and at the end."""
         if step % max(1, self.total // 8) == 0 or step == self.total:
-            self.accuracy = pair_accuracy(self.model, self.held_out, self.tokenizer, self.workspace.eager())
+            shown = self.held_out if step == self.total else _of_first_prompts(self.held_out, CURVE_PROMPTS)
+            self.accuracy = pair_accuracy(self.model, shown, self.tokenizer, self.workspace.eager())
             self.log.metrics({"step": step, "validation_accuracy": self.accuracy})
 
     def normalise(self, demonstrations: Sequence[Conversation]) -> float:
         """Scale to deviation 1 over sampled answers, bias to mean 0 over demonstrations; returns the old deviation."""
         context, pad, spot = self.model.config.context, self.tokenizer.pad, self.workspace.eager()
         sampled = [row for element in self.elements for row in element.rows]
+        sampled = sampled[:: -(-len(sampled) // SCALED_BY)]
         scale = float(torch.tensor(score_all(self.model, sampled, pad, spot)).std())
         finished = [c.messages for c in demonstrations if c.messages[-1].role == "assistant"]
         shown = [scored_row(messages[:-1], messages[-1].content, self.tokenizer) for messages in finished]
@@ -222,6 +228,11 @@ def train_reward_model(trainer: RewardTrainer, demonstrations: Sequence[Conversa
     scale = trainer.normalise(demonstrations)
     tokens = trainer.settings.epochs * sum(element.tokens for element in trainer.elements)
     return RewardResult(seconds, tokens, scale, trainer.accuracy)
+
+
+def _of_first_prompts(comparisons: Sequence[Comparison], count: int) -> list[Comparison]:
+    chosen = set(list(dict.fromkeys(c.prompt for c in comparisons))[:count])
+    return [c for c in comparisons if c.prompt in chosen]
 
 
 def pair_accuracy(

@@ -1,15 +1,17 @@
 """One round of practice: sample answers, score them, and lay out per token what PPO needs.
 
-Positions: a row's ids are prompt + response, padded right. Index t of every (B, T) tensor here is about predicting
-ids[t + 1] from ids[..t]; `action` is true where that next token belongs to the response, its first end mark included.
+The models read answers behind their prompts, packed into rows of one shape, as compiling likes. What PPO computes with
+has an answer in each row: index t of every (B, T) tensor is about its t-th token, and `action` is true where there is
+one, the first end mark included.
 
-Shapes: B answers, T tokens of a row less one.
+Shapes: B answers, T tokens of the longest answer, A tokens of all answers, R packed rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,12 +22,19 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.packing import PackedTrees, Tree, pack_trees, tree_bins
 from gptwright.stages.repetition import count_repeated
-from gptwright.stages.scoring import MICRO_TOKENS, ScoredRow, score_all
+from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.batches import length_buckets, pad_right
+from gptwright.train.fast_path import TreeTrunk, tree_trunk
+
+MICRO_TOKENS = 1024
+"""Tokens of one forward and backward pass, about: the fewer, the less of the last one is padding."""
+FOUND_LATER = (
+    "old_logprob_BT", "reference_logprob_BT", "entropy_BT", "old_value_BT", "advantage_BT", "return_BT",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,13 +45,19 @@ class Episode:
     completion: Completion
     score: float
 
+    @property
+    def tree(self) -> Tree:
+        return self.prompt_ids, [self.completion.ids]
+
 
 @dataclass
 class MicroBatch:
     """Answers that go through the models together; old values come from the same shapes that training will use."""
 
-    ids_BT: Tensor
-    target_BT: Tensor
+    packed: PackedTrees
+    place_A: Tensor
+    """Where, in the flattened rows, the token before each answer token stands: the hidden state that predicts it."""
+    target_A: Tensor
     action_BT: Tensor
     score_B: Tensor
     old_logprob_BT: Tensor
@@ -51,6 +66,42 @@ class MicroBatch:
     old_value_BT: Tensor
     advantage_BT: Tensor
     return_BT: Tensor
+
+    def spread(self, value_A: Tensor) -> Tensor:
+        """A number for each answer token, laid out as (B, T) with zeros elsewhere."""
+        return torch.zeros_like(self.action_BT, dtype=value_A.dtype).masked_scatter(self.action_BT, value_A)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model and how its trunk is computed."""
+
+    model: Any
+    hidden_of: TreeTrunk
+    workspace: Workspace
+
+    def logits(self, batch: MicroBatch) -> Tensor:
+        """A language model's prediction of each answer token -> (A, V)."""
+        hidden_AD = self._hidden(batch)
+        with self.workspace.path.autocast():
+            logits_AV: Tensor = self.model.lm_head(hidden_AD)
+        return logits_AV
+
+    def values(self, batch: MicroBatch) -> Tensor:
+        """A value model's number before each answer token -> (A,)."""
+        hidden_AD = self._hidden(batch)
+        with self.workspace.path.autocast():
+            value_A: Tensor = self.model.read(hidden_AD)
+        return value_A
+
+    def _hidden(self, batch: MicroBatch) -> Tensor:
+        packed = batch.packed
+        hidden_RTD = self.hidden_of(packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT)
+        return hidden_RTD.flatten(0, 1).index_select(0, batch.place_A)
+
+
+def reader(model: LanguageModel | ScalarModel, workspace: Workspace) -> Reader:
+    return Reader(model, tree_trunk(model.model, workspace.path), workspace)
 
 
 def sample_episodes(
@@ -79,58 +130,68 @@ def sample_episodes(
         ScoredRow([*ids, *c.ids, tokenizer.reward][:room], len(ids), count_repeated(answer_text(c, tokenizer)))
         for ids, c in zip(prompt_ids, completions, strict=True)
     ]
-    scores = score_all(reward_model, rows, tokenizer.pad, workspace)
+    scores = score_all(reward_model, rows, tokenizer.pad, workspace.eager())
     return [
         Episode(ids, completion, score if completion.finish_reason == "stop" else settings.no_end_score)
         for ids, completion, score in zip(prompt_ids, completions, scores, strict=True)
     ]
 
 
-def split_minibatches(episodes: Sequence[Episode], count: int, *, seed: int, step: int) -> list[list[list[Episode]]]:
-    """A random split into `count` minibatches, each a list of micro-batches of answers of similar length."""
+def split_minibatches(
+    episodes: Sequence[Episode], count: int, *, context: int, seed: int, step: int
+) -> list[list[list[Episode]]]:
+    """A random split into `count` minibatches, each a list of micro-batches that fill rows_at_once(context) rows."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     order = torch.randperm(len(episodes), generator=generator).tolist()
     size = -(-len(order) // count)
     minibatches = [[episodes[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
-    return [
-        [[part[i] for i in bucket] for bucket in length_buckets(_lengths(part), MICRO_TOKENS)] for part in minibatches
-    ]
+    return [_micro_batches(part, context) for part in minibatches]
 
 
-def _lengths(episodes: Sequence[Episode]) -> list[int]:
-    return [len(episode.prompt_ids) + len(episode.completion.ids) for episode in episodes]
+def _micro_batches(episodes: Sequence[Episode], context: int) -> list[list[Episode]]:
+    bins, rows = tree_bins([episode.tree for episode in episodes], context), rows_at_once(context)
+    groups = [bins[start : start + rows] for start in range(0, len(bins), rows)]
+    return [[episodes[index] for units in group for index, _ in units] for group in groups]
 
 
-@torch.no_grad()
+def rows_at_once(context: int) -> int:
+    """Rows of one forward pass."""
+    return max(1, MICRO_TOKENS // context)
+
+
 def evaluate_episodes(
     episodes: Sequence[Episode],
-    policy: LanguageModel,
-    reference: LanguageModel,
-    value_model: ScalarModel,
-    settings: PpoSettings,
+    policy: Reader,
+    reference: Reader,
+    value: Reader,
+    *,
+    context: int,
+    temperature: float,
     pad: int,
-    workspace: Workspace,
 ) -> MicroBatch:
-    """Old log-probabilities, entropies and values of the policy that sampled, and the reference's log-probabilities."""
-    device = workspace.path.device
-    ids, mask = pad_right([[*e.prompt_ids, *e.completion.ids] for e in episodes], pad)
-    starts = torch.tensor([len(e.prompt_ids) for e in episodes])
-    action = mask[:, 1:] & (torch.arange(1, ids.shape[1])[None] >= starts[:, None])
-    ids_BT, target_BT, action_BT = ids[:, :-1].to(device), ids[:, 1:].to(device), action.to(device)
-    with workspace.path.autocast():
-        logits_BTV = policy(ids_BT)
-        reference_BTV = reference(ids_BT)
-        value_BT = value_model(ids_BT)
-    nothing = torch.zeros_like(value_BT)
-    return MicroBatch(
-        ids_BT=ids_BT,
-        target_BT=target_BT,
-        action_BT=action_BT,
+    """Old log-probabilities, entropies and values of the policy that sampled, and the reference's log-probabilities.
+
+    Computed with gradients on, though none is asked for: a program compiled without them rounds otherwise, and the
+    ratio to what training computes would not be 1.
+    """
+    device = policy.workspace.path.device
+    packed = pack_trees([episode.tree for episode in episodes], context, pad, rows_at_once(context)).to(device)
+    lengths = [len(episode.completion.ids) for episode in episodes]
+    places = [place[0][-length - 1 : -1] for place, length in zip(packed.places, lengths, strict=True)]
+    lengths_B1 = torch.tensor(lengths)[:, None]
+    batch = MicroBatch(
+        packed=packed,
+        place_A=torch.tensor([place for row in places for place in row], device=device),
+        target_A=torch.tensor([token for episode in episodes for token in episode.completion.ids], device=device),
+        action_BT=(torch.arange(max(lengths)) < lengths_B1).to(device),
         score_B=torch.tensor([e.score for e in episodes], device=device),
-        old_logprob_BT=token_logprobs(logits_BTV, target_BT, settings.temperature),
-        reference_logprob_BT=token_logprobs(reference_BTV, target_BT, settings.temperature),
-        entropy_BT=token_entropy(logits_BTV, settings.temperature),
-        old_value_BT=value_BT,
-        advantage_BT=nothing,
-        return_BT=nothing,
+        **{name: torch.empty(0) for name in FOUND_LATER},
     )
+    with torch.enable_grad():
+        logits_AV, reference_AV = policy.logits(batch).detach(), reference.logits(batch).detach()
+        value_A = value.values(batch).detach()
+    batch.old_logprob_BT = batch.spread(token_logprobs(logits_AV, batch.target_A, temperature))
+    batch.reference_logprob_BT = batch.spread(token_logprobs(reference_AV, batch.target_A, temperature))
+    batch.entropy_BT = batch.spread(token_entropy(logits_AV, temperature))
+    batch.old_value_BT = batch.spread(value_A)
+    return batch

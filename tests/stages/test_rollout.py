@@ -17,7 +17,14 @@ from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import MachineSettings, PpoSettings
 from gptwright.records import Message, Prompt
 from gptwright.stages.repetition import count_repeated
-from gptwright.stages.rollout import Episode, MicroBatch, evaluate_episodes, sample_episodes, split_minibatches
+from gptwright.stages.rollout import (
+    Episode,
+    MicroBatch,
+    evaluate_episodes,
+    reader,
+    sample_episodes,
+    split_minibatches,
+)
 from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -39,22 +46,26 @@ def evaluate(
     """With a policy of seed 0, a reference of seed 1 and values of seed 2."""
     spot = Workspace(tmp_path_factory.mktemp("rollout"), "ppo", 0, MachineSettings(), FastPath("cpu", "float32"))
     models = make_model(0), make_model(1), make_scalar(2)
+    readers = [reader(model, spot) for model in models]
+    context = models[0].config.context
     return lambda episodes, temperature=1.0: evaluate_episodes(
-        episodes, *models, PpoSettings(temperature=temperature), 0, spot
+        episodes, *readers, context=context, temperature=temperature, pad=0
     )
 
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=4))
 def test_actions_are_exactly_the_response_tokens(evaluate: Evaluate, lengths: list[tuple[int, int]]) -> None:
+    """And each is predicted at the token before it: of the first, the prompt's last."""
     episodes = [random_episode(prompt, response, seed) for seed, (prompt, response) in enumerate(lengths)]
     batch = evaluate(episodes)
+    before = batch.packed.ids_RT.flatten()[batch.place_A]
+    target_BT, before_BT = batch.spread(batch.target_A), batch.spread(before)
     for row, episode in enumerate(episodes):
-        first, count = len(episode.prompt_ids) - 1, len(episode.completion.ids)
-        chosen = batch.action_BT[row].nonzero().flatten().tolist()
-        assert chosen == list(range(first, first + count))
-        assert batch.target_BT[row, batch.action_BT[row]].tolist() == episode.completion.ids
-        assert batch.ids_BT[row, : first + 1].tolist() == episode.prompt_ids
+        answer = episode.completion.ids
+        assert batch.action_BT[row].nonzero().flatten().tolist() == list(range(len(answer)))
+        assert target_BT[row, batch.action_BT[row]].tolist() == answer
+        assert before_BT[row, batch.action_BT[row]].tolist() == [episode.prompt_ids[-1], *answer[:-1]]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -80,7 +91,8 @@ def test_values_and_scores_stay_with_their_rows(evaluate: Evaluate, make_scalar:
     assert batch.score_B.tolist() == [6.0, 2.0]
     with torch.no_grad():
         alone = make_scalar(2)(torch.tensor([[*episodes[1].prompt_ids, *episodes[1].completion.ids[:-1]]]))
-    assert torch.allclose(batch.old_value_BT[1, :10], alone[0], atol=1e-5)
+    assert torch.allclose(batch.old_value_BT[1, :2], alone[0, -2:], atol=1e-5)
+    assert batch.old_value_BT[1, 2:].eq(0).all()
 
 
 def test_entropy_is_at_most_that_of_the_uniform_distribution(evaluate: Evaluate, tokenizer: Tokenizer) -> None:
@@ -115,7 +127,7 @@ def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(
 @pytest.mark.parametrize(("episodes", "count"), [(12, 4), (10, 4), (3, 4), (1, 1)])
 def test_minibatches_are_a_partition(episodes: int, count: int) -> None:
     given = [random_episode(2, 1 + n % 5, seed=n) for n in range(episodes)]
-    minibatches = split_minibatches(given, count, seed=0, step=0)
+    minibatches = split_minibatches(given, count, context=48, seed=0, step=0)
     assert len(minibatches) <= count
     found = sorted(id(episode) for parts in minibatches for micro in parts for episode in micro)
     assert found == sorted(id(episode) for episode in given)
@@ -127,7 +139,7 @@ def test_minibatches_are_drawn_anew_each_round_but_the_same_for_a_resumed_one() 
     given = [random_episode(2, 2, seed=n) for n in range(16)]
 
     def order(step: int) -> list[int]:
-        split = split_minibatches(given, 4, seed=0, step=step)
+        split = split_minibatches(given, 4, context=48, seed=0, step=step)
         return [id(episode) for parts in split for micro in parts for episode in micro]
 
     assert order(3) == order(3) != order(4)
