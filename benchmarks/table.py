@@ -199,8 +199,8 @@ def pretraining(result: dict[str, Any]) -> str:
     sizes = result["figures"]["sizes"]
     lines = [
         "### The pretraining step\n",
-        "Context 256, 16 rows, vocabulary 4,096; medians of rounds that alternate in one process. The limit is the "
-        "best bfloat16 matrix product measured beside them.\n",
+        "Context 256, 16 rows, vocabulary 4,096; medians of rounds in which each way, a process of its own, takes its "
+        "turn. The limit is the best bfloat16 matrix product measured beside them.\n",
         "| parameters | way | tokens/s | times transformers | share of the limit |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -226,11 +226,41 @@ def optimizers(result: dict[str, Any]) -> str:
     return section(lines, result)
 
 
+def equal_time(result: dict[str, Any]) -> str:
+    lines = [
+        "### Held-out loss at equal time\n",
+        "3M parameters on one's own text: `gptwright pretrain` from the start of the command, compiling included, "
+        "against the training loop alone of a transformers Llama, eager, float32, AdamW.\n",
+        "| text | minutes | gptwright, nats per token (tokens read) | transformers |",
+        "| --- | --- | --- | --- |",
+    ]
+    for text, budgets in result["figures"].items():
+        for minutes, ends in budgets.items():
+            cells = (
+                f"{ends[way]['loss']:.3f} ({ends[way]['tokens'] / 1e6:.2f}M)" for way in ("gptwright", "transformers")
+            )
+            lines.append(f"| {text} | {minutes} | {' | '.join(cells)} |")
+    return section(lines, result)
+
+
+def memory(result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    ratios = [case["ratio"] for case in figures["cases"]]
+    lines = [
+        "### Memory as planned\n",
+        f"What `gptwright plan` says of {len(ratios)} configurations, over what training them took: "
+        f"{min(ratios):.2f} to {max(ratios):.2f}.",
+    ]
+    return section(lines, result)
+
+
 SECTIONS = {
     "quickstart": quickstart,
     "shakespeare": shakespeare,
     "kill_resume": kill_resume,
     "pretraining": pretraining,
+    "equal_time": equal_time,
+    "memory": memory,
     "optimizers": optimizers,
     "corpus": corpus,
     "cleaning": cleaning,

@@ -67,3 +67,12 @@ def test_quickstart_rows_have_median_range_and_interval(table: ModuleType) -> No
     assert "| Accuracy: after SFT | 70.0% | 65.0% to 75.0% | 67.0% to 73.0% |" in lines
     assert not [line for line in lines if "PPO" in line]
     assert "| 5 | 0.310 | 0.600 | 50.0% |" in lines
+
+
+def test_equal_time_and_memory_sections(table: ModuleType) -> None:
+    ends = {"gptwright": {"loss": 1.5, "tokens": 2_000_000}, "transformers": {"loss": 1.75, "tokens": 500_000}}
+    lines = table.equal_time({**SOURCE, "figures": {"plays": {"3": ends}}}).splitlines()
+    assert "| plays | 3 | 1.500 (2.00M) | 1.750 (0.50M) |" in lines
+    cases = [{"ratio": 0.95}, {"ratio": 1.08}]
+    assert "2 configurations" in table.memory({**SOURCE, "figures": {"cases": cases}})
+    assert "0.95 to 1.08" in table.memory({**SOURCE, "figures": {"cases": cases}})
