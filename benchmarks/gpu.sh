@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One go on a machine with one or more CUDA devices: a whole small run, the same pretraining on all devices, then tokens/s
-# and MFU of 124M and 1B models at contexts 1024 and 2048 in bfloat16, into benchmarks/results/throughput_*_gpu.json.
+# and MFU of 124M and 1B models at contexts 1024 and 2048 in bfloat16, and in float8 where device and torchao have it, into benchmarks/results/throughput_*_gpu.json.
 #
 #   bash benchmarks/gpu.sh                   PYTHON=path/to/python chooses another than .venv's
 #
@@ -32,6 +32,10 @@ fi
 
 echo "== throughput of one device"
 "$PYTHON" benchmarks/throughput.py
+if "$PYTHON" -c 'import sys, torch, torchao; sys.exit(torch.cuda.get_device_capability() < (8, 9))' 2>/dev/null; then
+  echo "== the same with the blocks' products in float8"
+  "$PYTHON" benchmarks/throughput.py --float8
+fi
 if [ "$DEVICES" -gt 1 ]; then
   echo "== throughput of $DEVICES devices"
   $TORCHRUN "$DEVICES" benchmarks/throughput.py

@@ -2,6 +2,7 @@
 
     python benchmarks/throughput.py                                             one GPU
     torchrun --nproc_per_node 8 benchmarks/throughput.py                        eight
+    python benchmarks/throughput.py --float8                                    the blocks' products in float8
     python benchmarks/throughput.py --device cpu --models tiny --contexts 64    a check that the script works
 
 A step is 65,536 tokens on each device, as for half a million on eight, through Muon and AdamW, compiled, in bfloat16
@@ -27,6 +28,7 @@ from gptwright.plan import MACHINES
 from gptwright.recipe import OptimizerSettings
 from gptwright.train.distributed import Ranks, joined
 from gptwright.train.fast_path import FastPath, pretraining_loss
+from gptwright.train.float8 import use_float8
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.parallel import DataParallel
 from gptwright.train.speed import matmul_limit
@@ -57,6 +59,8 @@ def model_of(name: str, context: int, device: str) -> LanguageModel:
 def measure(name: str, context: int, path: FastPath, ranks: Ranks, options: argparse.Namespace) -> dict[str, Any]:
     """The median step of one model: tokens/s over all devices, MFU of one."""
     model = model_of(name, context, path.device)
+    if options.float8:
+        use_float8(model, path.device)
     parallel = DataParallel(model, partial(pretraining_loss, path=path), ranks, device=path.device, shard=options.shard)
     optimizers = Optimizers(parallel.learner, OptimizerSettings(learning_rate=6e-4))
     rows = max(1, STEP_TOKENS[path.device] // context)
@@ -106,6 +110,7 @@ def main() -> None:
     parser.add_argument("--micro-tokens", type=int, default=16_384, help="tokens of one forward pass")
     parser.add_argument("--shard", choices=("auto", "never", "always"), default="auto")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
+    parser.add_argument("--float8", action="store_true", help="as machine.float8=true does; MFU stays that of bfloat16")
     options = parser.parse_args()
     unknown = [name for name in options.models.split(",") if name not in SHAPES]
     if unknown:
@@ -134,7 +139,8 @@ def run(ranks: Ranks, options: argparse.Namespace) -> None:
     if ranks.first and options.device == "cuda":
         device = {"name": torch.cuda.get_device_name(), "count": ranks.size, "cuda": torch.version.cuda}
         figures = {"device": device, "steps": STEPS, "step_tokens_per_device": STEP_TOKENS["cuda"], "rows": rows}
-        print(write_result(f"throughput_{ranks.size}_gpu", "bash benchmarks/gpu.sh", figures))
+        name = f"throughput_{ranks.size}_gpu{'_float8' if options.float8 else ''}"
+        print(write_result(name, "bash benchmarks/gpu.sh", figures))
 
 
 if __name__ == "__main__":
