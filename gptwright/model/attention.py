@@ -57,32 +57,28 @@ def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Tensor | None, 
 class CausalAttention(torch.autograd.Function):
     """softmax(q k^T / sqrt(E)) v with what the backward pass reads kept small: exp(score - max) in the precision of v.
 
-    The division by the sum follows the product with v, as in FlashAttention (Dao et al., arXiv:2205.14135, section 3.1
-    and appendix B.2), so the scores are read and written once in each direction.
+    The division by the sum follows the product with v, as in FlashAttention (Dao et al., arXiv:2205.14135, section 3.1),
+    so the scores are written once in each direction. The sum is that of the rounded numbers: gradients of the scores then
+    add up to 0 as exactly as those of a softmax do, which taking it from the output would not give.
     """
 
     @staticmethod
     def forward(ctx: Any, q_BHTE: Tensor, k_BHSE: Tensor, v_BHSE: Tensor, mask: Tensor) -> Tensor:
         score_BHTS = (q_BHTE @ k_BHSE.transpose(-1, -2)).float() / math.sqrt(q_BHTE.shape[-1])
         score_BHTS = torch.where(mask, score_BHTS, float("-inf"))
-        highest_BHT1 = score_BHTS.amax(-1, keepdim=True)
+        weight_BHTS = (score_BHTS - score_BHTS.amax(-1, keepdim=True)).exp().to(v_BHSE.dtype)
         # Masked once more, though exp(-inf) is 0: so the sum is compiled into the loop of the maximum.
-        weight_BHTS = torch.where(mask, (score_BHTS - highest_BHT1).exp(), 0.0)
-        total_BHT1 = weight_BHTS.sum(-1, keepdim=True)
-        weight_BHTS = weight_BHTS.to(v_BHSE.dtype)
-        out_BHTE = ((weight_BHTS @ v_BHSE) / total_BHT1).to(v_BHSE.dtype)
-        ctx.save_for_backward(q_BHTE, k_BHSE, v_BHSE, weight_BHTS, total_BHT1, out_BHTE)
-        return out_BHTE
+        total_BHT1 = torch.where(mask, weight_BHTS.float(), 0.0).sum(-1, keepdim=True)
+        ctx.save_for_backward(q_BHTE, k_BHSE, v_BHSE, weight_BHTS, total_BHT1)
+        return ((weight_BHTS @ v_BHSE) / total_BHT1).to(v_BHSE.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_BHTE: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        q, k, v, weight_BHTS, total_BHT1, out_BHTE = ctx.saved_tensors
-        grad_BHTE = grad_BHTE / total_BHT1
-        row_BHT1 = (grad_BHTE * out_BHTE).sum(-1, keepdim=True)  # the part that the sum has in the softmax's derivative
-        grad_BHTE = grad_BHTE.to(v.dtype)
+        q, k, v, weight_BHTS, total_BHT1 = ctx.saved_tensors
+        grad_BHTE = (grad_BHTE / total_BHT1).to(v.dtype)
         grad_weight_BHTS = (grad_BHTE @ v.transpose(-1, -2)).float()
-        grad_score_BHTS = weight_BHTS * (grad_weight_BHTS - row_BHT1) / math.sqrt(q.shape[-1])
-        grad_score_BHTS = grad_score_BHTS.to(v.dtype)
+        mean_BHT1 = (weight_BHTS * grad_weight_BHTS).sum(-1, keepdim=True) / total_BHT1
+        grad_score_BHTS = (weight_BHTS * (grad_weight_BHTS - mean_BHT1) / math.sqrt(q.shape[-1])).to(v.dtype)
         grad_v = weight_BHTS.transpose(-1, -2) @ grad_BHTE
         return grad_score_BHTS @ k, grad_score_BHTS.transpose(-1, -2) @ q, grad_v, None
 
