@@ -57,9 +57,9 @@ def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Tensor | None, 
 class CausalAttention(torch.autograd.Function):
     """softmax(q k^T / sqrt(E)) v with what the backward pass reads kept small: exp(score - max) in the precision of v.
 
-    The division by the sum follows the product with v, as in FlashAttention (Dao et al., arXiv:2205.14135, section 3.1),
-    so the scores are written once in each direction. The sum is that of the rounded numbers: gradients of the scores then
-    add up to 0 as exactly as those of a softmax do, which taking it from the output would not give.
+    The division by the sum follows the product with v, as in FlashAttention (Dao et al., arXiv:2205.14135, section
+    3.1), so the scores are written once in each direction. The sum is that of the rounded numbers: gradients of the
+    scores then add up to 0 as exactly as those of a softmax do; with the mean taken from the output they would not.
     """
 
     @staticmethod
