@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +13,14 @@ STACK_ELEMENTS = 2**26
 
 
 class StackedMuon(torch.optim.Muon):
-    """`torch.optim.Muon` (Jordan et al. 2024), same settings, same state, same update but for rounding.
+    """`torch.optim.Muon` (Jordan et al. 2024) at AdamW's rates: same settings and state, same update but for rounding.
 
     Its Newton-Schulz steps are batched products over matrices of one shape (a wide matrix and its transpose count as
     one). Sharded matrices go to torch's own step, which gathers them one by one.
     """
+
+    def __init__(self, matrices: Sequence[Tensor], **settings: Any) -> None:
+        super().__init__(matrices, adjust_lr_fn="match_rms_adamw", **settings)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
