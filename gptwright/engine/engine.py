@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gptwright.engine.lanes import lane_count, side_by_side
 from gptwright.engine.sampling import SamplingParams, sample
 from gptwright.errors import InputError
 from gptwright.model.cache import KVCache
@@ -23,8 +24,10 @@ from gptwright.records import FinishReason
 
 COMPACT_SHARE = 0.75
 """Ended rows are dropped once no more than this share of a batch goes on: dropping copies the cache."""
+LANE_ROWS = 16
+"""Fewer rows than this are not worth a batch of their own beside another one."""
 OnToken = Callable[[int, int], None]
-"""Called with (index of the request, new token id)."""
+"""Called with (index of the request, new token id), on a CPU from several threads."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,6 @@ class Engine:
         self.stop_ids = stop_ids
         self.max_rows = max_rows
 
-    @torch.no_grad()
     def generate(self, requests: Sequence[Request], on_token: OnToken | None = None) -> list[Completion]:
         """One completion per request, in order. Raises InputError for a prompt that is empty or leaves no room to
         answer.
@@ -68,15 +70,18 @@ class Engine:
         self.model.eval()
         completions = [Completion() for _ in requests]
         order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
-        for start in range(0, len(order), self.max_rows):
-            self._generate_group(requests, order[start : start + self.max_rows], completions, on_token)
+        lanes = lane_count(self.model.model.embed_tokens.weight.device)
+        size = min(self.max_rows, max(LANE_ROWS, -(-len(order) // lanes)))
+        groups = [order[start : start + size] for start in range(0, len(order), size)]
+        side_by_side(lambda rows: self._generate_group(requests, rows, completions, on_token), groups, lanes)
         self.model.train(was_training)
         return completions
 
+    @torch.no_grad()
     def _generate_group(
         self, requests: Sequence[Request], rows: list[int], completions: list[Completion], on_token: OnToken | None
     ) -> None:
-        logits_BV, cache = self._prefill([requests[i].prompt_ids for i in rows], self._capacity(requests, rows))
+        logits_BV, cache = self._prefill([requests[i].prompt_ids for i in rows])
         going = [True] * len(rows)
         while True:
             params = [requests[i].params for i in rows]
@@ -107,22 +112,22 @@ class Engine:
             return False
         return len(completion.ids) < self._room(request)
 
-    def _prefill(self, prompts: list[Sequence[int]], capacity: int) -> tuple[Tensor, KVCache]:
-        """Logits after each prompt's last token, and the cache that holds the prompts."""
+    def _prefill(self, prompts: list[Sequence[int]]) -> tuple[Tensor, KVCache]:
+        """Logits after each prompt's last token, and the cache that holds the prompts; equal ones are read once."""
         weight = self.model.model.embed_tokens.weight
-        cache = KVCache(self.model.config, len(prompts), capacity, device=weight.device, dtype=weight.dtype)
-        lengths_B = torch.tensor([len(prompt) for prompt in prompts], device=weight.device)
-        ids_BT = torch.zeros(len(prompts), int(lengths_B.max()), dtype=torch.long, device=weight.device)
-        for row, prompt in enumerate(prompts):
-            ids_BT[row, : len(prompt)] = torch.tensor(prompt, dtype=torch.long, device=weight.device)
-        hidden_BTD = self.model.model(ids_BT, cache)
+        place = {tuple(prompt): row for row, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        cache = KVCache(self.model.config, len(place), device=weight.device, dtype=weight.dtype)
+        lengths_B = torch.tensor([len(prompt) for prompt in place], device=weight.device)
+        ids_BT = torch.zeros(len(place), int(lengths_B.max()), dtype=torch.long)
+        for row, prompt in enumerate(place):
+            ids_BT[row, : len(prompt)] = torch.tensor(prompt)
+        hidden_BTD = self.model.model(ids_BT.to(weight.device), cache)
         cache.lengths_B = lengths_B
-        rows = torch.arange(len(prompts), device=weight.device)
-        return self.model.lm_head(hidden_BTD[rows, lengths_B - 1]), cache
+        logits_BV = self.model.lm_head(hidden_BTD[torch.arange(len(place), device=weight.device), lengths_B - 1])
+        copies_B = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=weight.device)
+        cache.keep(copies_B)
+        return logits_BV[copies_B], cache
 
     def _room(self, request: Request) -> int:
         """How many tokens this request may get: what it asks for, within the context."""
         return min(request.params.max_new_tokens, self.model.config.context - len(request.prompt_ids))
-
-    def _capacity(self, requests: Sequence[Request], rows: list[int]) -> int:
-        return max(len(requests[i].prompt_ids) + self._room(requests[i]) for i in rows)

@@ -12,8 +12,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gptwright.model.config import ModelConfig
+
+BLOCK = 32
+"""Positions that the capacity grows by. Attention reads the whole capacity: torch copies a part of it before every
+product, which takes longer than the product.
+"""
 
 
 @dataclass
@@ -23,35 +29,49 @@ class LayerCache:
     keys_BKSE: Tensor
     values_BKSE: Tensor
     positions_BT: Tensor
-    visible: int
-    """Attend to positions below this."""
 
     def append(self, k_BKTE: Tensor, v_BKTE: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the new tokens and return everything stored so far, (B, K, visible, E) each."""
-        if k_BKTE.shape[2] > 1:  # prefill: every row starts at 0
-            self.keys_BKSE[:, :, : k_BKTE.shape[2]] = k_BKTE
-            self.values_BKSE[:, :, : v_BKTE.shape[2]] = v_BKTE
-        else:
-            rows = torch.arange(k_BKTE.shape[0], device=k_BKTE.device)
-            self.keys_BKSE[rows, :, self.positions_BT[:, 0]] = k_BKTE[:, :, 0]
-            self.values_BKSE[rows, :, self.positions_BT[:, 0]] = v_BKTE[:, :, 0]
-        return self.keys_BKSE[:, :, : self.visible], self.values_BKSE[:, :, : self.visible]
+        """Store the new tokens and return what they may look at: several, which start a row, at themselves; a single
+        one at the whole capacity.
+        """
+        tokens = k_BKTE.shape[2]
+        if tokens > 1:
+            self.keys_BKSE[:, :, :tokens] = k_BKTE
+            self.values_BKSE[:, :, :tokens] = v_BKTE
+            return k_BKTE, v_BKTE
+        rows = torch.arange(k_BKTE.shape[0], device=k_BKTE.device)
+        self.keys_BKSE[rows, :, self.positions_BT[:, 0]] = k_BKTE[:, :, 0]
+        self.values_BKSE[rows, :, self.positions_BT[:, 0]] = v_BKTE[:, :, 0]
+        return self.keys_BKSE, self.values_BKSE
 
 
 class KVCache:
     """Keys and values of all layers for one batch; `lengths_B` counts the real tokens of each row."""
 
-    def __init__(self, config: ModelConfig, rows: int, capacity: int, *, device: torch.device, dtype: torch.dtype):
-        shape = (rows, config.kv_heads, capacity, config.head_dim)
-        self.keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.layers)]
-        self.values = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.layers)]
+    def __init__(self, config: ModelConfig, rows: int, *, device: torch.device, dtype: torch.dtype):
+        shape = (rows, config.kv_heads, 0, config.head_dim)
+        self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
+        self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
         self.lengths_B = torch.zeros(rows, dtype=torch.long, device=device)
 
-    def layer(self, index: int, positions_BT: Tensor, visible: int) -> LayerCache:
-        return LayerCache(self.keys[index], self.values[index], positions_BT, visible)
+    @property
+    def capacity(self) -> int:
+        """Positions that there is room for."""
+        return self.keys[0].shape[2]
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` positions in every row."""
+        if length > self.capacity:
+            more = -(-length // BLOCK) * BLOCK - self.capacity
+            # Zeros, not whatever stood in memory: a weight of 0 times NaN would be NaN.
+            self.keys = [F.pad(keys, (0, 0, 0, more)) for keys in self.keys]
+            self.values = [F.pad(values, (0, 0, 0, more)) for values in self.values]
+
+    def layer(self, index: int, positions_BT: Tensor) -> LayerCache:
+        return LayerCache(self.keys[index], self.values[index], positions_BT)
 
     def keep(self, rows: Tensor) -> None:
-        """Keep only these rows (a LongTensor), in this order."""
+        """Keep these rows (a LongTensor), in this order; a row named twice is copied."""
         self.keys = [keys[rows] for keys in self.keys]
         self.values = [values[rows] for values in self.values]
         self.lengths_B = self.lengths_B[rows]

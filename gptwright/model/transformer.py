@@ -96,11 +96,13 @@ class Transformer(nn.Module):
             return self.final(self.blocks(x_BTD))
         tokens = ids_BT.shape[1]
         positions_BT = cache.lengths_B[:, None] + torch.arange(tokens, device=ids_BT.device)
-        visible = int(positions_BT.max()) + 1
-        mask = torch.arange(visible, device=ids_BT.device) <= positions_BT[:, None, :, None]
+        cache.reserve(int(positions_BT.max()) + 1)
+        mask = None  # of several tokens, which start a row: causal
+        if tokens == 1:
+            mask = torch.arange(cache.capacity, device=ids_BT.device) <= positions_BT[:, None, :, None]
         cos, sin = self.cos[positions_BT][:, None], self.sin[positions_BT][:, None]
         for index, block in enumerate(self.layers):
-            x_BTD = block(x_BTD, cos, sin, mask, cache.layer(index, positions_BT, visible))
+            x_BTD = block(x_BTD, cos, sin, mask, cache.layer(index, positions_BT))
         return self.final(x_BTD)
 
     def blocks(

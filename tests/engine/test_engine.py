@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from torch.testing import assert_close
 from gptwright.engine.engine import Completion, Engine, Request
 from gptwright.engine.sampling import SamplingParams
 from gptwright.errors import InputError
+from gptwright.model.cache import BLOCK
 from gptwright.model.folder import save_model
-from gptwright.model.transformer import LanguageModel
+from gptwright.model.transformer import LanguageModel, initialise
 
 PROMPTS = [[3], [4, 9, 12, 30, 7, 7, 1], [8, 2], [20, 21, 22, 23, 24], [5, 5, 5], [36, 0, 36], [11, 6, 17, 29]]
 
@@ -33,6 +35,27 @@ def naive_greedy(model: LanguageModel, prompt: list[int], count: int) -> list[in
 def test_greedy_equals_recomputing_everything(model: LanguageModel) -> None:
     completions = Engine(model, stop_ids=set()).generate([Request(prompt, greedy(12)) for prompt in PROMPTS])
     assert [completion.ids for completion in completions] == [naive_greedy(model, prompt, 12) for prompt in PROMPTS]
+
+
+def test_a_cache_that_grows_keeps_what_it_holds(model: LanguageModel) -> None:
+    model = LanguageModel(replace(model.config, context=3 * BLOCK)).eval()
+    initialise(model, seed=3)
+    count = 2 * BLOCK
+    completions = Engine(model, stop_ids=set()).generate([Request(prompt, greedy(count)) for prompt in PROMPTS[:3]])
+    wanted = [naive_greedy(model, prompt, count) for prompt in PROMPTS[:3]]
+    assert [completion.ids for completion in completions] == wanted
+    assert len(set(wanted[0])) > 5
+
+
+def test_equal_prompts_are_read_once(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[int]()
+    monkeypatch.setattr(model.model, "forward", lambda ids, cache: read.append(len(ids)) or run(ids, cache))
+    run = type(model.model).forward.__get__(model.model)
+    requests = [Request(PROMPTS[row], SamplingParams(4, seed=row)) for row in (0, 1, 0, 2, 1, 0)]
+    together = Engine(model, stop_ids=set()).generate(requests)
+    assert read[0] == 3
+    alone = [Engine(model, stop_ids=set()).generate([request])[0] for request in requests]
+    assert [each.ids for each in together] == [each.ids for each in alone]
 
 
 def test_greedy_equals_transformers(model: LanguageModel, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_cached_logits_equal_a_full_forward_for_rows_of_different_lengths(make_m
     use_attention(model, kernel)
     ids = torch.randint(37, (3, 14), generator=torch.Generator().manual_seed(2))
     lengths = torch.tensor([4, 1, 7])
-    cache = KVCache(model.config, 3, 14, device=ids.device, dtype=torch.float32)
+    cache = KVCache(model.config, 3, device=ids.device, dtype=torch.float32)
     model(ids[:, :7], cache)  # what stands beyond a row's length is padding, to be written over
     cache.lengths_B = lengths.clone()
     for _ in range(7):
@@ -129,7 +129,7 @@ def test_cached_logits_equal_a_full_forward_for_rows_of_different_lengths(make_m
 def test_cache_keeps_the_rows_asked_for_in_their_order(make_model: MakeModel, tokens: torch.Tensor) -> None:
     model = make_model()
     rows = torch.cat((tokens, tokens.flip(1)))
-    cache = KVCache(model.config, 4, 12, device=rows.device, dtype=torch.float32)
+    cache = KVCache(model.config, 4, device=rows.device, dtype=torch.float32)
     model(rows[:, :8], cache)
     cache.lengths_B[:] = 8
     keep = torch.tensor([3, 0])
