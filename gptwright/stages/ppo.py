@@ -45,6 +45,7 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.average import average_of, move_average
 from gptwright.train.batches import stream_indices
 from gptwright.train.checkpoint import Trainee
+from gptwright.train.fast_path import read_plain
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
@@ -85,7 +86,7 @@ class Ppo:
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         self.pretrain_batch = pretrain_batch
         models = self.policy, self.reference, self.value_model
-        self.read_policy, self.read_reference, self.read_values = (reader(model, workspace) for model in models)
+        self.read_policy, self.read_reference, self.read_values = (reader(model, workspace.path) for model in models)
         # An answer, and the reward token after it, must fit behind the prompt.
         room = policy.config.context - settings.max_new_tokens - 1
         self.prompts = [p for p in prompts if len(render_prompt(p.messages, tokenizer)) <= room]
@@ -142,7 +143,7 @@ class Ppo:
         self._control_kl(metrics["kl/reference"], len(episodes))
         counters = self.trainee.counters
         counters["tokens_sampled"] += float(lengths.sum())
-        counters["tokens_trained"] += sum(float(m.packed.ids_RT.numel()) for m in everything) * settings.epochs
+        counters["tokens_trained"] += sum(float(m.answers.packed.ids_RT.numel()) for m in everything) * settings.epochs
         return {"episodes": (step + 1) * settings.episodes, **metrics}
 
     def _evaluate(self, episodes: Sequence[Episode]) -> MicroBatch:
@@ -217,7 +218,7 @@ class Ppo:
         count = float(sum(int(m.action_BT.sum()) for m in parts))
 
         def loss(batch: MicroBatch) -> Tensor:
-            value_BT = batch.spread(self.read_values.values(batch))
+            value_BT = batch.answers.spread(self.read_values(batch.answers))
             each_BT = self.value_loss(value_BT, batch.old_value_BT, batch.return_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
@@ -231,8 +232,8 @@ class Ppo:
         seen: list[tuple[float, float]] = []
 
         def loss(batch: MicroBatch) -> Tensor:
-            logits_AV = self.read_policy.logits(batch)
-            logprob_BT = batch.spread(token_logprobs(logits_AV, batch.target_A, self.settings.temperature))
+            answers, temperature = batch.answers, self.settings.temperature
+            logprob_BT = answers.spread(token_logprobs(self.read_policy(answers), answers.target_A, temperature))
             fresh_BT = logprob_BT.detach()
             if check_ratio:
                 _check_ratio(fresh_BT, batch)
@@ -269,10 +270,7 @@ class Ppo:
         ids_RT, target_RT = (field.to(device) for field in self.pretrain_batch(done, self.settings.pretrain_rows))
 
         def loss() -> Tensor:
-            # One segment without a parent: what answers are read with, and compiled for, reads plain text too.
-            segment_RT = torch.zeros_like(ids_RT)
-            position_RT = torch.arange(ids_RT.shape[1], device=ids_RT.device).expand_as(ids_RT)
-            hidden_RTD = self.read_policy.hidden_of(ids_RT, segment_RT, segment_RT - 2, position_RT.contiguous())
+            hidden_RTD = read_plain(self.read_policy.hidden_of, ids_RT)
             with self.workspace.path.autocast():
                 return language_loss(self.policy.lm_head(hidden_RTD), target_RT)
 

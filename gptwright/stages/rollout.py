@@ -9,9 +9,8 @@ Shapes: B answers, T tokens of the longest answer, A tokens of all answers, R pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,13 +27,10 @@ from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.fast_path import TreeTrunk, tree_trunk
+from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
 
 MICRO_TOKENS = 1024
 """Tokens of one forward and backward pass, about: the fewer, the less of the last one is padding."""
-FOUND_LATER = (
-    "old_logprob_BT", "reference_logprob_BT", "entropy_BT", "old_value_BT", "advantage_BT", "return_BT",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,58 +46,59 @@ class Episode:
         return self.prompt_ids, [self.completion.ids]
 
 
-@dataclass
-class MicroBatch:
-    """Answers that go through the models together; old values come from the same shapes that training will use."""
+@dataclass(frozen=True)
+class PackedAnswers:
+    """Answers behind their prompts, as models read them together."""
 
     packed: PackedTrees
     place_A: Tensor
     """Where, in the flattened rows, the token before each answer token stands: the hidden state that predicts it."""
     target_A: Tensor
     action_BT: Tensor
-    score_B: Tensor
-    old_logprob_BT: Tensor
-    reference_logprob_BT: Tensor
-    entropy_BT: Tensor
-    old_value_BT: Tensor
-    advantage_BT: Tensor
-    return_BT: Tensor
 
     def spread(self, value_A: Tensor) -> Tensor:
         """A number for each answer token, laid out as (B, T) with zeros elsewhere."""
         return torch.zeros_like(self.action_BT, dtype=value_A.dtype).masked_scatter(self.action_BT, value_A)
 
 
+@dataclass
+class MicroBatch:
+    """Answers that go through the models together; old values come from the same shapes that training will use."""
+
+    answers: PackedAnswers
+    score_B: Tensor
+    old_logprob_BT: Tensor
+    reference_logprob_BT: Tensor
+    entropy_BT: Tensor
+    old_value_BT: Tensor
+    advantage_BT: Tensor = field(init=False)
+    """Found once the whole round is known, as are the returns."""
+    return_BT: Tensor = field(init=False)
+
+    @property
+    def action_BT(self) -> Tensor:
+        return self.answers.action_BT
+
+
 @dataclass(frozen=True)
 class Reader:
-    """A model and how its trunk is computed."""
+    """A model read before each answer token: predictions (A, V) of a language model, numbers (A,) of a value model."""
 
-    model: Any
     hidden_of: TreeTrunk
-    workspace: Workspace
+    head: Callable[[Tensor], Tensor]
+    path: FastPath
 
-    def logits(self, batch: MicroBatch) -> Tensor:
-        """A language model's prediction of each answer token -> (A, V)."""
-        hidden_AD = self._hidden(batch)
-        with self.workspace.path.autocast():
-            logits_AV: Tensor = self.model.lm_head(hidden_AD)
-        return logits_AV
-
-    def values(self, batch: MicroBatch) -> Tensor:
-        """A value model's number before each answer token -> (A,)."""
-        hidden_AD = self._hidden(batch)
-        with self.workspace.path.autocast():
-            value_A: Tensor = self.model.read(hidden_AD)
-        return value_A
-
-    def _hidden(self, batch: MicroBatch) -> Tensor:
-        packed = batch.packed
+    def __call__(self, answers: PackedAnswers) -> Tensor:
+        packed = answers.packed
         hidden_RTD = self.hidden_of(packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT)
-        return hidden_RTD.flatten(0, 1).index_select(0, batch.place_A)
+        with self.path.autocast():
+            return self.head(hidden_RTD.flatten(0, 1).index_select(0, answers.place_A))
 
 
-def reader(model: LanguageModel | ScalarModel, workspace: Workspace) -> Reader:
-    return Reader(model, tree_trunk(model.model, workspace.path), workspace)
+def reader(model: LanguageModel | ScalarModel, path: FastPath) -> Reader:
+    """How `path` reads this model."""
+    head = model.lm_head if isinstance(model, LanguageModel) else model.read
+    return Reader(tree_trunk(model.model, path), head, path)
 
 
 def sample_episodes(
@@ -174,24 +171,23 @@ def evaluate_episodes(
     Computed with gradients on, though none is asked for: a program compiled without them rounds otherwise, and the
     ratio to what training computes would not be 1.
     """
-    device = policy.workspace.path.device
+    device = policy.path.device
     packed = pack_trees([episode.tree for episode in episodes], context, pad, rows_at_once(context)).to(device)
     lengths = [len(episode.completion.ids) for episode in episodes]
     places = [place[0][-length - 1 : -1] for place, length in zip(packed.places, lengths, strict=True)]
-    lengths_B1 = torch.tensor(lengths)[:, None]
-    batch = MicroBatch(
+    answers = PackedAnswers(
         packed=packed,
         place_A=torch.tensor([place for row in places for place in row], device=device),
         target_A=torch.tensor([token for episode in episodes for token in episode.completion.ids], device=device),
-        action_BT=(torch.arange(max(lengths)) < lengths_B1).to(device),
-        score_B=torch.tensor([e.score for e in episodes], device=device),
-        **{name: torch.empty(0) for name in FOUND_LATER},
+        action_BT=(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(device),
     )
     with torch.enable_grad():
-        logits_AV, reference_AV = policy.logits(batch).detach(), reference.logits(batch).detach()
-        value_A = value.values(batch).detach()
-    batch.old_logprob_BT = batch.spread(token_logprobs(logits_AV, batch.target_A, temperature))
-    batch.reference_logprob_BT = batch.spread(token_logprobs(reference_AV, batch.target_A, temperature))
-    batch.entropy_BT = batch.spread(token_entropy(logits_AV, temperature))
-    batch.old_value_BT = batch.spread(value_A)
-    return batch
+        logits_AV, reference_AV, value_A = (read(answers).detach() for read in (policy, reference, value))
+    return MicroBatch(
+        answers=answers,
+        score_B=torch.tensor([episode.score for episode in episodes], device=device),
+        old_logprob_BT=answers.spread(token_logprobs(logits_AV, answers.target_A, temperature)),
+        reference_logprob_BT=answers.spread(token_logprobs(reference_AV, answers.target_A, temperature)),
+        entropy_BT=answers.spread(token_entropy(logits_AV, temperature)),
+        old_value_BT=answers.spread(value_A),
+    )

@@ -129,6 +129,13 @@ def tree_trunk(trunk: Transformer, path: FastPath) -> TreeTrunk:
     return hidden
 
 
+def read_plain(hidden_of: TreeTrunk, ids_BT: Tensor) -> Tensor:
+    """Final hidden states (B, T, D) of plain text: one segment without a parent, so that nothing is compiled anew."""
+    segment_BT = torch.zeros_like(ids_BT)
+    position_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+    return hidden_of(ids_BT, segment_BT, torch.full_like(ids_BT, -2), position_BT.contiguous())
+
+
 def _segment_mask(segment_BT: Tensor) -> Tensor:
     """Who may look at whom (B, 1, T, T): earlier tokens of the same segment."""
     tokens = segment_BT.shape[1]

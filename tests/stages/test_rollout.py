@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gptwright.engine.engine import Completion
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
-from gptwright.recipe import MachineSettings, PpoSettings
+from gptwright.recipe import PpoSettings
 from gptwright.records import Message, Prompt
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.rollout import (
@@ -26,7 +26,6 @@ from gptwright.stages.rollout import (
     split_minibatches,
 )
 from gptwright.stages.scoring import ScoredRow, score_all
-from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
@@ -40,13 +39,10 @@ def random_episode(prompt: int, response: int, seed: int = 0) -> Episode:
 
 
 @pytest.fixture(scope="session")
-def evaluate(
-    make_model: Callable[..., LanguageModel], make_scalar: Callable[..., ScalarModel], tmp_path_factory: Any
-) -> Evaluate:
+def evaluate(make_model: Callable[..., LanguageModel], make_scalar: Callable[..., ScalarModel]) -> Evaluate:
     """With a policy of seed 0, a reference of seed 1 and values of seed 2."""
-    spot = Workspace(tmp_path_factory.mktemp("rollout"), "ppo", 0, MachineSettings(), FastPath("cpu", "float32"))
     models = make_model(0), make_model(1), make_scalar(2)
-    readers = [reader(model, spot) for model in models]
+    readers = [reader(model, FastPath("cpu", "float32")) for model in models]
     context = models[0].config.context
     return lambda episodes, temperature=1.0: evaluate_episodes(
         episodes, *readers, context=context, temperature=temperature, pad=0
@@ -59,8 +55,9 @@ def test_actions_are_exactly_the_response_tokens(evaluate: Evaluate, lengths: li
     """And each is predicted at the token before it: of the first, the prompt's last."""
     episodes = [random_episode(prompt, response, seed) for seed, (prompt, response) in enumerate(lengths)]
     batch = evaluate(episodes)
-    before = batch.packed.ids_RT.flatten()[batch.place_A]
-    target_BT, before_BT = batch.spread(batch.target_A), batch.spread(before)
+    answers = batch.answers
+    before = answers.packed.ids_RT.flatten()[answers.place_A]
+    target_BT, before_BT = answers.spread(answers.target_A), answers.spread(before)
     for row, episode in enumerate(episodes):
         answer = episode.completion.ids
         assert batch.action_BT[row].nonzero().flatten().tolist() == list(range(len(answer)))
