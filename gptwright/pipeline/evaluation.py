@@ -250,10 +250,10 @@ def panel(models: dict[str, LanguageModel], tokenizer: Tokenizer, run: Run) -> l
 
 def reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
     """The reward model on comparisons it never saw, against what the labellers' noise allows."""
-    model, spot = load_scalar_model(run.folder / "reward"), workspace(run, "reward").eager()
+    model, path = load_scalar_model(run.folder / "reward"), workspace(run, "reward").path.eager()
     scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
     held_out = [c for c in split_comparisons(run)[1] if c.pairs() and answers_fit(c, tokenizer, model.config.context)]
-    score_rows = score_comparisons(model, held_out, tokenizer, spot)
+    score_rows = score_comparisons(model, held_out, tokenizer, path)
     flat = [score for scores in score_rows for score in scores]
     differences, outcomes = preference.pair_differences(held_out, score_rows)
     curve = preference.calibration(differences * scale, outcomes)

@@ -74,9 +74,7 @@ def finish_step(recipe: Recipe) -> int:
 
 
 def workspace(run: Run, stage: str) -> Workspace:
-    """A stage's place in the run. Stages that train on rows of one shape use the measured fast path, the others run
-    eagerly.
-    """
+    """A stage's place in the run. Stages that train use the measured fast path, the others run eagerly."""
     recipe = run.recipe
     tokenizer = Tokenizer.load(run.folder / "tokenizer")
     size = run.ranks.size

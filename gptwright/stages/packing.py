@@ -72,6 +72,10 @@ def pack(conversations: Sequence[Rendered], context: int, pad: int) -> PackedRow
     return PackedRows(ids_RT, target_RT, weight_RT, segment_RT)
 
 
+ROW_TOKENS = 3584
+"""Tokens of the rows that go through a model together, about."""
+
+
 @dataclass(frozen=True)
 class PackedTrees:
     """Rows in which a stem stands once in front of its branches, as `train.fast_path.tree_trunk` reads them.
@@ -116,11 +120,10 @@ def tree_bins(trees: Sequence[Tree], context: int) -> list[list[tuple[int, list[
     return [[units[i] for i in members] for members in first_fit(lengths, context)]
 
 
-def pack_trees(trees: Sequence[Tree], context: int, fill: int, rows: int) -> PackedTrees:
-    """At least `rows` rows: batches of one shape, as compiling likes. Every stem + branch must fit into `context`."""
+def pack_trees(trees: Sequence[Tree], context: int, fill: int) -> PackedTrees:
+    """Rows of `context` tokens. Every stem + branch must fit into one."""
     bins = tree_bins(trees, context)
-    shape = max(len(bins), rows), context
-    ids_N = torch.full((shape[0] * context,), fill, dtype=torch.long)
+    ids_N = torch.full((len(bins) * context,), fill, dtype=torch.long)
     segment_N, parent_N, position_N = torch.full_like(ids_N, -1), torch.full_like(ids_N, -2), torch.zeros_like(ids_N)
     places: list[list[list[int]]] = [[[] for _ in branches] for _, branches in trees]
 
@@ -141,4 +144,19 @@ def pack_trees(trees: Sequence[Tree], context: int, fill: int, rows: int) -> Pac
                 branch_places = put(branches[b], start, stem_places.start, len(stem))
                 places[t][b] = [*stem_places, *branch_places]
                 start = branch_places.stop
-    return PackedTrees(ids_N.view(shape), segment_N.view(shape), parent_N.view(shape), position_N.view(shape), places)
+    ids_RT, segment_RT, parent_RT, position_RT = (
+        field.view(len(bins), context) for field in (ids_N, segment_N, parent_N, position_N)
+    )
+    return PackedTrees(ids_RT, segment_RT, parent_RT, position_RT, places)
+
+
+def groups_of_trees(trees: Sequence[Tree]) -> list[list[int]]:
+    """The trees in groups of about `ROW_TOKENS`, in order and all about as large: each goes through a model at once."""
+    sizes = [len(stem) + sum(map(len, branches)) for stem, branches in trees]
+    count, total, groups = -(-sum(sizes) // ROW_TOKENS), 0, list[list[int]]()
+    for index, size in enumerate(sizes):
+        if not groups or total * count >= len(groups) * sum(sizes):
+            groups.append([])
+        groups[-1].append(index)
+        total += size
+    return groups

@@ -45,7 +45,7 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.average import average_of, move_average
 from gptwright.train.batches import stream_indices
 from gptwright.train.checkpoint import Trainee
-from gptwright.train.fast_path import read_plain
+from gptwright.train.fast_path import without_parents
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
@@ -81,7 +81,7 @@ class Ppo:
         device = workspace.path.device
         self.policy = policy.to(device).eval()
         self.reference = copy.deepcopy(policy).eval()  # never given to an optimizer
-        self.reward_model = reward_model.to(device).requires_grad_(False).eval()
+        self.reward_model = reward_model.to(device).eval()  # nor is this one
         self.value_model = value_model_from(reward_model)
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         self.pretrain_batch = pretrain_batch
@@ -131,8 +131,7 @@ class Ppo:
             self.workspace,
             seed=seed * 1_000_003 + step,
         )
-        context = self.policy.config.context
-        split = split_minibatches(episodes, settings.minibatches, context=context, seed=seed, step=step)
+        split = split_minibatches(episodes, settings.minibatches, seed=seed, step=step)
         minibatches = [[self._evaluate(part) for part in parts] for parts in split]
         everything = [micro for parts in minibatches for micro in parts]
         metrics = self._assign_credit(everything, first=step == 0)
@@ -270,7 +269,7 @@ class Ppo:
         ids_RT, target_RT = (field.to(device) for field in self.pretrain_batch(done, self.settings.pretrain_rows))
 
         def loss() -> Tensor:
-            hidden_RTD = read_plain(self.read_policy.hidden_of, ids_RT)
+            hidden_RTD = without_parents(self.read_policy.hidden_of, ids_RT, torch.zeros_like(ids_RT))
             with self.workspace.path.autocast():
                 return language_loss(self.policy.lm_head(hidden_RTD), target_RT)
 

@@ -24,7 +24,7 @@ from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
 from gptwright.records import Comparison, Conversation, Prompt
-from gptwright.stages.packing import Tree, pack_trees, tree_bins
+from gptwright.stages.packing import Tree, groups_of_trees, pack_trees
 from gptwright.stages.scoring import (
     ScoredRow,
     answer_loglikelihood,
@@ -33,19 +33,18 @@ from gptwright.stages.scoring import (
     score_comparisons,
     score_hidden,
     scored_row,
+    tree_of,
 )
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.batches import batch_indices
 from gptwright.train.checkpoint import Trainee
-from gptwright.train.fast_path import tree_trunk
+from gptwright.train.fast_path import FastPath, tree_trunk
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, gradient_step
 
-PACKED_TOKENS = 16_384
-"""Tokens per forward pass, about."""
 CURVE_PROMPTS = 150
 """Held-out prompts that are read during training; at its end, all are."""
 SCALED_BY = 4000
@@ -83,8 +82,7 @@ class RankedAnswers:
 
     @property
     def tree(self) -> Tree:
-        start = self.rows[0].start
-        return self.rows[0].ids[:start], [row.ids[start:] for row in self.rows]
+        return tree_of(self.rows)
 
 
 def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> list[RankedAnswers]:
@@ -131,20 +129,16 @@ class RewardTrainer:
         self.hidden_of = tree_trunk(self.model.model, workspace.path)
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
-        # Every forward pass has the same shape: that of the step that needs the most rows.
-        micros = [micro for step in range(self.total) for micro in self._micros(step)]
-        self.packed_rows = max(len(tree_bins([element.tree for element in micro], context)) for micro in micros)
         self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
         ties = sum(len(c.answers) * (len(c.answers) - 1) // 2 - len(c.pairs()) for c in train)
         pairs = sum(len(element.pairs) for element in self.elements)
         say(f"reward       {len(self.elements)} prompts, {pairs} pairs, {ties} ties left out")
 
     def _micros(self, step: int) -> list[list[RankedAnswers]]:
-        """This step's elements, in groups of about `PACKED_TOKENS`."""
+        """This step's elements, in groups that go through the model at once."""
         batch = batch_indices(len(self.elements), self.settings.batch_prompts, self.workspace.seed, step)
-        tokens = sum(self.elements[i].tokens for i in batch)
-        size = -(-len(batch) // -(-tokens // PACKED_TOKENS))
-        return [[self.elements[i] for i in batch[start : start + size]] for start in range(0, len(batch), size)]
+        elements = [self.elements[i] for i in batch]
+        return [[elements[i] for i in group] for group in groups_of_trees([element.tree for element in elements])]
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on a batch of prompts, each with all its pairs."""
@@ -161,7 +155,7 @@ class RewardTrainer:
         """These prompts' part of the mean over `prompts`; appends how many pairs each has right."""
         rows = [row for element in elements for row in element.rows]
         context, device = self.model.config.context, self.workspace.path.device
-        packed = pack_trees([element.tree for element in elements], context, self.tokenizer.pad, self.packed_rows)
+        packed = pack_trees([element.tree for element in elements], context, self.tokenizer.pad)
         fields = packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT
         hidden_ND = self.hidden_of(*(field.to(device) for field in fields)).flatten(0, 1)
         places, loglikelihood_B = [place for tree in packed.places for place in tree], None
@@ -186,15 +180,15 @@ class RewardTrainer:
         """Measure on held-out prompts now and then, and at the end."""
         if step % max(1, self.total // 8) == 0 or step == self.total:
             shown = self.held_out if step == self.total else _of_first_prompts(self.held_out, CURVE_PROMPTS)
-            self.accuracy = pair_accuracy(self.model, shown, self.tokenizer, self.workspace.eager())
+            self.accuracy = pair_accuracy(self.model, shown, self.tokenizer, self.workspace.path)
             self.log.metrics({"step": step, "validation_accuracy": self.accuracy})
 
     def normalise(self, demonstrations: Sequence[Conversation]) -> float:
         """Scale to deviation 1 over sampled answers, bias to mean 0 over demonstrations; returns the old deviation."""
-        context, pad, spot = self.model.config.context, self.tokenizer.pad, self.workspace.eager()
+        context, pad, path = self.model.config.context, self.tokenizer.pad, self.workspace.path
         sampled = [row for element in self.elements for row in element.rows]
         sampled = sampled[:: -(-len(sampled) // SCALED_BY)]
-        scale = float(torch.tensor(score_all(self.model, sampled, pad, spot)).std())
+        scale = float(torch.tensor(score_all(self.model, sampled, pad, path)).std())
         finished = [c.messages for c in demonstrations if c.messages[-1].role == "assistant"]
         shown = [scored_row(messages[:-1], messages[-1].content, self.tokenizer) for messages in finished]
         shown = [row for row in shown if len(row.ids) <= context]
@@ -207,7 +201,7 @@ class RewardTrainer:
             for weight in (self.model.likelihood, self.model.repetition):
                 if weight is not None:
                     weight.div_(scale)
-            mean = torch.tensor(score_all(self.model, shown, pad, spot)).mean()
+            mean = torch.tensor(score_all(self.model, shown, pad, path)).mean()
             self.model.bias.sub_(mean.to(self.model.bias.device))
         return scale
 
@@ -235,14 +229,10 @@ def _of_first_prompts(comparisons: Sequence[Comparison], count: int) -> list[Com
     return [c for c in comparisons if c.prompt in chosen]
 
 
-def pair_accuracy(
-    model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, workspace: Workspace
-) -> float:
+def pair_accuracy(model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, path: FastPath) -> float:
     """Share of ranked pairs that the model orders as the labeller did."""
     right = pairs = 0
-    for comparison, scores in zip(
-        comparisons, score_comparisons(model, comparisons, tokenizer, workspace), strict=True
-    ):
+    for comparison, scores in zip(comparisons, score_comparisons(model, comparisons, tokenizer, path), strict=True):
         right += sum(scores[better] > scores[worse] for better, worse in comparison.pairs())
         pairs += len(comparison.pairs())
     return right / pairs if pairs else float("nan")

@@ -1,8 +1,7 @@
 """One round of practice: sample answers, score them, and lay out per token what PPO needs.
 
-The models read answers behind their prompts, packed into rows of one shape, as compiling likes. What PPO computes with
-has an answer in each row: index t of every (B, T) tensor is about its t-th token, and `action` is true where there is
-one, the first end mark included.
+The models read answers behind their prompts, packed into rows. What PPO computes with has an answer in each row: index
+t of every (B, T) tensor is about its t-th token, and `action` is true where there is one, the first end mark included.
 
 Shapes: B answers, T tokens of the longest answer, A tokens of all answers, R packed rows.
 """
@@ -21,16 +20,13 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers
-from gptwright.stages.packing import PackedTrees, Tree, pack_trees, tree_bins
+from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
-
-MICRO_TOKENS = 1024
-"""Tokens of one forward and backward pass, about: the fewer, the less of the last one is padding."""
 
 
 @dataclass(frozen=True)
@@ -127,33 +123,23 @@ def sample_episodes(
         ScoredRow([*ids, *c.ids, tokenizer.reward][:room], len(ids), count_repeated(answer_text(c, tokenizer)))
         for ids, c in zip(prompt_ids, completions, strict=True)
     ]
-    scores = score_all(reward_model, rows, tokenizer.pad, workspace.eager())
+    scores = score_all(reward_model, rows, tokenizer.pad, workspace.path)
     return [
         Episode(ids, completion, score if completion.finish_reason == "stop" else settings.no_end_score)
         for ids, completion, score in zip(prompt_ids, completions, scores, strict=True)
     ]
 
 
-def split_minibatches(
-    episodes: Sequence[Episode], count: int, *, context: int, seed: int, step: int
-) -> list[list[list[Episode]]]:
-    """A random split into `count` minibatches, each a list of micro-batches that fill rows_at_once(context) rows."""
+def split_minibatches(episodes: Sequence[Episode], count: int, *, seed: int, step: int) -> list[list[list[Episode]]]:
+    """A random split into `count` minibatches, each a list of micro-batches that go through the models at once."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     order = torch.randperm(len(episodes), generator=generator).tolist()
     size = -(-len(order) // count)
     minibatches = [[episodes[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
-    return [_micro_batches(part, context) for part in minibatches]
-
-
-def _micro_batches(episodes: Sequence[Episode], context: int) -> list[list[Episode]]:
-    bins, rows = tree_bins([episode.tree for episode in episodes], context), rows_at_once(context)
-    groups = [bins[start : start + rows] for start in range(0, len(bins), rows)]
-    return [[episodes[index] for units in group for index, _ in units] for group in groups]
-
-
-def rows_at_once(context: int) -> int:
-    """Rows of one forward pass."""
-    return max(1, MICRO_TOKENS // context)
+    return [
+        [[part[i] for i in group] for group in groups_of_trees([episode.tree for episode in part])]
+        for part in minibatches
+    ]
 
 
 def evaluate_episodes(
@@ -172,7 +158,7 @@ def evaluate_episodes(
     ratio to what training computes would not be 1.
     """
     device = policy.path.device
-    packed = pack_trees([episode.tree for episode in episodes], context, pad, rows_at_once(context)).to(device)
+    packed = pack_trees([episode.tree for episode in episodes], context, pad).to(device)
     lengths = [len(episode.completion.ids) for episode in episodes]
     places = [place[0][-length - 1 : -1] for place, length in zip(packed.places, lengths, strict=True)]
     answers = PackedAnswers(

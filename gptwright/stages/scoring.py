@@ -9,6 +9,7 @@ predictions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -18,15 +19,11 @@ from torch.nn import functional
 from gptwright.losses.language import token_logprobs
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Comparison, Message
+from gptwright.stages.packing import Tree, groups_of_trees, pack_trees
 from gptwright.stages.repetition import count_repeated
-from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt, response_ids
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.batches import length_buckets, pad_right
-
-MICRO_TOKENS = 4096
-"""Padded tokens per forward pass."""
-
+from gptwright.train.fast_path import FastPath, tree_trunk
 
 Places = Sequence[Sequence[int]]
 """For each row, where its tokens stand among all tokens of the batch."""
@@ -38,6 +35,12 @@ class ScoredRow(NamedTuple):
     ids: list[int]
     start: int
     repeated: int = 0
+
+
+def tree_of(rows: Sequence[ScoredRow]) -> Tree:
+    """The prompt that these rows share, and what follows it in each."""
+    start = rows[0].start
+    return rows[0].ids[:start], [row.ids[start:] for row in rows]
 
 
 def scored_row(messages: Sequence[Message], answer: str, tokenizer: Tokenizer) -> ScoredRow:
@@ -89,31 +92,28 @@ def score_hidden(
     return score_B + model.likelihood * loglikelihood_B
 
 
-def score_ids(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, workspace: Workspace) -> Tensor:
-    """The score of each row -> (rows,) float32 on the device; gradients flow if enabled."""
-    ids_BT = pad_right([row.ids for row in rows], pad)[0].to(workspace.path.device)
-    with workspace.path.autocast():
-        hidden_ND = model.model(ids_BT).flatten(0, 1)
-        starts = range(0, ids_BT.numel(), ids_BT.shape[1])
-        return score_hidden(model, hidden_ND, rows, [range(start, start + ids_BT.shape[1]) for start in starts])
-
-
-@torch.no_grad()
-def score_all(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, workspace: Workspace) -> list[float]:
-    """Scores of many rows, in order, in groups of similar length."""
-    scores = [0.0] * len(rows)
-    for bucket in length_buckets([len(row.ids) for row in rows], MICRO_TOKENS):
-        found = score_ids(model, [rows[i] for i in bucket], pad, workspace).tolist()
-        for index, score in zip(bucket, found, strict=True):
-            scores[index] = score
+def score_all(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, path: FastPath) -> list[float]:
+    """Scores of many rows, in order; rows that follow each other with one prompt read it once."""
+    hidden_of, context = tree_trunk(model.model, path), model.config.context
+    same = [list(group) for _, group in groupby(rows, key=lambda row: row.ids[: row.start])]
+    trees = [tree_of(group) for group in same]
+    scores = []
+    for group in groups_of_trees(trees):
+        packed = pack_trees([trees[i] for i in group], context, pad).to(path.device)
+        # A program compiled for training is read as it is: compiling one without gradients takes longer than it saves.
+        with torch.set_grad_enabled(path.compiled):
+            hidden_RTD = hidden_of(packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT)
+        with torch.no_grad(), path.autocast():
+            read, places = [row for i in group for row in same[i]], [place for tree in packed.places for place in tree]
+            scores += score_hidden(model, hidden_RTD.detach().flatten(0, 1), read, places).tolist()
     return scores
 
 
 def score_comparisons(
-    model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, workspace: Workspace
+    model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, path: FastPath
 ) -> list[list[float]]:
     """A score for every answer of every comparison; answers that several labellers ranked are read once."""
     rows = {(c.prompt, c.answers): comparison_rows(c, tokenizer) for c in comparisons}
-    flat = iter(score_all(model, [row for answers in rows.values() for row in answers], tokenizer.pad, workspace))
+    flat = iter(score_all(model, [row for answers in rows.values() for row in answers], tokenizer.pad, path))
     scores = {key: [next(flat) for _ in answers] for key, answers in rows.items()}
     return [scores[c.prompt, c.answers] for c in comparisons]

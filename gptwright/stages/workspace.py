@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,6 @@ class Workspace:
     def checkpoints(self) -> Path:
         """Where resumable state lies while the stage works."""
         return self.run / "checkpoints" / self.stage
-
-    def eager(self) -> Workspace:
-        """The same place without compiling, for what comes in many shapes."""
-        return replace(self, path=self.path.eager())
 
     def log(self) -> RunLog:
         first = self.ranks.first

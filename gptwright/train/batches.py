@@ -1,17 +1,15 @@
-"""Batches of sequences of unequal length: which examples belong together, and how they become tensors.
+"""Which examples make a batch, and batches made ahead of time.
 
 The order is a pure function of (seed, epoch), so a resumed run needs only its step number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 B = TypeVar("B")
 
@@ -49,25 +47,3 @@ def stream_indices(count: int, batch: int, seed: int, step: int) -> list[int]:
     places = [divmod(place, count) for place in range(step * batch, (step + 1) * batch)]
     orders = {epoch: epoch_order(count, seed, epoch) for epoch in {epoch for epoch, _ in places}}
     return [int(orders[epoch][index]) for epoch, index in places]
-
-
-def length_buckets(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Split indices into groups of similar length, each at most `max_tokens` when padded to its longest member."""
-    groups: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if groups and (len(groups[-1]) + 1) * lengths[index] <= max_tokens:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
-
-
-def pad_right(rows: Sequence[Sequence[int]], fill: int) -> tuple[Tensor, Tensor]:
-    """Ids (B, T) padded on the right and the mask of real tokens (B, T), from lengths and never from the fill value."""
-    longest = max(len(row) for row in rows)
-    ids = torch.full((len(rows), longest), fill, dtype=torch.long)
-    mask = torch.zeros((len(rows), longest), dtype=torch.bool)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
-        mask[index, : len(row)] = True
-    return ids, mask

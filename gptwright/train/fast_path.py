@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss, token_logprobs, z_loss
@@ -36,10 +37,12 @@ from gptwright.model.transformer import (
 from gptwright.recipe import MachineSettings
 from gptwright.train.progress import say
 
-F = TypeVar("F", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 LOGITS_BYTES = 2**29
 """Logits in float32 above this size are computed in chunks of it."""
+FEWEST_ROWS = 5
+"""Fewer are filled up: for them torch.compile writes another program, which takes longer than they do."""
 COMPILE_SECONDS = 40.0
 """What compiling is taken to cost before it is measured; shorter runs don't try."""
 
@@ -60,16 +63,30 @@ class FastPath:
             return contextlib.nullcontext()
         return torch.autocast(self.device, dtype=torch.bfloat16)
 
-    def compiled_if_asked(self, function: F) -> F:
-        """The function through torch.compile, or as it is. Every shape is compiled for itself: there are few."""
-        return cast(F, torch.compile(function, dynamic=False)) if self.compiled else function
+    def compiled_if_asked(self, function: Function, *, any_rows: bool = False) -> Function:
+        """The function through torch.compile, or as it is. Every shape is compiled for itself; with `any_rows`, the
+        first dimension of all tensors may change without compiling anew.
+        """
+        if not self.compiled:
+            return function
+        if not any_rows:
+            return cast(Function, torch.compile(function, dynamic=False))
+        compiled = torch.compile(function)
 
-    def block_runner(self, recompute: bool = False) -> BlockRunner:
+        def call(*arguments: object) -> object:
+            for argument in arguments:
+                if isinstance(argument, Tensor):
+                    torch._dynamo.maybe_mark_dynamic(argument, 0)
+            return compiled(*arguments)
+
+        return cast(Function, call)
+
+    def block_runner(self, recompute: bool = False, *, any_rows: bool = False) -> BlockRunner:
         """How blocks are computed. Compiled one by one: all blocks share one program, so that compiling takes as long
         for 96 layers as for one. The embedding stays outside: compiled, its backward adds with atomics on a CPU, in an
         order that changes from run to run.
         """
-        run = self.compiled_if_asked(run_block)
+        run = self.compiled_if_asked(run_block, any_rows=any_rows)
         return recomputing(run) if recompute else run
 
     def eager(self) -> FastPath:
@@ -118,50 +135,57 @@ def tree_trunk(trunk: Transformer, path: FastPath) -> TreeTrunk:
     Tokens see earlier tokens of their own segment and of its parent: a prompt stands once in front of its answers, and
     each answer gets the same hidden states as behind the prompt by itself.
     """
-    use_attention(trunk, path.kernel)
-    run = path.block_runner()
+    blocks = _tree_blocks(trunk, path)
 
     def hidden(ids_BT: Tensor, segment_BT: Tensor, parent_BT: Tensor, position_BT: Tensor) -> Tensor:
-        mask = _segment_mask(segment_BT) | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
         with path.autocast():
-            return trunk.final(trunk.blocks(trunk.embed_tokens(ids_BT), mask, position_BT, run))
+            return trunk.final(blocks(ids_BT, segment_BT, parent_BT, position_BT))
 
     return hidden
 
 
-def read_plain(hidden_of: TreeTrunk, ids_BT: Tensor) -> Tensor:
-    """Final hidden states (B, T, D) of plain text: one segment without a parent, so that nothing is compiled anew."""
-    segment_BT = torch.zeros_like(ids_BT)
+def _tree_blocks(trunk: Transformer, path: FastPath) -> TreeTrunk:
+    """`tree_trunk` without the last norm. One program serves SFT, reward model and PPO, with any number of rows."""
+    use_attention(trunk, path.kernel)
+    run = path.block_runner(any_rows=True)
+
+    def blocks(ids_BT: Tensor, segment_BT: Tensor, parent_BT: Tensor, position_BT: Tensor) -> Tensor:
+        rows, tokens = ids_BT.shape
+        if path.compiled and rows < FEWEST_ROWS:
+            more = (0, 0, 0, FEWEST_ROWS - rows)
+            return blocks(*(F.pad(field, more) for field in (ids_BT, segment_BT, parent_BT, position_BT)))[:rows]
+        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=ids_BT.device).tril()
+        own = causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
+        mask = own | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
+        with path.autocast():
+            return trunk.blocks(trunk.embed_tokens(ids_BT), mask, position_BT, run)
+
+    return blocks
+
+
+def without_parents(blocks: TreeTrunk, ids_BT: Tensor, segment_BT: Tensor) -> Tensor:
+    """What `blocks` gives for segments that see themselves alone, such as plain text or whole conversations.
+
+    Positions go on over a whole row: RoPE knows only distances, so a conversation behind another one gets the same
+    hidden states as by itself.
+    """
     position_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
-    return hidden_of(ids_BT, segment_BT, torch.full_like(ids_BT, -2), position_BT.contiguous())
-
-
-def _segment_mask(segment_BT: Tensor) -> Tensor:
-    """Who may look at whom (B, 1, T, T): earlier tokens of the same segment."""
-    tokens = segment_BT.shape[1]
-    causal = torch.ones(tokens, tokens, dtype=torch.bool, device=segment_BT.device).tril()
-    return causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
+    return blocks(ids_BT, segment_BT, torch.full_like(ids_BT, -2), position_BT.contiguous())
 
 
 def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
-    """(ids, targets, weights, segments), (B, T) each -> sum of weight * loss, computed the way `path` says.
-
-    Tokens see earlier tokens of their own segment alone. RoPE knows only distances, so a conversation packed behind
-    another one gets the same hidden states as by itself.
-    """
-    use_attention(model, path.kernel)
-    run = path.block_runner()
+    """(ids, targets, weights, segments), (B, T) each -> sum of weight * loss, computed the way `path` says."""
+    blocks = _tree_blocks(model.model, path)
 
     def read(x_BTD: Tensor, target_BT: Tensor, weight_BT: Tensor) -> Tensor:
         nll_BT = -token_logprobs(model.lm_head(model.model.final(x_BTD)), target_BT)
         return masked_sum(nll_BT * weight_BT, weight_BT > 0)
 
-    whole = path.compiled_if_asked(read)
+    whole = path.compiled_if_asked(read, any_rows=True)
 
     def loss(ids_BT: Tensor, target_BT: Tensor, weight_BT: Tensor, segment_BT: Tensor) -> Tensor:
         with path.autocast():
-            x_BTD = model.model.blocks(model.model.embed_tokens(ids_BT), _segment_mask(segment_BT), run=run)
-            return whole(x_BTD, target_BT, weight_BT)
+            return whole(without_parents(blocks, ids_BT, segment_BT), target_BT, weight_BT)
 
     return loss
 

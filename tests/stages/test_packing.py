@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptwright.model.transformer import LanguageModel
-from gptwright.stages.packing import PackedRows, first_fit, pack, pack_trees
+from gptwright.stages.packing import PackedRows, first_fit, groups_of_trees, pack, pack_trees
 from gptwright.tokenizer.chat import Rendered
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, packed_loss, tree_trunk
@@ -115,8 +115,7 @@ def test_branches_have_the_hidden_states_that_they_have_alone_behind_their_stem(
     make_model: Callable[..., LanguageModel],
 ) -> None:
     model, trees = make_model(), random_trees(9)
-    packed = pack_trees(trees, 48, fill=0, rows=30)
-    assert packed.ids_RT.shape == (30, 48)
+    packed = pack_trees(trees, 48, fill=0)
     fields = packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT
     with torch.no_grad():
         hidden_ND = tree_trunk(model.model, PATH)(*fields).flatten(0, 1)
@@ -127,13 +126,36 @@ def test_branches_have_the_hidden_states_that_they_have_alone_behind_their_stem(
 
 
 def test_a_stem_stands_once_where_its_branches_fit_into_a_row() -> None:
-    packed = pack_trees([([1, 2], [[3], [4, 5]])], 6, fill=0, rows=1)
+    packed = pack_trees([([1, 2], [[3], [4, 5]])], 6, fill=0)
     assert packed.ids_RT.tolist() == [[1, 2, 3, 4, 5, 0]]
     assert packed.position_RT.tolist() == [[0, 1, 2, 2, 3, 0]]
     assert packed.places == [[[0, 1, 2], [0, 1, 3, 4]]]
 
 
 def test_a_tree_too_long_for_a_row_stands_in_several() -> None:
-    packed = pack_trees([([1, 2], [[3], [4, 5], [6]])], 5, fill=0, rows=1)
+    packed = pack_trees([([1, 2], [[3], [4, 5], [6]])], 5, fill=0)
     assert packed.ids_RT.tolist() == [[1, 2, 3, 4, 5], [1, 2, 6, 0, 0]]
     assert packed.places == [[[0, 1, 2], [0, 1, 3, 4], [5, 6, 7]]]
+
+
+def test_gradient_of_one_tree_reaches_no_token_of_another(make_model: Callable[..., LanguageModel]) -> None:
+    model, trees = make_model(), [([1, 2], [[3], [4, 5]]), ([6, 7], [[8]])]
+    packed = pack_trees(trees, 48, fill=0)
+    fields = packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT
+    hidden_ND = tree_trunk(model.model, PATH)(*fields).flatten(0, 1)
+    hidden_ND[packed.places[0][1]].square().sum().backward()
+    weight = model.model.embed_tokens.weight
+    assert weight.grad is not None
+    assert weight.grad.abs().sum(dim=1).nonzero().flatten().tolist() == [1, 2, 4, 5]  # nor of another branch
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60))
+def test_groups_hold_every_tree_once_in_order_and_none_is_much_larger(sizes: list[int]) -> None:
+    trees = [([0] * (size // 2), [[0] * (size - size // 2)]) for size in sizes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gptwright.stages.packing.ROW_TOKENS", 100)
+        groups = groups_of_trees(trees)
+    assert [index for group in groups for index in group] == list(range(len(sizes)))
+    totals = [sum(sizes[i] for i in group) for group in groups]
+    assert len(groups) <= -(-sum(sizes) // 100)
+    assert max(totals) < sum(sizes) / -(-sum(sizes) // 100) + max(sizes)

@@ -187,7 +187,7 @@ def test_gradient_does_not_depend_on_the_micro_batches(
 ) -> None:
     gradients = []
     for micro_tokens in (100_000, 1):
-        monkeypatch.setattr("gptwright.stages.rollout.MICRO_TOKENS", micro_tokens)
+        monkeypatch.setattr("gptwright.stages.packing.ROW_TOKENS", micro_tokens)
         trainer = make_ppo()
         trainer.round(0)
         gradients.append(gradient(trainer))

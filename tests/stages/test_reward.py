@@ -48,7 +48,7 @@ def test_loss_is_the_mean_over_prompts_of_the_mean_over_pairs(make_trainer: Call
     trainer = make_trainer(MIXED, MIXED, language_weight=0.0)
     per_prompt = []
     for comparison, scores in zip(
-        MIXED, score_comparisons(trainer.model, MIXED, trainer.tokenizer, trainer.workspace), strict=True
+        MIXED, score_comparisons(trainer.model, MIXED, trainer.tokenizer, trainer.workspace.path), strict=True
     ):
         losses = [
             math.log1p(math.exp(scores[j] - scores[i]))
@@ -72,9 +72,9 @@ def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
     # Two role marks, "q" and its end; answers of 1, 2 and 3 bytes, each with its end and the reward token.
     assert first.tokens == 4 + (1 + 2 + 3) + 3 * 2
     assert (first.best, second.best) == (0, 0)
-    (a, b, c), *_ = score_comparisons(trainer.model, rankings, trainer.tokenizer, trainer.workspace)
+    (a, b, c), *_ = score_comparisons(trainer.model, rankings, trainer.tokenizer, trainer.workspace.path)
     expected = [b - a, c - a, c - b, c - a, a - b, c - b]
-    of_second = score_comparisons(trainer.model, [MIXED[1]], trainer.tokenizer, trainer.workspace)[0]
+    of_second = score_comparisons(trainer.model, [MIXED[1]], trainer.tokenizer, trainer.workspace.path)[0]
     loss = sum(math.log1p(math.exp(x)) for x in expected) / 6 + math.log1p(math.exp(of_second[1] - of_second[0]))
     assert trainer.step(0)["loss"] == pytest.approx(loss / 2, rel=1e-5)
 
@@ -136,7 +136,7 @@ def test_a_slip_that_no_ranking_held_is_seen_by_likelihood(
     for step in range(8):
         trainer.step(step)
     assert weight.item() > before  # it found out that likelihood tells
-    assert pair_accuracy(trainer.model, trainer.held_out, trainer.tokenizer, trainer.workspace) == 1.0
+    assert pair_accuracy(trainer.model, trainer.held_out, trainer.tokenizer, trainer.workspace.path) == 1.0
 
 
 def test_gradient_does_not_depend_on_the_micro_batches(
@@ -146,8 +146,8 @@ def test_gradient_does_not_depend_on_the_micro_batches(
 ) -> None:
     # AdamW's first moment after one step is 0.1 times the gradient.
     gradients = []
-    for packed_tokens in (100_000, 1):
-        monkeypatch.setattr("gptwright.stages.reward.PACKED_TOKENS", packed_tokens)
+    for row_tokens in (100_000, 1):
+        monkeypatch.setattr("gptwright.stages.packing.ROW_TOKENS", row_tokens)
         trainer = make_trainer(MIXED, MIXED, optimizer=plain_adam())
         trainer.step(0)
         state = trainer.optimizers.tensors()
@@ -164,12 +164,12 @@ def test_it_learns_to_prefer_a_word(
     trainer = make_trainer(TOY, unseen, epochs=6, batch_prompts=6, optimizer=plain_adam(5e-3))
     result = train_reward_model(trainer, [chat("a", "yes tea")])
     assert result.validation_accuracy == 1.0
-    assert pair_accuracy(trainer.model, TOY, trainer.tokenizer, trainer.workspace) == 1.0
+    assert pair_accuracy(trainer.model, TOY, trainer.tokenizer, trainer.workspace.path) == 1.0
 
 
 def test_pair_accuracy_counts_pairs_of_all_prompts(make_trainer: Callable[..., RewardTrainer]) -> None:
     trainer = make_trainer(MIXED, MIXED)
-    scores = score_comparisons(trainer.model, MIXED, trainer.tokenizer, trainer.workspace)
+    scores = score_comparisons(trainer.model, MIXED, trainer.tokenizer, trainer.workspace.path)
     ranked_right = [
         Comparison(c.prompt, c.answers, tuple(sorted(row, reverse=True).index(s) for s in row))
         for c, row in zip(MIXED, scores, strict=True)
@@ -177,7 +177,7 @@ def test_pair_accuracy_counts_pairs_of_all_prompts(make_trainer: Callable[..., R
     # Four answers give six pairs, two give one, three give three; turning the second around makes one of ten wrong.
     second = Comparison(ranked_right[1].prompt, ranked_right[1].answers, tuple(1 - r for r in ranked_right[1].ranks))
     judged = [ranked_right[0], second, ranked_right[2]]
-    assert pair_accuracy(trainer.model, judged, trainer.tokenizer, trainer.workspace) == pytest.approx(0.9)
+    assert pair_accuracy(trainer.model, judged, trainer.tokenizer, trainer.workspace.path) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("likelihood", [False, True])
@@ -188,11 +188,11 @@ def test_after_normalising_demonstrations_average_0_and_answers_deviate_by_1(
     shown = [chat(letter, letter * 3) for letter in string.ascii_lowercase[:7]]
     pad, tokenizer = trainer.tokenizer.pad, trainer.tokenizer
     sampled = [row for element in trainer.elements for row in element.rows]
-    before = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
+    before = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace.path))
     scale = trainer.normalise(shown)
-    after = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace))
+    after = torch.tensor(score_all(trainer.model, sampled, pad, trainer.workspace.path))
     ends = [scored_row(c.messages[:1], c.messages[1].content, tokenizer) for c in shown]
-    assert sum(score_all(trainer.model, ends, pad, trainer.workspace)) / 7 == pytest.approx(0, abs=1e-5)
+    assert sum(score_all(trainer.model, ends, pad, trainer.workspace.path)) / 7 == pytest.approx(0, abs=1e-5)
     assert float(after.std()) == pytest.approx(1, rel=1e-4)
     # Log-odds come back by `scale`: no order and no distance is lost.
     assert torch.allclose((after - after[0]) * scale, before - before[0], atol=1e-4)

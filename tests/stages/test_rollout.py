@@ -118,13 +118,13 @@ def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(
             answer = tokenizer.decode(episode.completion.ids, skip_special=True)
             read = ScoredRow(ids, len(episode.prompt_ids), count_repeated(answer))
             assert episode.completion.ids[-1] == tokenizer.end_of_turn
-            assert episode.score == pytest.approx(score_all(judge, [read], 0, make_workspace())[0], abs=1e-5)
+            assert episode.score == pytest.approx(score_all(judge, [read], 0, make_workspace().path)[0], abs=1e-5)
 
 
 @pytest.mark.parametrize(("episodes", "count"), [(12, 4), (10, 4), (3, 4), (1, 1)])
 def test_minibatches_are_a_partition(episodes: int, count: int) -> None:
     given = [random_episode(2, 1 + n % 5, seed=n) for n in range(episodes)]
-    minibatches = split_minibatches(given, count, context=48, seed=0, step=0)
+    minibatches = split_minibatches(given, count, seed=0, step=0)
     assert len(minibatches) <= count
     found = sorted(id(episode) for parts in minibatches for micro in parts for episode in micro)
     assert found == sorted(id(episode) for episode in given)
@@ -136,7 +136,7 @@ def test_minibatches_are_drawn_anew_each_round_but_the_same_for_a_resumed_one() 
     given = [random_episode(2, 2, seed=n) for n in range(16)]
 
     def order(step: int) -> list[int]:
-        split = split_minibatches(given, 4, context=48, seed=0, step=step)
+        split = split_minibatches(given, 4, seed=0, step=step)
         return [id(episode) for parts in split for micro in parts for episode in micro]
 
     assert order(3) == order(3) != order(4)

@@ -11,7 +11,7 @@ import torch
 
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.records import Comparison, Message, Prompt
-from gptwright.stages.scoring import ScoredRow, comparison_rows, score_all, score_ids, scored_row
+from gptwright.stages.scoring import ScoredRow, comparison_rows, score_all, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -38,7 +38,7 @@ def test_scores_are_those_of_each_row_alone(
     model, rows = make_scalar(), random_rows([5, 30, 1, 17, 30, 9])
     with torch.no_grad():
         alone = [float(model(torch.tensor([row.ids]))[0, -1]) for row in rows]
-    assert score_all(model, rows, 0, make_workspace()) == pytest.approx(alone, abs=1e-5)
+    assert score_all(model, rows, 0, make_workspace().path) == pytest.approx(alone, abs=1e-5)
 
 
 def test_likelihood_is_that_of_the_answer_and_its_end_alone(
@@ -46,11 +46,11 @@ def test_likelihood_is_that_of_the_answer_and_its_end_alone(
 ) -> None:
     model, plain, rows = make_scalar(likelihood=0.3), make_scalar(), random_rows([5, 30, 17, 30, 9])
     expected = []
-    for (ids, start, _), head in zip(rows, score_all(plain, rows, 0, make_workspace()), strict=True):
+    for (ids, start, _), head in zip(rows, score_all(plain, rows, 0, make_workspace().path), strict=True):
         hidden = plain.model(torch.tensor([ids]))[0].detach().double()
         logp_TV = (hidden @ plain.model.embed_tokens.weight.detach().double().T).log_softmax(dim=-1)
         expected.append(head + 0.3 * sum(float(logp_TV[t - 1, ids[t]]) for t in range(start, len(ids) - 1)))
-    assert score_all(model, rows, 0, make_workspace()) == pytest.approx(expected, abs=1e-4)
+    assert score_all(model, rows, 0, make_workspace().path) == pytest.approx(expected, abs=1e-4)
 
 
 def test_what_is_said_again_counts_by_its_weight(
@@ -59,7 +59,7 @@ def test_what_is_said_again_counts_by_its_weight(
     answers = ["a, b.", "a, a.", "a, a, a."]
     rows = [scored_row((Message("user", "Hi"),), answer, tokenizer) for answer in answers]
     model, plain = (scalar_from(make_model(), 3, repetition=weight) for weight in (-0.5, None))
-    with_weight, without = (score_all(each, rows, tokenizer.pad, make_workspace()) for each in (model, plain))
+    with_weight, without = (score_all(each, rows, tokenizer.pad, make_workspace().path) for each in (model, plain))
     moved = [a - b for a, b in zip(with_weight, without, strict=True)]
     assert moved == pytest.approx([0.0, -0.5, -1.0], abs=1e-5)
 
@@ -72,9 +72,9 @@ def test_another_prompt_or_mark_at_the_end_moves_only_what_depends_on_it(
     with torch.no_grad():
         model.score.weight.zero_()
     row, other = ScoredRow([3, 4, 5, 6, 7], 2), ScoredRow([3, 4, 5, 6, 200], 2)
-    assert score_all(model, [row], 0, make_workspace()) == score_all(model, [other], 0, make_workspace())
+    assert score_all(model, [row], 0, make_workspace().path) == score_all(model, [other], 0, make_workspace().path)
     changed = ScoredRow([3, 4, 5, 201, 7], 2)
-    assert score_all(model, [row], 0, make_workspace()) != score_all(model, [changed], 0, make_workspace())
+    assert score_all(model, [row], 0, make_workspace().path) != score_all(model, [changed], 0, make_workspace().path)
 
 
 @pytest.mark.parametrize("likelihood", [None, 0.3])
@@ -84,31 +84,21 @@ def test_what_fills_the_padding_does_not_matter(
 ) -> None:
     model, rows = make_scalar(likelihood=likelihood), random_rows([5, 12])
     rows[0].ids[-1] = pad  # not even when the row itself ends with it
-    alone = score_ids(model, rows[:1], 99, make_workspace())[0]
-    assert torch.allclose(score_ids(model, rows, pad, make_workspace())[0], alone, atol=1e-5)
+    alone = score_all(model, rows[:1], 99, make_workspace().path)[0]
+    assert score_all(model, rows, pad, make_workspace().path)[0] == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_longer_row_in_the_batch_changes_nothing(
     make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any]
 ) -> None:
-    model, rows = make_scalar(), random_rows([5, 8, 48])
-    short, with_long = score_ids(model, rows[:2], 0, make_workspace()), score_ids(model, rows, 0, make_workspace())
-    assert torch.allclose(short, with_long[:2], atol=1e-5)
+    model, rows, path = make_scalar(), random_rows([5, 8, 48]), make_workspace().path
+    assert score_all(model, rows[:2], 0, path) == pytest.approx(score_all(model, rows, 0, path)[:2], abs=1e-5)
 
 
 def test_grouping_does_not_change_scores_or_their_order(
     make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, rows = make_scalar(), random_rows([20, 3, 11, 40])
-    together = score_all(model, rows, 0, make_workspace())
-    monkeypatch.setattr("gptwright.stages.scoring.MICRO_TOKENS", 1)
-    assert score_all(model, rows, 0, make_workspace()) == pytest.approx(together, abs=1e-5)
-
-
-def test_gradient_reaches_no_token_of_another_row(
-    make_scalar: Callable[..., ScalarModel], make_workspace: Callable[..., Any]
-) -> None:
-    model = make_scalar()  # without likelihood, whose softmax reads every token's vector
-    score_ids(model, [ScoredRow([1, 2, 3], 1), ScoredRow([4, 5, 6, 7], 1)], 9, make_workspace())[0].backward()
-    reached = model.model.embed_tokens.weight.grad.abs().sum(dim=1).nonzero().flatten().tolist()
-    assert reached == [1, 2, 3]
+    together = score_all(model, rows, 0, make_workspace().path)
+    monkeypatch.setattr("gptwright.stages.packing.ROW_TOKENS", 1)
+    assert score_all(model, rows, 0, make_workspace().path) == pytest.approx(together, abs=1e-5)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptwright.train.batches import Prefetch, batch_indices, epoch_order, length_buckets, pad_right
+from gptwright.train.batches import Prefetch, batch_indices, epoch_order
 
 
 @given(count=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 5))
@@ -27,32 +27,6 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 def test_an_epochs_first_place_goes_to_every_example_alike() -> None:
     first = [batch_indices(4, 1, seed, 0)[0] for seed in range(2000)]
     assert all(400 < first.count(index) < 600 for index in range(4))
-
-
-@given(lengths=st.lists(st.integers(1, 30), max_size=40), max_tokens=st.integers(1, 100))
-def test_buckets_lose_nothing_and_respect_the_limit(lengths: list[int], max_tokens: int) -> None:
-    """Only an example that is itself longer than the limit may exceed it, alone."""
-    buckets = length_buckets(lengths, max_tokens)
-    assert sorted(index for bucket in buckets for index in bucket) == list(range(len(lengths)))
-    for bucket in buckets:
-        assert len(bucket) == 1 or len(bucket) * max(lengths[index] for index in bucket) <= max_tokens
-
-
-def test_buckets_by_hand() -> None:
-    assert length_buckets([5, 2, 9, 2, 4], 10) == [[1, 3], [4, 0], [2]]
-
-
-def test_padding_by_hand_where_the_fill_is_also_a_real_token() -> None:
-    ids, mask = pad_right([[7, 0, 0], [0], []], fill=0)
-    assert ids.tolist() == [[7, 0, 0], [0, 0, 0], [0, 0, 0]]
-    assert mask.tolist() == [[True, True, True], [True, False, False], [False, False, False]]
-
-
-@pytest.mark.parametrize("fill", [0, -1, 99])
-def test_the_fill_value_stands_in_padding_alone(fill: int) -> None:
-    ids, mask = pad_right([[1, 2], [3, 4, 5]], fill)
-    assert ids[~mask].tolist() == [fill]
-    assert ids[mask].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_prefetched_batches_are_those_of_their_steps_in_any_order() -> None:
