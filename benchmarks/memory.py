@@ -23,7 +23,7 @@ from gptwright.model.transformer import LanguageModel, initialise
 from gptwright.plan import state_bytes
 from gptwright.recipe import OptimizerSettings
 from gptwright.train.fast_path import FastPath, pretraining_loss
-from gptwright.train.memory import activation_bytes
+from gptwright.train.memory import working_bytes
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.step import gradient_step
 
@@ -94,9 +94,10 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for case in CASES:
         config = case.config()
-        state = state_bytes(config, OptimizerSettings(muon=case.muon))
-        path = FastPath("cpu", case.precision)
-        planned = state + activation_bytes(config, case.rows, path, recompute=case.recompute)
+        settings, path = OptimizerSettings(muon=case.muon), FastPath("cpu", case.precision)
+        planned = state_bytes(config, settings) + working_bytes(
+            config, case.rows, path, settings, recompute=case.recompute
+        )
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             measured = pool.apply(measured_bytes, (case,))
         rows.append({"case": str(case), "planned": planned, "measured": measured, "ratio": planned / measured})

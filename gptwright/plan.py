@@ -16,7 +16,7 @@ from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.recipe import OptimizerSettings, Recipe
 from gptwright.train.fast_path import FastPath
-from gptwright.train.memory import activation_bytes
+from gptwright.train.memory import working_bytes
 
 SECONDS_PER_DAY = 86_400.0
 ANSWER_TOKENS = 64
@@ -52,7 +52,7 @@ MACHINES: dict[str, Machine] = {
 class StagePlan:
     """What one stage takes; `bytes_per_device` holds weights, gradients and optimizer of all models in training.
 
-    `activation_bytes` is the peak of a forward and backward pass beside them; null where it is not estimated.
+    `working_bytes` is what a step needs beside them at its peak; null where it is not estimated.
     """
 
     stage: str
@@ -60,7 +60,7 @@ class StagePlan:
     tokens: int
     flops: float
     bytes_per_device: float
-    activation_bytes: float | None
+    working_bytes: float | None
     hours: float
     cost: float
 
@@ -96,16 +96,17 @@ def make_plan(
     stages = []
     parameters = config.parameter_count()
     for stage, tokens, flops, states in _work(recipe, config):
-        hours, activations = flops / speed / 3600, _activations(recipe, config, stage, devices)
+        hours, working = flops / speed / 3600, _working(recipe, config, stage, name, devices)
         cost = hours * devices * dollars
-        stages.append(StagePlan(stage, parameters, tokens, flops, states / devices, activations, hours, cost))
+        stages.append(StagePlan(stage, parameters, tokens, flops, states / devices, working, hours, cost))
     assumptions = (
         f"{devices} x {name}: {kind.flops / 1e12:g} TFLOP/s and {kind.memory / 1e9:g} GB each",
         f"{mfu:.0%} of that peak is reached (MFU)",
         f"an hour of one device costs {dollars:g} dollars",
         "weights, gradients and optimizer (state) in float32, sharded evenly over the devices",
-        f"activations at the peak of an eager step, {rows_per_device(recipe, devices)} x {config.context} tokens on a "
-        f"device at once{', blocks recomputed' if recipe.machine.recompute else ''}; compiled, a step takes less",
+        f"working memory (activations, or what the optimizer makes) at the peak of an eager step, "
+        f"{rows_per_device(recipe, devices)} x {config.context} tokens on a device at once"
+        f"{', blocks recomputed' if recipe.machine.recompute else ''}; compiled, a step takes less",
         f"a prompt with its answer has {ANSWER_TOKENS} tokens",
     )
     return Plan(tuple(stages), assumptions)
@@ -123,15 +124,17 @@ def rows_per_device(recipe: Recipe, devices: int) -> int:
     return recipe.pretrain.micro_rows or max(1, recipe.pretrain.batch_rows // devices)
 
 
-def _activations(recipe: Recipe, config: ModelConfig, stage: str, devices: int) -> float | None:
+def _working(recipe: Recipe, config: ModelConfig, stage: str, machine: str, devices: int) -> float | None:
     """Of the two stages whose rows are full contexts; answers differ in length and share their prompts."""
     if stage not in ("base", "sft"):
         return None
     precision = "float32" if recipe.machine.precision == "float32" else "bfloat16"
-    rows = rows_per_device(recipe, devices)
+    path = FastPath("cpu" if machine == "laptop" else "cuda", precision)
+    rows, optimizer = rows_per_device(recipe, devices), recipe.pretrain.optimizer
     if stage == "sft" and recipe.sft:
-        rows = max(recipe.sft.batch_rows, recipe.sft.pretrain_rows)
-    return float(activation_bytes(config, rows, FastPath("cpu", precision), recompute=recipe.machine.recompute))
+        rows, optimizer = recipe.sft.batch_rows + recipe.sft.pretrain_rows, recipe.sft.optimizer
+    recompute = recipe.machine.recompute
+    return float(working_bytes(config, rows, path, optimizer, recompute=recompute, devices=devices))
 
 
 def _work(recipe: Recipe, config: ModelConfig) -> list[tuple[str, int, float, float]]:

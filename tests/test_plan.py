@@ -73,9 +73,7 @@ def test_every_gradient_stage_is_planned() -> None:
 
 def test_activations_grow_with_rows_and_layers_and_shrink_when_recomputed() -> None:
     def activations(*overrides: str) -> float:
-        found = (
-            plan_of("text", "laptop", "model.layers=4", "pretrain.batch_rows=8", *overrides).stages[0].activation_bytes
-        )
+        found = plan_of("text", "laptop", "model.layers=4", "pretrain.batch_rows=8", *overrides).stages[0].working_bytes
         assert found is not None
         return found
 
@@ -103,7 +101,7 @@ def test_the_command_prints_one_json_object_or_a_table() -> None:
         "tokens",
         "flops",
         "bytes_per_device",
-        "activation_bytes",
+        "working_bytes",
         "hours",
         "cost",
     }

@@ -20,14 +20,12 @@ def print_plan(recipe: Recipe, machine: str, mfu: float | None, dollars: float |
 def as_text(name: str, plan: Plan) -> str:
     """The plan as people read it."""
     lines = [f"{name}: {_short(plan.stages[0].parameters)} parameters", ""]
-    lines.append(
-        f"{'stage':<8}{'tokens':>10}{'FLOPs':>12}{'state/device':>15}{'activations':>14}{'time':>14}{'cost':>14}"
-    )
+    lines.append(f"{'stage':<8}{'tokens':>10}{'FLOPs':>12}{'state/device':>15}{'working':>14}{'time':>14}{'cost':>14}")
     for stage in plan.stages:
-        activations = _bytes(stage.activation_bytes) if stage.activation_bytes else ""
+        working = _bytes(stage.working_bytes) if stage.working_bytes else ""
         lines.append(
             f"{stage.stage:<8}{_short(stage.tokens):>10}{stage.flops:>12.2e}{_bytes(stage.bytes_per_device):>15}"
-            f"{activations:>14}{_time(stage.hours):>14}{f'${stage.cost:,.0f}':>14}"
+            f"{working:>14}{_time(stage.hours):>14}{f'${stage.cost:,.0f}':>14}"
         )
     hours, cost = sum(stage.hours for stage in plan.stages), sum(stage.cost for stage in plan.stages)
     lines.append(f"{'all':<8}{'':>10}{'':>12}{'':>15}{'':>14}{_time(hours):>14}{f'${cost:,.0f}':>14}")

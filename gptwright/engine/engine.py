@@ -77,7 +77,7 @@ class Engine:
         self.model.train(was_training)
         return completions
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _generate_group(
         self, requests: Sequence[Request], rows: list[int], completions: list[Completion], on_token: OnToken | None
     ) -> None:

@@ -63,14 +63,18 @@ def sample(logits_BV: Tensor, params: list[SamplingParams], positions: np.ndarra
     logp_BV = (logits_BV.float() / temperature_B[:, None]).log_softmax(dim=-1)
     if any(p.top_k or p.top_p < 1 for p in params):
         logp_BV = _truncate(logp_BV, params)
+    greedy = [p.temperature == 0 for p in params]
+    if all(greedy):
+        ids_B = logp_BV.argmax(dim=-1)
+        return ids_B, logp_BV.gather(1, ids_B[:, None])[:, 0]
     seeds = np.array([p.seed for p in params], dtype=np.int64)
     uniform_B = torch.from_numpy(uniforms(seeds, positions)).to(logits_BV.device)
-    # Divide by the last sum: rounding may leave it just under 1, and a draw above it would fall off the end.
-    cumulative_BV = logp_BV.double().exp().cumsum(dim=-1)
-    cumulative_BV = cumulative_BV / cumulative_BV[:, -1:]
-    drawn_B = torch.searchsorted(cumulative_BV, uniform_B[:, None], right=True)[:, 0]
-    greedy_B = torch.tensor([p.temperature == 0 for p in params], device=logits_BV.device)
-    ids_B = torch.where(greedy_B, logp_BV.argmax(dim=-1), drawn_B.clamp(max=logits_BV.shape[1] - 1))
+    # Times the last sum: rounding may leave it just under 1, and a draw above it would fall off the end.
+    cumulative_BV = logp_BV.exp().cumsum(dim=-1, dtype=torch.float64)
+    drawn_B = torch.searchsorted(cumulative_BV, uniform_B[:, None] * cumulative_BV[:, -1:], right=True)[:, 0]
+    ids_B = drawn_B.clamp(max=logits_BV.shape[1] - 1)
+    if any(greedy):
+        ids_B = torch.where(torch.tensor(greedy, device=ids_B.device), logp_BV.argmax(dim=-1), ids_B)
     return ids_B, logp_BV.gather(1, ids_B[:, None])[:, 0]
 
 

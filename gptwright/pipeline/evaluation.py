@@ -27,7 +27,7 @@ from gptwright.pipeline.wiring import open_run_corpus, place, split_comparisons,
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.pretrain import evaluate_language
-from gptwright.stages.scoring import answers_fit, score_comparisons
+from gptwright.stages.scoring import score_comparisons, that_fit_whole
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -252,7 +252,8 @@ def reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
     """The reward model on comparisons it never saw, against what the labellers' noise allows."""
     model, path = load_scalar_model(run.folder / "reward"), workspace(run, "reward").path.eager()
     scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
-    held_out = [c for c in split_comparisons(run)[1] if c.pairs() and answers_fit(c, tokenizer, model.config.context)]
+    ranked = [comparison for comparison in split_comparisons(run)[1] if comparison.pairs()]
+    held_out = that_fit_whole(ranked, tokenizer, model.config.context)
     score_rows = score_comparisons(model, held_out, tokenizer, path)
     flat = [score for scores in score_rows for score in scores]
     differences, outcomes = preference.pair_differences(held_out, score_rows)

@@ -7,6 +7,7 @@ them apart, and index t of `target` and `weight` is about predicting the token a
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,20 +35,21 @@ class PackedRows:
         return PackedRows(self.ids_RT[index], self.target_RT[index], self.weight_RT[index], self.segment_RT[index])
 
 
-def first_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Bins of indices whose lengths add up to at most `room`: first_fit([3, 5, 2], 6) -> [[1], [0, 2]]."""
+def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Bins of indices whose lengths add up to at most `room`, the longest first, each into the fullest bin that takes
+    it: best_fit([3, 5, 2], 6) -> [[1], [0, 2]].
+    """
     bins: list[list[int]] = []
-    left: list[int] = []
+    open_bins: list[tuple[int, int]] = []  # (room left, bin), sorted
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        # Older bins are full but for crumbs; looking at the last few keeps this linear.
-        open_bins = range(max(0, len(bins) - 64), len(bins))
-        target = next((b for b in open_bins if left[b] >= lengths[index]), None)
-        if target is None:
+        place = bisect_left(open_bins, (lengths[index], 0))
+        if place < len(open_bins):
+            left, target = open_bins.pop(place)
+        else:
+            left, target = room, len(bins)
             bins.append([])
-            left.append(room)
-            target = len(bins) - 1
         bins[target].append(index)
-        left[target] -= lengths[index]
+        insort(open_bins, (left - lengths[index], target))
     return bins
 
 
@@ -55,7 +57,7 @@ def pack(conversations: Sequence[Rendered], context: int, pad: int) -> PackedRow
     """Every conversation whole in one row. Raises ValueError when one is longer than the context."""
     if any(len(row.ids) > context for row in conversations):
         raise ValueError(f"a conversation is longer than {context} tokens: leave it out before packing")
-    bins = first_fit([len(row.ids) for row in conversations], context)
+    bins = best_fit([len(row.ids) for row in conversations], context)
     ids_RT = torch.full((len(bins), context), pad, dtype=torch.long)
     target_RT, segment_RT = ids_RT.clone(), torch.full_like(ids_RT, -1)
     weight_RT = torch.zeros(len(bins), context)
@@ -117,7 +119,7 @@ def tree_bins(trees: Sequence[Tree], context: int) -> list[list[tuple[int, list[
     """The units of each row."""
     units = tree_units(trees, context)
     lengths = [len(trees[t][0]) + sum(len(trees[t][1][b]) for b in branches) for t, branches in units]
-    return [[units[i] for i in members] for members in first_fit(lengths, context)]
+    return [[units[i] for i in members] for members in best_fit(lengths, context)]
 
 
 def pack_trees(trees: Sequence[Tree], context: int, fill: int) -> PackedTrees:

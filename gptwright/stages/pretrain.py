@@ -39,7 +39,7 @@ from gptwright.train.spikes import SpikeWatch
 from gptwright.train.step import SkipCounter, gradient_step
 
 SAMPLE_SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
-VALIDATION_ROWS = 96
+VALIDATION_ROWS = 48
 """Rows of each source behind a validation loss on the way."""
 FINAL_ROWS = 4096
 """Rows of each source behind a final figure: all of a small corpus's held-out text."""

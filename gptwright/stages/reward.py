@@ -28,11 +28,11 @@ from gptwright.stages.packing import Tree, groups_of_trees, pack_trees
 from gptwright.stages.scoring import (
     ScoredRow,
     answer_loglikelihood,
-    answers_fit,
     score_all,
     score_comparisons,
     score_hidden,
     scored_row,
+    that_fit_whole,
     tree_of,
 )
 from gptwright.stages.workspace import Workspace
@@ -115,10 +115,10 @@ class RewardTrainer:
     ) -> None:
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         context = sft_model.config.context
-        self.elements = ranked_answers([c for c in train if answers_fit(c, tokenizer, context)], tokenizer)
+        self.elements = ranked_answers(that_fit_whole(train, tokenizer, context), tokenizer)
         if not self.elements:
             raise InputError("no comparison has a better and a worse answer: rank some answers apart from each other")
-        self.held_out = [c for c in held_out if answers_fit(c, tokenizer, context)]
+        self.held_out = that_fit_whole(held_out, tokenizer, context)
         likelihood = START_LIKELIHOOD if settings.likelihood else None
         repetition = START_REPETITION if settings.repetition else None
         self.model = scalar_from(sft_model, workspace.seed, likelihood, repetition).to(workspace.path.device)

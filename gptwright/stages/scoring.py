@@ -55,9 +55,11 @@ def comparison_rows(comparison: Comparison, tokenizer: Tokenizer) -> list[Scored
     return [scored_row(comparison.prompt.messages, answer, tokenizer) for answer in comparison.answers]
 
 
-def answers_fit(comparison: Comparison, tokenizer: Tokenizer, context: int) -> bool:
-    """Whether each answer can be read whole."""
-    return all(len(row.ids) <= context for row in comparison_rows(comparison, tokenizer))
+def that_fit_whole(comparisons: Sequence[Comparison], tokenizer: Tokenizer, context: int) -> list[Comparison]:
+    """The comparisons of which each answer can be read whole; what several labellers ranked is looked at once."""
+    shown = {(c.prompt, c.answers): c for c in comparisons}
+    fits = {key: all(len(row.ids) <= context for row in comparison_rows(c, tokenizer)) for key, c in shown.items()}
+    return [c for c in comparisons if fits[c.prompt, c.answers]]
 
 
 def answer_loglikelihood(output_VD: Tensor, hidden_ND: Tensor, rows: Sequence[ScoredRow], places: Places) -> Tensor:

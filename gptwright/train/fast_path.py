@@ -41,6 +41,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 LOGITS_BYTES = 2**29
 """Logits in float32 above this size are computed in chunks of it."""
+EAGER_ROWS = 4
+"""Rows, at most, that tell which precision is faster; the choice should not take long."""
 FEWEST_ROWS = 5
 """Fewer are filled up: for them torch.compile writes another program, which takes longer than they do."""
 COMPILE_SECONDS = 40.0
@@ -224,7 +226,9 @@ def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens
     if len(eager) == 1 and settings.compile == "never":
         return eager[0]
     measured = (
-        [_measured(path, config, rows) for path in eager] if len(eager) > 1 or settings.compile == "auto" else eager
+        [_measured(path, config, min(rows, EAGER_ROWS)) for path in eager]
+        if len(eager) > 1 or settings.compile == "auto"
+        else eager
     )
     best = max(measured, key=lambda path: path.tokens_per_second)
     worth_trying = settings.compile == "always" or (

@@ -24,8 +24,8 @@ class StackedMuon(torch.optim.Muon):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        whole = all(type(p) is torch.nn.Parameter for group in self.param_groups for p in group["params"])
-        if closure is not None or not whole:
+        sharded = any(hasattr(p, "full_tensor") for group in self.param_groups for p in group["params"])
+        if closure is not None or sharded:
             return super().step(closure)
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptwright.model.transformer import LanguageModel
-from gptwright.stages.packing import PackedRows, first_fit, groups_of_trees, pack, pack_trees
+from gptwright.stages.packing import PackedRows, best_fit, groups_of_trees, pack, pack_trees
 from gptwright.tokenizer.chat import Rendered
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, packed_loss, tree_trunk
@@ -38,20 +38,26 @@ def loss_alone(model: LanguageModel, chat: Rendered) -> float:
 
 
 @given(st.lists(st.integers(1, 20), max_size=60))
-def test_first_fit_places_each_once_and_fills_no_bin_over(lengths: list[int]) -> None:
-    bins = first_fit(lengths, 20)
+def test_best_fit_places_each_once_and_fills_no_bin_over(lengths: list[int]) -> None:
+    bins = best_fit(lengths, 20)
     assert sorted(index for members in bins for index in members) == list(range(len(lengths)))
     assert all(sum(lengths[i] for i in members) <= 20 for members in bins)
 
 
 @given(st.lists(st.integers(1, 20), max_size=60))
-def test_first_fit_leaves_no_two_bins_that_one_could_hold(lengths: list[int]) -> None:
-    loads = sorted(sum(lengths[i] for i in members) for members in first_fit(lengths, 20))
+def test_best_fit_leaves_no_two_bins_that_one_could_hold(lengths: list[int]) -> None:
+    loads = sorted(sum(lengths[i] for i in members) for members in best_fit(lengths, 20))
     assert len(loads) < 2 or loads[0] + loads[1] > 20
 
 
-def test_first_fit_takes_the_longest_first() -> None:
-    assert first_fit([3, 5, 2], 6) == [[1], [0, 2]]
+def test_best_fit_takes_the_longest_first_and_fills_the_fullest_bin() -> None:
+    assert best_fit([3, 5, 2], 6) == [[1], [0, 2]]
+    assert best_fit([2, 6, 7, 1], 10) == [[2, 0, 3], [1]]
+
+
+def test_best_fit_wastes_little() -> None:
+    lengths = np.random.default_rng(0).integers(5, 80, size=2000).tolist()
+    assert sum(lengths) / 256 / len(best_fit(lengths, 256)) > 0.99
 
 
 def test_row_layout_by_hand(tokenizer: Tokenizer) -> None:

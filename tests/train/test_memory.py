@@ -8,13 +8,16 @@ import pytest
 import torch
 
 from gptwright.model.config import ModelConfig
+from gptwright.recipe import OptimizerSettings
 from gptwright.train.fast_path import FastPath
-from gptwright.train.memory import LiveBytes, activation_bytes
+from gptwright.train.memory import LiveBytes, working_bytes
 
 
 def test_live_bytes_by_hand() -> None:
     """Three tensors of 400 bytes, never more than two of them at once; a view takes nothing."""
-    with LiveBytes() as live:
+    known = torch.zeros(1000)
+    with LiveBytes([known]) as live:
+        assert known[:10].view(2, 5).numel() == 10
         first = torch.zeros(100)
         second = first + 1
         view = second[:50]
@@ -33,7 +36,7 @@ def test_logits_dominate_a_tiny_model_of_a_large_vocabulary() -> None:
         vocab_size=10_000, context=64, width=8, layers=1, heads=1, kv_heads=1, head_dim=8, hidden=16, qk_norm=False
     )
     logits = 4 * 64 * 10_000 * 4
-    assert 2 * logits < activation_bytes(config, 4, FastPath("cpu", "float32")) < 4.2 * logits
+    assert 2 * logits < working_bytes(config, 4, FastPath("cpu", "float32"), OptimizerSettings()) < 4.2 * logits
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -42,6 +45,41 @@ def test_counting_few_layers_tells_what_many_take(precision: str) -> None:
         vocab_size=64, context=32, width=32, layers=5, heads=2, kv_heads=2, head_dim=16, hidden=96, qk_norm=True
     )
     path = FastPath("cpu", precision)
-    by_layers = [activation_bytes(ModelConfig(**{**vars(config), "layers": n}), 4, path) for n in (2, 3, 4, 5)]
+    by_layers = [
+        working_bytes(ModelConfig(**{**vars(config), "layers": n}), 4, path, OptimizerSettings()) for n in (2, 3, 4, 5)
+    ]
     steps = {b - a for a, b in itertools.pairwise(by_layers)}
     assert len(steps) == 1
+
+
+def test_where_little_is_read_the_optimizer_needs_most() -> None:
+    config = ModelConfig(
+        vocab_size=600,
+        context=4,
+        width=64,
+        layers=4,
+        heads=2,
+        kv_heads=2,
+        head_dim=32,
+        hidden=128,
+        qk_norm=False,
+        tied=False,
+    )
+    adamw, muon = OptimizerSettings(muon=False), OptimizerSettings()
+    on_cpu, on_card = FastPath("cpu", "float32"), FastPath("cuda", "float32")
+    assert working_bytes(config, 1, on_cpu, adamw) == 2 * 4 * 600 * 64  # the largest parameter's root, and once divided
+    assert working_bytes(config, 1, on_card, adamw) == 4 * config.parameter_count()
+    assert working_bytes(config, 1, on_card, adamw, devices=4) == pytest.approx(config.parameter_count(), rel=0.5)
+    # Muon's updates in float32, and for the largest shape a stack of them in float32 and another in bfloat16.
+    matrices, largest = 4 * 4 * (4 * 64 * 64 + 3 * 64 * 128), 4 * 4 * 3 * 64 * 128
+    assert matrices + largest <= working_bytes(config, 1, on_cpu, muon) <= matrices + 3 * largest
+
+
+def test_gradients_are_not_counted_twice() -> None:
+    """Where logits are at their peak, most gradients have no place yet; under several devices they are elsewhere."""
+    config = ModelConfig(
+        vocab_size=5000, context=64, width=64, layers=2, heads=2, kv_heads=2, head_dim=32, hidden=128, qk_norm=False
+    )
+    path, settings = FastPath("cpu", "float32"), OptimizerSettings()
+    alone, shared = (working_bytes(config, 8, path, settings, devices=devices) for devices in (1, 2))
+    assert 0 < shared - alone <= 4 * config.parameter_count()
