@@ -143,6 +143,9 @@ def complete(
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")] = 0.8,
     top_k: Annotated[int, typer.Option(min=0, help="0 keeps all tokens.")] = 0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 1.0,
+    min_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 keeps all tokens.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option(help="1 is none.")] = 1.0,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this string; may be given several times.")] = None,
     seed: int = 0,
     json: AsJson = False,
 ) -> None:
@@ -155,12 +158,15 @@ def complete(
     talk.complete(
         model,
         text,
-        max_tokens=max_tokens,
+        as_json=json,
+        max_new_tokens=max_tokens,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        stop=tuple(stop or ()),
         seed=seed,
-        as_json=json,
     )
 
 

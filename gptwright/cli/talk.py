@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import sys
+from typing import Any
 
-from gptwright.engine.engine import Engine, Request
-from gptwright.engine.sampling import SamplingParams
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Request
+from gptwright.engine.text import TextStream, whole_text
+from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.start import find_model
@@ -22,30 +25,26 @@ def load(name: str) -> tuple[LanguageModel, Tokenizer]:
     return load_language_model(folder), Tokenizer.load(folder)
 
 
-def complete(
-    name: str,
-    text: str,
-    *,
-    max_tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Continue `text`; streams it to stdout, or prints one JSON object."""
+def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
+    """Continue `text`; streams it to stdout, or prints one JSON object. `sampling` are fields of SamplingParams.
+
+    Raises InputError for values that none of them can have.
+    """
+    try:
+        params = SamplingParams(**sampling)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     model, tokenizer = load(name)
-    params = SamplingParams(max_tokens, temperature, top_k, top_p, seed)
     request = Request([tokenizer.opening, *tokenizer.encode(text)], params)
     # A base model ends a document, an assistant its turn; either ends the text.
-    engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn})
+    engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer)
     if not as_json:
         sys.stdout.write(text)
         _stream(engine, request, tokenizer)
         return
     completion = engine.generate([request])[0]
     result = {
-        "text": tokenizer.decode(completion.ids, skip_special=True),
+        "text": whole_text(completion.ids, tokenizer, params.stop),
         "tokens": completion.ids,
         "finish_reason": completion.finish_reason,
     }
@@ -84,15 +83,14 @@ def chat(name: str, *, system: str | None, max_tokens: int, temperature: float, 
 
 def _stream(engine: Engine, request: Request, tokenizer: Tokenizer) -> str:
     """Write text to stdout as its bytes become whole characters; returns all of it."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    pieces: list[str] = []
+    stream, pieces = TextStream(tokenizer, request.params.stop), list[str]()
 
-    def show(_: int, token: int) -> None:
-        pieces.append(decoder.decode(tokenizer.decode_bytes([token], skip_special=True)))
-        sys.stdout.write(pieces[-1])
+    def show(text: str) -> None:
+        pieces.append(text)
+        sys.stdout.write(text)
         sys.stdout.flush()
 
-    engine.generate([request], on_token=show)
-    pieces.append(decoder.decode(b"", final=True))
-    sys.stdout.write(pieces[-1] + "\n")
+    engine.generate([request], on_token=lambda _, token: show(stream.feed(token)))
+    show(stream.finish())
+    sys.stdout.write("\n")
     return "".join(pieces)

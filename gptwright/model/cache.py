@@ -75,3 +75,12 @@ class KVCache:
         self.keys = [keys[rows] for keys in self.keys]
         self.values = [values[rows] for values in self.values]
         self.lengths_B = self.lengths_B[rows]
+
+    def join(self, other: KVCache) -> None:
+        """Add the rows of `other` behind these."""
+        capacity = max(self.capacity, other.capacity)
+        self.reserve(capacity)
+        other.reserve(capacity)
+        self.keys = [torch.cat(pair) for pair in zip(self.keys, other.keys, strict=True)]
+        self.values = [torch.cat(pair) for pair in zip(self.values, other.values, strict=True)]
+        self.lengths_B = torch.cat((self.lengths_B, other.lengths_B))

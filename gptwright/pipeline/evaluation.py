@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptwright import world
-from gptwright.engine.engine import Completion, Engine, Request
-from gptwright.engine.sampling import SamplingParams
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Completion, Request
 from gptwright.evaluate import compute, diversity, preference
 from gptwright.evaluate.generative import by_use_case
 from gptwright.evaluate.intervals import proportion

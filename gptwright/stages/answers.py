@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gptwright.engine.engine import Completion, Engine, Request
-from gptwright.engine.sampling import SamplingParams
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Completion, Request
 from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.records import Prompt

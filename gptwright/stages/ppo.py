@@ -242,7 +242,7 @@ class Ppo:
             each_BT = self.surrogate(logprob_BT, batch.old_logprob_BT, batch.advantage_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
-        total = accumulate([partial(loss, m) for m in parts])
+        total = accumulate([partial(loss, m) for m in parts], self.policy_optimizers.parameters)
         metrics = {
             "policy/loss": total,
             "policy/approx_kl": sum(moved for moved, _ in seen) / count,
@@ -273,7 +273,7 @@ class Ppo:
             with self.workspace.path.autocast():
                 return language_loss(self.policy.lm_head(hidden_RTD), target_RT)
 
-        pretrain_loss = accumulate([loss])
+        pretrain_loss = accumulate([loss], parameters)
         policy_norm = float(torch.nn.utils.get_total_norm(policy_gradients))
         pretrain_norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         share = self.settings.pretrain_mix * policy_norm / max(pretrain_norm, 1e-12)

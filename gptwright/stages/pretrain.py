@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gptwright.engine.engine import Engine, Request
-from gptwright.engine.sampling import SamplingParams
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Request
 from gptwright.errors import InputError
+from gptwright.lanes import Lanes
 from gptwright.losses.language import token_logprobs
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import PretrainSettings
@@ -132,6 +134,7 @@ class _Pretrainer:
         self.trainee = Trainee({"model": self.parallel.learner}, {"model": self.optimizers})
         if self.average is not None:
             self.trainee.modules["average"] = self.average
+        self.lanes = Lanes(workspace.path.lanes if ranks.size == 1 else 1)
         self.log, self.skips = workspace.log(), SkipCounter()
         self.spikes = SpikeWatch(self.log, self.trainee.counters)
         flops = model.config.flops_per_token(model.config.context)
@@ -150,14 +153,14 @@ class _Pretrainer:
         self.parallel.begin_step()
         inputs, targets = self.batch(step)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-        micro = settings.micro_rows or self.rows
+        micro = settings.micro_rows or self.rows // self.lanes.count
 
         def micro_loss(part: slice) -> Tensor:
             return self.parallel.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
 
         parts = [slice(start, start + micro) for start in range(0, self.rows, micro)]
         losses = [partial(micro_loss, part) for part in parts]
-        result = gradient_step(self.optimizers, losses, self.parallel.combine)
+        result = gradient_step(self.optimizers, losses, self.parallel.combine, self.lanes)
         self.spikes.see(step, result.loss, lambda: np.concatenate(self.ranks.gather(inputs)), skipped=result.skipped)
         self.skips.see(result, step)
         if self.average is not None:

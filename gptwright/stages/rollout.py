@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gptwright.engine.engine import Completion
+from gptwright.engine.request import Completion
 from gptwright.losses.language import token_entropy, token_logprobs
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import PpoSettings

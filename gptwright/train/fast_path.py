@@ -12,7 +12,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gptwright.lanes import Lanes
 from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss, token_logprobs, z_loss
 from gptwright.losses.reduce import masked_sum
@@ -36,11 +38,14 @@ from gptwright.model.transformer import (
 )
 from gptwright.recipe import MachineSettings
 from gptwright.train.progress import say
+from gptwright.train.step import accumulate
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LOGITS_BYTES = 2**29
 """Logits in float32 above this size are computed in chunks of it."""
+LANES_UP_TO = 50_000_000
+"""Parameters of the largest model whose batches are halved; of larger ones, products fill all cores."""
 EAGER_ROWS = 4
 """Rows, at most, that tell which precision is faster; the choice should not take long."""
 FEWEST_ROWS = 5
@@ -57,6 +62,8 @@ class FastPath:
     precision: str
     compiled: bool = False
     kernel: AttentionKernel = "fused"
+    lanes: int = 1
+    """Parts of a pretraining batch that are computed side by side, each with its share of the cores."""
     tokens_per_second: float = 0.0
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
@@ -72,7 +79,9 @@ class FastPath:
         if not self.compiled:
             return function
         if not any_rows:
-            return cast(Function, torch.compile(function, dynamic=False))
+            # As C++ alone a program lets go of the interpreter's lock, so that lanes do not wait for each other.
+            options: dict[str, Any] | None = {"cpp_wrapper": True} if self.lanes > 1 else None
+            return cast(Function, torch.compile(function, dynamic=False, options=options))
         compiled = torch.compile(function)
 
         def call(*arguments: object) -> object:
@@ -238,14 +247,22 @@ def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens
     )
     if worth_trying:
         kernel: AttentionKernel = "matmul" if device == "cpu" else "fused"
-        compiled = _measured(FastPath(device, best.precision, True, kernel), config, rows)
+        path = FastPath(device, best.precision, True, kernel, lanes_for(device, config, rows))
+        compiled = _measured(path, config, rows)
         if settings.compile == "always" or compiled.tokens_per_second > best.tokens_per_second:
             best = compiled
     say(
-        f"fast path    {best.precision}, {'compiled' if best.compiled else 'eager'}, {best.kernel} attention: "
+        f"fast path    {best.precision}, {'compiled' if best.compiled else 'eager'}, {best.kernel} attention"
+        f"{', two halves side by side' if best.lanes == 2 else ''}: "
         f"{best.tokens_per_second:,.0f} tokens/s"
     )
     return best
+
+
+def lanes_for(device: str, config: ModelConfig, rows: int) -> int:
+    """Two for a small model on a CPU: its operations are too small for many cores. More would each hold gradients."""
+    small = config.parameter_count() <= LANES_UP_TO
+    return 2 if device == "cpu" and small and rows % 2 == 0 and torch.get_num_threads() > 1 else 1
 
 
 def compiler_present() -> bool:
@@ -258,15 +275,17 @@ def _measured(path: FastPath, config: ModelConfig, rows: int, steps: int = 4) ->
     model = LanguageModel(config)
     initialise(model, seed=0)
     model.to(path.device)
-    loss_of = pretraining_loss(model, path)
+    loss_of, parameters = pretraining_loss(model, path), list(model.parameters())
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size, (rows, config.context + 1), generator=generator).to(path.device)
+    parts = [partial(loss_of, part[:, :-1], part[:, 1:]) for part in ids.chunk(path.lanes)]
     seconds = []
-    for _ in range(steps + 1):
-        started = time.perf_counter()
-        loss_of(ids[:, :-1], ids[:, 1:]).backward()
-        if path.device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
+    with Lanes(path.lanes) as lanes:
+        for _ in range(steps + 1):
+            started = time.perf_counter()
+            accumulate(parts, parameters, lanes)
+            if path.device == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
     median = sorted(seconds[1:])[steps // 2]
-    return FastPath(path.device, path.precision, path.compiled, path.kernel, rows * config.context / median)
+    return replace(path, tokens_per_second=rows * config.context / median)

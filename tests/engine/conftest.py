@@ -1,4 +1,4 @@
-"""A tiny model whose next-token distributions are neither flat nor certain."""
+"""A tiny model whose next-token distributions are neither flat nor certain, and bytes as tokens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import torch
 
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.tokenizer.bpe import train_characters
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """The 256 bytes and the special tokens."""
+    return train_characters([])
 
 
 @pytest.fixture

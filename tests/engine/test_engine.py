@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gptwright.engine.engine import Completion, Engine, Request
-from gptwright.engine.sampling import SamplingParams
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Completion, Request
 from gptwright.errors import InputError
 from gptwright.model.cache import BLOCK
 from gptwright.model.folder import save_model

@@ -9,14 +9,24 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gptwright.engine.sampling import SamplingParams, sample, uniforms
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.sampling import distribution, draw, uniforms
 
 PROBABILITIES = [0.1, 0.4, 0.2, 0.3]
 LOGITS = torch.tensor(PROBABILITIES).log()
 MASK_64 = (1 << 64) - 1
 
 
-def draw(params: list[SamplingParams], positions: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def sample(
+    logits: torch.Tensor, params: list[SamplingParams], positions: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids, and their log-probabilities under what they were drawn from."""
+    logp = distribution(logits, params)
+    ids = draw(logp, params, positions)
+    return ids, logp.gather(1, ids[:, None])[:, 0]
+
+
+def drawn(params: list[SamplingParams], positions: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     positions = np.zeros(len(params), dtype=np.int64) if positions is None else positions
     return sample(LOGITS.expand(len(params), -1), params, positions)
 
@@ -70,7 +80,7 @@ def test_uniform_number_depends_on_its_own_seed_and_position_alone() -> None:
 def test_frequencies_match_the_probabilities(over: str) -> None:
     count = 20_000
     params = [SamplingParams(seed=i if over == "seeds" else 3) for i in range(count)]
-    ids, _ = draw(params, np.zeros(count, dtype=np.int64) if over == "seeds" else np.arange(count))
+    ids, _ = drawn(params, np.zeros(count, dtype=np.int64) if over == "seeds" else np.arange(count))
     expected = count * np.array(PROBABILITIES)
     chi_square = float((((np.bincount(ids.numpy(), minlength=4) - expected) ** 2) / expected).sum())
     assert chi_square < 16.27  # 3 degrees of freedom: exceeded by chance once in 1000
@@ -87,11 +97,15 @@ def test_frequencies_match_the_probabilities(over: str) -> None:
         (SamplingParams(top_k=2, top_p=0.35), {1: 1.0}),
         (SamplingParams(temperature=0.5), {0: 1 / 30, 1: 16 / 30, 2: 4 / 30, 3: 9 / 30}),
         (SamplingParams(temperature=0.5, top_k=2), {1: 16 / 25, 3: 9 / 25}),
+        (SamplingParams(min_p=0.6), {1: 4 / 7, 3: 3 / 7}),
+        (SamplingParams(min_p=1.0), {1: 1.0}),
+        (SamplingParams(min_p=0.3), {1: 4 / 9, 3: 3 / 9, 2: 2 / 9}),
+        (SamplingParams(min_p=0.3, top_k=2), {1: 4 / 7, 3: 3 / 7}),
     ],
 )
 def test_truncation_by_hand(params: SamplingParams, kept: dict[int, float]) -> None:
     """Only the kept tokens are drawn, and each reports its renormalised probability."""
-    ids, logprobs = draw([params] * 500, np.arange(500))
+    ids, logprobs = drawn([params] * 500, np.arange(500))
     seen = dict(zip(ids.tolist(), logprobs.exp().tolist(), strict=True))
     assert seen == pytest.approx(kept)
 
@@ -102,7 +116,7 @@ def test_top_k_keeps_the_first_of_equal_tokens() -> None:
 
 
 def test_temperature_0_takes_the_likeliest_token_and_reports_its_probability_at_1() -> None:
-    ids, logprobs = draw([SamplingParams(temperature=0, seed=seed) for seed in range(50)])
+    ids, logprobs = drawn([SamplingParams(temperature=0, seed=seed) for seed in range(50)])
     assert set(ids.tolist()) == {1}
     assert_close(logprobs, torch.full((50,), math.log(0.4)))
 

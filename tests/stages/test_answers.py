@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from gptwright.engine.engine import Completion, Engine
+from gptwright.engine.engine import Engine
+from gptwright.engine.request import Completion
 from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.records import Message, Prompt

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptwright.engine.engine import Completion
+from gptwright.engine.request import Completion
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import PpoSettings
 from gptwright.records import Message, Prompt

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from gptwright.engine.lanes import side_by_side
+from gptwright.lanes import Lanes, side_by_side
 
 
 @pytest.mark.parametrize(("lanes", "items"), [(1, 3), (2, 1), (2, 7), (3, 7)])
@@ -43,3 +43,32 @@ def test_an_error_is_raised_and_nothing_new_is_begun() -> None:
         side_by_side(work, range(100), lanes=2)
     assert len(begun) < 100
     assert torch.get_num_threads() == before
+
+
+def test_results_come_in_order_and_the_first_time_one_by_one() -> None:
+    running, most = 0, list[int]()
+
+    def work(item: int) -> int:
+        nonlocal running
+        running += 1
+        most.append(running)
+        time.sleep(0.02)
+        running -= 1
+        return item * item
+
+    with Lanes(2) as lanes:
+        assert lanes.first_alone(work, range(4)) == [0, 1, 4, 9]
+        assert max(most) == 1
+        assert lanes.first_alone(work, range(4)) == [0, 1, 4, 9]
+        assert max(most) == 2
+
+
+def test_each_lane_has_its_share_of_the_threads() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        with Lanes(2) as lanes:
+            assert lanes.map(lambda _: torch.get_num_threads(), range(2)) == [2, 2]
+            assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
