@@ -32,6 +32,7 @@ EXTRAS = {
     "jinja2": ("report", "report.html"),
     "transformers": ("hf", "the tests that compare with transformers"),
     "datasets": ("hf", "hub data sets as sources of text"),
+    "fastapi": ("serve", "gptwright serve"),
 }
 # torch.compile on a CPU writes C++ and calls one of these; cl is Microsoft's.
 COMPILERS = ("g++", "clang++", "cl")

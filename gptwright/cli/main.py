@@ -188,6 +188,21 @@ def chat(
 
 
 @app.command()
+def serve(
+    models: Annotated[list[str], typer.Argument(metavar="[NAME=]MODEL...", help="Folders or runs' stages.")],
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is everyone's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """Answer OpenAI's clients over HTTP. Needs the extra `serve`.
+
+    Example: gptwright serve runs/quickstart:ppo runs/quickstart:base
+    """
+    from gptwright.cli import serving  # noqa: PLC0415
+
+    serving.serve(models, host, port)
+
+
+@app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or runs' stages.")],
     prompts: Annotated[int, typer.Option(min=1, help="How many held-out prompts of the built-in world.")] = 1000,

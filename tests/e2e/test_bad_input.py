@@ -140,8 +140,12 @@ def test_models_that_cannot_answer(cli: Any, run_copy: Path) -> None:
     refused(cli(*complete, f"{run_copy}:sfft", "Once"), "'sfft'", "base", "sft", "ppo")
     refused(cli(*complete, "runs/nothing", "Once"), "runs/nothing does not exist")
     refused(cli(*complete, f"{run_copy}:reward", "Once"), "reward model", "give a language model")
+    refused(cli(*complete, f"{run_copy}:base", "Once", "--top-p", "0"), "top_p is 0.0", "above 0")
+    refused(cli(*complete, f"{run_copy}:base", "Once", "--stop", ""), "stop", "not empty")
     refused(cli("chat", f"{run_copy}:reward", stdin="Hello\n"), "reward model", "give a language model")
     refused(cli(*complete, f"{run_copy}:base", "Once upon a time " * 100), "tokens", "context of 256")
+    refused(cli("serve", f"{run_copy}:reward"), "reward model", "give a language model")
+    refused(cli("serve", f"{run_copy}:base", f"{run_copy}:base"), "two models would be called")
     (run_copy / "sft" / "tokenizer.json").unlink()
     refused(cli("chat", f"{run_copy}:sft", stdin="Hello\n"), str(run_copy / "sft"), "tokenizer.json")
 

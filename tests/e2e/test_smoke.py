@@ -13,8 +13,8 @@ import pytest
 
 MODELS = ("base", "sft", "reward", "ppo")
 COMMANDS = (
-    "run", "plan", "pretrain", "sweep", "sft", "reward", "ppo", "complete", "chat", "evaluate", "report", "doctor",
-    "tokenizer inspect", "data clean",
+    "run", "plan", "pretrain", "sweep", "sft", "reward", "ppo", "complete", "chat", "serve", "evaluate", "report",
+    "doctor", "tokenizer inspect", "data clean",
 )  # fmt: skip
 EVALUATION_KEYS = {
     "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "win_rates", "sampled", "entropy",
@@ -142,6 +142,34 @@ def test_complete_is_deterministic_at_temperature_0(cli: Any, finished: Any) -> 
     assert set(result) == {"text", "tokens", "finish_reason"}
     assert 1 <= len(result["tokens"]) <= 8
     assert result["finish_reason"] in ("stop", "length")
+
+
+def test_complete_ends_before_a_stop_string(cli: Any, finished: Any) -> None:
+    def text(*options: str) -> str:
+        arguments = "complete", f"{finished[0]}:base", "The capital of", "--temperature", "0", "--max-tokens", "12"
+        result = cli(*arguments, *options)
+        assert result.returncode == 0, result.stderr
+        return str(result.stdout)
+
+    free = text()
+    letter = free.removeprefix("The capital of").strip()[1]
+    ended = text("--stop", letter)
+    assert ended.rstrip("\n") == free[: free.index(letter, len("The capital of"))]
+    found = json.loads(text("--stop", letter, "--json"))
+    assert "The capital of" + found["text"] == ended.rstrip("\n")
+    assert found["finish_reason"] == "stop"
+
+
+def test_models_are_served_under_the_names_of_run_and_stage(finished: Any) -> None:
+    pytest.importorskip("fastapi")
+    from gptwright.cli.serving import load  # noqa: PLC0415
+
+    run = finished[0]
+    base, assistant, named = load(f"{run}:base"), load(f"{run}:ppo"), load(f"mine={run}:sft")
+    assert [model.name for model in (base, assistant, named)] == [f"{run.name}-base", f"{run.name}-ppo", "mine"]
+    assert [model.assistant for model in (base, assistant, named)] == [False, True, True]
+    for model in (base, assistant, named):
+        model.worker.close()
 
 
 def test_chat_answers_each_line_of_stdin(cli: Any, finished: Any) -> None:

@@ -7,11 +7,12 @@ import torch
 from torch.testing import assert_close
 
 from gptwright.errors import RunError
+from gptwright.lanes import Lanes
 from gptwright.losses.language import language_loss
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings
 from gptwright.train.optimizers import Optimizers
-from gptwright.train.step import SkipCounter, StepResult, gradient_step
+from gptwright.train.step import SkipCounter, StepResult, accumulate, gradient_step
 
 GOOD, SKIPPED = StepResult(1.0, 1.0, False), StepResult(float("nan"), 1.0, True)
 
@@ -58,6 +59,28 @@ def test_eight_micro_batches_step_like_one_batch(tiny_model: LanguageModel) -> N
     assert added.loss == pytest.approx(whole.loss, rel=1e-6)
     assert added.grad_norm == pytest.approx(whole.grad_norm, rel=1e-5)
     assert_close(dict(twin.named_parameters()), dict(tiny_model.named_parameters()), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("lanes", "parts"), [(2, 2), (2, 5), (3, 4)])
+def test_lanes_add_the_same_gradients_in_the_same_order(tiny_model: LanguageModel, lanes: int, parts: int) -> None:
+    ids = torch.randint(19, (parts, 2, 9), generator=torch.Generator().manual_seed(0))
+    parameters = list(tiny_model.parameters())
+    untouched = torch.nn.Parameter(torch.ones(3))  # no loss reads it
+    losses = [lambda part=part: language_loss(tiny_model(part[:, :-1]), part[:, 1:]) / parts for part in ids]
+
+    def gradients(threads: Lanes | None) -> tuple[float, list[torch.Tensor]]:
+        tiny_model.zero_grad()
+        total = accumulate(losses, [*parameters, untouched], threads)
+        assert untouched.grad is None
+        return total, [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
+
+    expected, one_by_one = gradients(None)
+    with Lanes(lanes) as threads:
+        found = [gradients(threads) for _ in range(3)]
+    for total, gradient in found:
+        assert total == pytest.approx(expected, rel=1e-6)
+        assert_close(gradient, one_by_one, rtol=1e-4, atol=1e-6)
+        assert all(torch.equal(again, first) for again, first in zip(gradient, found[0][1], strict=True))
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), float("-inf")])

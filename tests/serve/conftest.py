@@ -1,0 +1,70 @@
+"""A server with a base model and an assistant, both random, and the official client."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gptwright.engine.engine import Engine
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.tokenizer.bpe import train_characters
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+fastapi = pytest.importorskip("fastapi")
+uvicorn = pytest.importorskip("uvicorn")
+openai = pytest.importorskip("openai")
+
+from gptwright.serve.app import create_app  # noqa: E402
+from gptwright.serve.models import ServedModel  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """The 256 bytes and the special tokens."""
+    return train_characters([])
+
+
+def random_model(tokenizer: Tokenizer, seed: int) -> LanguageModel:
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context=128, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48
+    )
+    model = LanguageModel(config).eval()
+    initialise(model, seed)
+    return model
+
+
+@pytest.fixture(scope="session")
+def models(tokenizer: Tokenizer) -> dict[str, ServedModel]:
+    found = {}
+    for seed, name in enumerate(("base", "assistant")):
+        stops = {tokenizer.document_end, tokenizer.end_of_turn}
+        engine = Engine(random_model(tokenizer, seed), stop_ids=stops, tokenizer=tokenizer)
+        found[name] = ServedModel(name, engine, tokenizer, assistant=name == "assistant")
+    return found
+
+
+@pytest.fixture(scope="session")
+def address(models: dict[str, ServedModel]) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(create_app(list(models.values())), port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def client(address: str) -> Any:
+    return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
