@@ -63,18 +63,19 @@ def pretrain(
 ) -> PretrainResult:
     """Train `model` in place; with several ranks all call this together, and rank 0's `model` is the result."""
     trainer = _Pretrainer(model, tokenizer, corpus, settings, workspace)
-    seconds = run_loop(
-        "pretrain",
-        trainer.trainee,
-        trainer.step,
-        total=trainer.total,
-        folder=workspace.checkpoints,
-        log=trainer.log,
-        checkpoint_seconds=workspace.machine.checkpoint_seconds,
-        before_step=trainer.before_step,
-        note=lambda metrics: f"loss {metrics['loss']:.3f}, {trainer.speed}",
-        ranks=workspace.ranks,
-    )
+    with trainer.lanes:
+        seconds = run_loop(
+            "pretrain",
+            trainer.trainee,
+            trainer.step,
+            total=trainer.total,
+            folder=workspace.checkpoints,
+            log=trainer.log,
+            checkpoint_seconds=workspace.machine.checkpoint_seconds,
+            before_step=trainer.before_step,
+            note=lambda metrics: f"loss {metrics['loss']:.3f}, {trainer.speed}",
+            ranks=workspace.ranks,
+        )
     final = trainer.parallel.whole(trainer.best)
     if final is not model:
         model.load_state_dict(final.state_dict())
