@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,21 @@ def test_a_model_taken_as_it_is_is_measured_and_not_changed(
     assert [row["step"] for row in read(spot, "metrics.jsonl")] == [0]
     for name, weight in make_model(context=CONTEXT).state_dict().items():
         assert torch.equal(weight, model.state_dict()[name]), name
+
+
+def test_halves_side_by_side_learn_the_same_in_the_same_bits_each_time(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any], corpus: Corpus
+) -> None:
+    settings = PretrainSettings(
+        tokens=8 * 4 * CONTEXT, batch_rows=4, optimizer=OptimizerSettings(muon=False, learning_rate=1e-3)
+    )
+
+    def weights(name: str, lanes: int) -> dict[str, torch.Tensor]:
+        model, spot = make_model(context=CONTEXT), make_workspace(name)
+        pretrain(model, tokenizer, corpus, settings, replace(spot, path=replace(spot.path, lanes=lanes)))
+        return dict(model.state_dict())
+
+    whole, halves, again = weights("whole", 1), weights("halves", 2), weights("again", 2)
+    for name, value in whole.items():
+        assert torch.equal(halves[name], again[name])
+        assert torch.allclose(halves[name], value, atol=2e-5)
