@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def serve(names: list[str], host: str, port: int) -> None:
         raise InputError(
             f"{error.name} is not installed: run pip install 'gptwright[serve]', which `gptwright serve` needs"
         ) from None
+    listening = _listen(host, port)
     models = [load(name) for name in names]
     twice = {model.name for model in models if [other.name for other in models].count(model.name) > 1}
     if twice:
@@ -34,8 +36,18 @@ def serve(names: list[str], host: str, port: int) -> None:
     for model in models:
         kind = "assistant" if model.assistant else "base model, for /v1/completions alone"
         say(f"serving  {model.name}: {kind}, context {model.context}")
-    say(f"API      http://{host}:{port}/v1")
-    uvicorn.run(create_app(models), host=host, port=port, log_level="warning")
+    say(f"API      http://{host}:{listening.getsockname()[1]}/v1")
+    uvicorn.Server(uvicorn.Config(create_app(models), log_level="warning")).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Before models are loaded, which takes longer. Raises InputError where nobody may listen."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): give another --port or --host"
+        ) from None
 
 
 def load(text: str) -> ServedModel:

@@ -6,6 +6,7 @@ A parameter that is not followed is refused by name: an answer that ignores what
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -24,7 +25,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class Sampling(BaseModel):
+class Sampling(BaseModel, ABC):
     """What chat and text completions have in common."""
 
     model_config = ConfigDict(extra="forbid")
@@ -54,9 +55,9 @@ class Sampling(BaseModel):
         return field.default if value is None and not field.is_required() else value
 
     @property
+    @abstractmethod
     def told_logprobs(self) -> int | None:
         """How many likeliest tokens are told with each token; None tells nothing, 0 the token's own alone."""
-        raise NotImplementedError
 
     @property
     def limit(self) -> int | None:

@@ -6,6 +6,7 @@ import json
 import random
 import resource
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -144,8 +145,13 @@ def test_models_that_cannot_answer(cli: Any, run_copy: Path) -> None:
     refused(cli(*complete, f"{run_copy}:base", "Once", "--stop", ""), "stop", "not empty")
     refused(cli("chat", f"{run_copy}:reward", stdin="Hello\n"), "reward model", "give a language model")
     refused(cli(*complete, f"{run_copy}:base", "Once upon a time " * 100), "tokens", "context of 256")
-    refused(cli("serve", f"{run_copy}:reward"), "reward model", "give a language model")
-    refused(cli("serve", f"{run_copy}:base", f"{run_copy}:base"), "two models would be called")
+    refused(cli("serve", f"{run_copy}:reward", "--port", "0"), "reward model", "give a language model")
+    refused(cli("serve", f"{run_copy}:base", f"{run_copy}:base", "--port", "0"), "two models would be called")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused(
+            cli("serve", f"{run_copy}:base", "--port", port), f"cannot listen on 127.0.0.1:{port}", "another --port"
+        )
     (run_copy / "sft" / "tokenizer.json").unlink()
     refused(cli("chat", f"{run_copy}:sft", stdin="Hello\n"), str(run_copy / "sft"), "tokenizer.json")
 
