@@ -2,125 +2,132 @@
 
     batch = Batch(model, stop_ids)
     batch.join(rows)
-    while batch.rows:
+    while batch.busy:
         for row, token in batch.step(): ...
 
-Shapes: B rows, T tokens of the longest prompt, V vocabulary.
+Shapes: B rows, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gptwright.engine.penalties import adjust_logits
-from gptwright.engine.request import Completion, Request
+from gptwright.engine.prefix import PrefixCache
+from gptwright.engine.reading import Reading, read
+from gptwright.engine.row import Row
 from gptwright.engine.sampling import distribution, draw
-from gptwright.engine.text import TextStream
 from gptwright.model.cache import KVCache
 from gptwright.model.transformer import LanguageModel
 
 COMPACT_SHARE = 0.75
 """Ended rows are dropped once no more than this share of a batch goes on: dropping copies the cache."""
-
-
-@dataclass(eq=False)
-class Row:
-    """One request in a batch; `room` is how many tokens it may get, `watch` sees where its text ends."""
-
-    request: Request
-    room: int
-    watch: TextStream | None = None
-    completion: Completion = field(default_factory=Completion)
-    going: bool = True
-    """Set it to False to end a row early: it gets no further token."""
-
-    def take(self, token: int, logprob: float, stop_ids: set[int]) -> None:
-        """Add a token; the row may end with it."""
-        self.completion.ids.append(token)
-        self.completion.logprobs.append(logprob)
-        if self.watch is not None:
-            self.watch.feed(token)
-        if token in stop_ids or (self.watch is not None and self.watch.stopped):
-            self.completion.finish_reason, self.going = "stop", False
-        elif len(self.completion.ids) >= self.room:
-            self.going = False
+JUMP = 8
+"""Forced tokens that a row may take in one step; the others of the batch are padded to as many."""
 
 
 class Batch:
-    """The rows, their cache, and the logits of each one's next token."""
+    """The rows, their cache, and the logits of each one's next token; besides, those whose prompts are being read."""
 
     cache: KVCache
     logits_BV: Tensor
 
-    def __init__(self, model: LanguageModel, stop_ids: set[int]) -> None:
-        self.model, self.stop_ids = model, stop_ids
+    def __init__(self, model: LanguageModel, stop_ids: set[int], prefixes: PrefixCache | None = None) -> None:
+        self.model, self.stop_ids, self.prefixes = model, stop_ids, prefixes
         self.rows: list[Row] = []
+        self.readings: list[Reading] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything left to do."""
+        return bool(self.rows or self.readings)
+
+    def __len__(self) -> int:
+        return len(self.rows) + sum(len(reading.rows) for reading in self.readings)
 
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> None:
-        """Read the prompts of new rows, and add them."""
-        logits_BV, cache = self._prefill([row.request.prompt_ids for row in rows])
-        if self.rows:
-            self.cache.join(cache)
-            self.logits_BV = torch.cat((self.logits_BV, logits_BV))
-        else:
-            self.cache, self.logits_BV = cache, logits_BV
-        self.rows = [*self.rows, *rows]
+        """Add new rows; the next steps read their prompts."""
+        self.readings.append(Reading(self.model, rows, self.prefixes))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Row, int]]:
-        """Draw the next token of every row that goes on; returns them, and drops rows that have ended."""
+        """Read a chunk of what waits to be read; give a token, or several that are forced, to every row that goes on.
+        Returns them, and drops rows that have ended.
+        """
+        if self.readings and self.readings[0].advance():
+            self._take_in(self.readings.pop(0))
+        if not self.rows:
+            return []
+        taken = self._draw()
+        told = [(row, token) for row, tokens in zip(self.rows, taken, strict=True) for token in tokens]
+        self._go_on(taken)
+        return told
+
+    def _take_in(self, reading: Reading) -> None:
+        if self.rows:
+            self.cache.join(reading.cache)
+            self.logits_BV = torch.cat((self.logits_BV, reading.logits_BV))
+        else:
+            self.cache, self.logits_BV = reading.cache, reading.logits_BV
+        self.rows = [*self.rows, *reading.rows]
+
+    def _draw(self) -> list[list[int]]:
+        """Each row's new tokens: none where it has ended."""
         params = [row.request.params for row in self.rows]
         prompts, answers = [row.request.prompt_ids for row in self.rows], [row.completion.ids for row in self.rows]
-        logp_BV = distribution(adjust_logits(self.logits_BV, params, prompts, answers), params)
+        logits_BV, choices = self._allowed(adjust_logits(self.logits_BV, params, prompts, answers))
+        logp_BV = distribution(logits_BV, params)
         ids_B = draw(logp_BV, params, np.array([len(answer) for answer in answers]))
-        taken, logprobs = [], logp_BV.gather(1, ids_B[:, None])[:, 0].tolist()
+        taken, logprobs = [list[int]() for _ in self.rows], logp_BV.gather(1, ids_B[:, None])[:, 0].tolist()
         for place, (row, token) in enumerate(zip(self.rows, ids_B.tolist(), strict=True)):
-            if row.going:
-                if row.request.params.top_logprobs:
-                    row.completion.top_logprobs.append(_likeliest(logp_BV[place], row.request.params.top_logprobs))
-                row.take(token, logprobs[place], self.stop_ids)
-                taken.append((row, token))
-        self._go_on(ids_B)
+            if not row.going:
+                continue
+            likeliest = row.request.params.top_logprobs
+            if likeliest:
+                row.completion.top_logprobs.append(_likeliest(logp_BV[place], likeliest))
+            row.take(token, logprobs[place], self.stop_ids, forced=choices.get(place) == 1)
+            taken[place] = [token, *row.take_forced(JUMP - 1, self.stop_ids, likeliest)]
         return taken
 
-    def _go_on(self, ids_B: Tensor) -> None:
-        """Put the drawn tokens through the model, of the rows that need another one."""
+    def _allowed(self, logits_BV: Tensor) -> tuple[Tensor, dict[int, int]]:
+        """Logits without what guides forbid, and for each row that has a guide how many tokens are left."""
+        guided = {place: row.guide for place, row in enumerate(self.rows) if row.guide is not None and row.going}
+        if not guided:
+            return logits_BV, {}
+        allowed_GV = np.stack([guide.allowed() for guide in guided.values()])
+        places = torch.tensor(list(guided), device=logits_BV.device)
+        forbidden_GV = torch.from_numpy(~allowed_GV).to(logits_BV.device)
+        logits_BV = logits_BV.float().index_put(
+            (places,), logits_BV[places].float().masked_fill(forbidden_GV, -torch.inf)
+        )
+        return logits_BV, dict(zip(guided, allowed_GV.sum(axis=1).tolist(), strict=True))
+
+    def _go_on(self, taken: list[list[int]]) -> None:
+        """Put each row's new tokens through the model, where they are followed by another one."""
+        if self.prefixes is not None:
+            for place, row in enumerate(self.rows):
+                if taken[place] and not row.going:
+                    said = [*row.request.prompt_ids, *row.completion.ids]
+                    self.prefixes.keep(self.cache, place, said[: int(self.cache.lengths_B[place])])
         going = [row.going for row in self.rows]
         if not any(going):
             self.rows = []
             return
         if sum(going) <= COMPACT_SHARE * len(going):
-            keep = torch.tensor([place for place, alive in enumerate(going) if alive], device=ids_B.device)
-            self.cache.keep(keep)
-            ids_B, self.rows = ids_B[keep], [row for row in self.rows if row.going]
-            going = [True] * len(self.rows)
-        self.logits_BV = self.model(ids_B[:, None], self.cache)[:, -1]
-        # A row that has ended stays where it is, writing over its own last token, until the batch is compacted.
-        self.cache.lengths_B += torch.tensor(going, device=ids_B.device)
-
-    def _prefill(self, prompts: list[Sequence[int]]) -> tuple[Tensor, KVCache]:
-        """Logits after each prompt's last token, and the cache that holds the prompts; equal ones are read once."""
-        weight = self.model.model.embed_tokens.weight
-        place = {tuple(prompt): row for row, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
-        cache = KVCache(self.model.config, len(place), device=weight.device, dtype=weight.dtype)
-        lengths_B = torch.tensor([len(prompt) for prompt in place], device=weight.device)
-        ids_BT = torch.zeros(len(place), int(lengths_B.max()), dtype=torch.long)
-        for row, prompt in enumerate(place):
-            ids_BT[row, : len(prompt)] = torch.tensor(prompt)
-        hidden_BTD = self.model.model(ids_BT.to(weight.device), cache)
-        cache.lengths_B = lengths_B
-        logits_BV = self.model.lm_head(hidden_BTD[torch.arange(len(place), device=weight.device), lengths_B - 1])
-        copies_B = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=weight.device)
-        cache.keep(copies_B)
-        return logits_BV[copies_B], cache
+            keep = [place for place, alive in enumerate(going) if alive]
+            self.cache.keep(torch.tensor(keep, device=self.logits_BV.device))
+            taken, self.rows = [taken[place] for place in keep], [self.rows[place] for place in keep]
+        # A row that has ended stays where it is, reading nothing, until the batch is compacted.
+        new = [tokens if row.going else [] for tokens, row in zip(taken, self.rows, strict=True)]
+        self.logits_BV = self.model.lm_head(read(self.model, self.cache, new))
 
 
 def _likeliest(logp_V: Tensor, count: int) -> dict[int, float]:
     top = logp_V.topk(count)
-    return dict(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+    found = dict(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+    return {token: logp for token, logp in found.items() if logp > -torch.inf}

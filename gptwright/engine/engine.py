@@ -9,11 +9,14 @@ Requests of similar length share a batch; a row that has stopped leaves it, so t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 
-from gptwright.engine.batch import Batch, Row
+from gptwright.engine.batch import Batch
+from gptwright.engine.constraint import Constraints
 from gptwright.engine.request import Completion, Request
+from gptwright.engine.row import Row
 from gptwright.engine.text import TextStream
 from gptwright.errors import InputError
 from gptwright.lanes import side_by_side
@@ -29,7 +32,7 @@ OnToken = Callable[[int, int], None]
 class Engine:
     """Generates with one model. The model is read at each call, so a policy in training can be sampled as it is.
 
-    Stop strings are text, which takes a tokenizer to see.
+    Stop strings and grammars are text, which takes a tokenizer to see.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Engine:
         def finish(group: Sequence[Row]) -> None:
             batch = Batch(self.model, self.stop_ids)
             batch.join(group)
-            while batch.rows:
+            while batch.busy:
                 for row, token in batch.step():
                     if on_token:
                         on_token(index[id(row)], token)
@@ -76,9 +79,14 @@ class Engine:
                 raise InputError(f"logit_bias names token {token}: this model's are 0 to {vocabulary - 1}")
         if params.top_logprobs > vocabulary:
             raise InputError(f"top_logprobs is {params.top_logprobs}: this model has {vocabulary} tokens")
-        watch = None
-        if params.stop:
-            if self.tokenizer is None:
-                raise InputError("stop strings need an engine with a tokenizer: use stop_ids, or give it one")
-            watch = TextStream(self.tokenizer, params.stop)
-        return Row(request, min(params.max_new_tokens, context - len(request.prompt_ids)), watch)
+        if self.tokenizer is None and (params.stop or params.grammar):
+            raise InputError("stop strings and grammars need an engine with a tokenizer: give it one")
+        watch = TextStream(self.tokenizer, params.stop) if self.tokenizer and params.stop else None
+        guide = self.constraints.guide(params.grammar) if params.grammar else None
+        return Row(request, min(params.max_new_tokens, context - len(request.prompt_ids)), watch, guide)
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """What compiles grammars for this model's vocabulary."""
+        assert self.tokenizer is not None
+        return Constraints(self.tokenizer, self.stop_ids, self.model.config.vocab_size)

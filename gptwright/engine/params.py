@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gptwright.engine.constraint import Grammar
+
 
 @dataclass(frozen=True)
 class SamplingParams:
@@ -35,6 +37,8 @@ class SamplingParams:
     """Strings that end the answer; they are not part of its text."""
     top_logprobs: int = 0
     """How many of the likeliest tokens are told with each token."""
+    grammar: Grammar | None = None
+    """What the answer must be; it ends where nothing may follow."""
 
     def __post_init__(self) -> None:
         limits = (

@@ -28,3 +28,7 @@ class Completion:
     finish_reason: FinishReason = "length"
     top_logprobs: list[dict[int, float]] = field(default_factory=list)
     """For each id the likeliest ones, the likeliest first, where the request asked for them."""
+    forced: list[bool] = field(default_factory=list)
+    """Of a constrained request, whether each id was the only one allowed: nothing that a model could learn from."""
+    blanks: dict[str, str] = field(default_factory=dict)
+    """What the blanks of a template were filled with."""

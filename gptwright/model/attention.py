@@ -19,6 +19,8 @@ AttentionKernel = Literal["fused", "matmul"]
 
 CHUNK_ROWS = 128
 """Queries computed together by "matmul"; keys behind the last of them are left out."""
+FEW_QUERIES = 8
+"""More of them take scaled_dot_product_attention, which holds no scores."""
 MAX_CHUNKS = 8
 """Longer contexts take larger chunks, since every chunk is compiled."""
 
@@ -54,15 +56,19 @@ def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Tensor | None, 
     return torch.cat(chunks, dim=2)
 
 
-def attend_one(q_BH1E: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask_B11S: Tensor) -> Tensor:
-    """Softmax attention of one query per row -> (B, H, 1, E). Heads that share keys go through one product together.
-
-    On a CPU scaled_dot_product_attention takes three times as long for it.
+def attend_cached(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask_B1TS: Tensor) -> Tensor:
+    """Softmax attention of new queries over a cache -> (B, H, T, E). A few go through two plain products, heads that
+    share keys together: on a CPU scaled_dot_product_attention takes three times as long for a single query.
     """
-    q_BKGE = q_BH1E.view(q_BH1E.shape[0], k_BKSE.shape[1], -1, q_BH1E.shape[3])
-    score_BKGS = (q_BKGE @ k_BKSE.transpose(-1, -2)).float() / math.sqrt(q_BH1E.shape[-1])
-    weight_BKGS = score_BKGS.masked_fill(~mask_B11S, float("-inf")).softmax(-1)
-    return (weight_BKGS.to(v_BKSE.dtype) @ v_BKSE).view(q_BH1E.shape)
+    if q_BHTE.shape[2] > FEW_QUERIES:
+        return attend(q_BHTE, k_BKSE, v_BKSE, mask_B1TS, "fused")
+    batch, heads, tokens, size = q_BHTE.shape
+    kv_heads = k_BKSE.shape[1]
+    q_BKRE = q_BHTE.reshape(batch, kv_heads, -1, size)  # R = (H / K) T queries of each key head
+    score_BKRS = (q_BKRE @ k_BKSE.transpose(-1, -2)).float() / math.sqrt(size)
+    score_BKGTS = score_BKRS.view(batch, kv_heads, heads // kv_heads, tokens, -1)
+    weight_BKGTS = score_BKGTS.masked_fill(~mask_B1TS[:, :, None], float("-inf")).softmax(-1)
+    return (weight_BKGTS.to(v_BKSE.dtype).view(score_BKRS.shape) @ v_BKSE).view(q_BHTE.shape)
 
 
 class CausalAttention(torch.autograd.Function):
@@ -120,11 +126,9 @@ class Attention(nn.Module):
             q, k = self.q_norm(q.float()), self.k_norm(k.float())  # norms in float32 whatever the products' precision
         q, k = q.transpose(1, 2), k.transpose(1, 2)
         q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
-        if cache is not None:
-            k, v = cache.append(k, v)
-        if cache is not None and tokens == 1:
-            assert mask is not None  # a single token meets rows of several lengths
-            mixed = attend_one(q, k, v, mask)
+        if cache is None:
+            mixed = attend(q, k, v, mask, self.kernel)
         else:
-            mixed = attend(q, k, v, mask, self.kernel if cache is None else "fused")
+            assert mask is not None  # rows of several lengths
+            mixed = attend_cached(q, *cache.append(k, v), mask)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, tokens, -1))

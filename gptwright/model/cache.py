@@ -1,7 +1,8 @@
 """The KV cache of a batch whose rows have lengths of their own.
 
-Rows are padded on the right: row b holds real keys at 0..length[b]-1. A new token of row b goes to position
-length[b], over whatever padding stood there, so nothing is ever shifted.
+Rows are padded on the right: row b holds real keys at 0..length[b]-1. New tokens of row b go to length[b] and on, over
+whatever padding stood there, so nothing is ever shifted; padding among them stands behind the real ones and is written
+over by the next.
 
 Shapes: B rows, K key/value heads, S capacity, E head size, T new tokens.
 """
@@ -31,17 +32,10 @@ class LayerCache:
     positions_BT: Tensor
 
     def append(self, k_BKTE: Tensor, v_BKTE: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the new tokens and return what they may look at: several, which start a row, at themselves; a single
-        one at the whole capacity.
-        """
-        tokens = k_BKTE.shape[2]
-        if tokens > 1:
-            self.keys_BKSE[:, :, :tokens] = k_BKTE
-            self.values_BKSE[:, :, :tokens] = v_BKTE
-            return k_BKTE, v_BKTE
-        rows = torch.arange(k_BKTE.shape[0], device=k_BKTE.device)
-        self.keys_BKSE[rows, :, self.positions_BT[:, 0]] = k_BKTE[:, :, 0]
-        self.values_BKSE[rows, :, self.positions_BT[:, 0]] = v_BKTE[:, :, 0]
+        """Store the new tokens and return the whole capacity, old and new."""
+        rows_B1 = torch.arange(k_BKTE.shape[0], device=k_BKTE.device)[:, None]
+        self.keys_BKSE[rows_B1, :, self.positions_BT] = k_BKTE.transpose(1, 2)
+        self.values_BKSE[rows_B1, :, self.positions_BT] = v_BKTE.transpose(1, 2)
         return self.keys_BKSE, self.values_BKSE
 
 

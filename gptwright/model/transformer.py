@@ -90,19 +90,20 @@ class Transformer(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, ids_BT: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Without a cache, rows start at position 0 and padding stands on the right, where causality hides it."""
+        """Without a cache, rows start at position 0; with one, where their cached tokens end (its `lengths_B`, which is
+        the caller's to move). Padding stands on the right, where causality hides it.
+        """
         x_BTD = self.embed_tokens(ids_BT)
         if cache is None:
             return self.final(self.blocks(x_BTD))
         tokens = ids_BT.shape[1]
         positions_BT = cache.lengths_B[:, None] + torch.arange(tokens, device=ids_BT.device)
         cache.reserve(int(positions_BT.max()) + 1)
-        mask = None  # of several tokens, which start a row: causal
-        if tokens == 1:
-            mask = torch.arange(cache.capacity, device=ids_BT.device) <= positions_BT[:, None, :, None]
-        cos, sin = self.cos[positions_BT][:, None], self.sin[positions_BT][:, None]
+        mask_B1TS = torch.arange(cache.capacity, device=ids_BT.device) <= positions_BT[:, None, :, None]
+        turned_BT = positions_BT.clamp(max=self.config.context - 1)  # padding may stand behind the context
+        cos, sin = self.cos[turned_BT][:, None], self.sin[turned_BT][:, None]
         for index, block in enumerate(self.layers):
-            x_BTD = block(x_BTD, cos, sin, mask, cache.layer(index, positions_BT))
+            x_BTD = block(x_BTD, cos, sin, mask_B1TS, cache.layer(index, positions_BT))
         return self.final(x_BTD)
 
     def blocks(

@@ -13,9 +13,10 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator
 
-from gptwright.engine.batch import Batch, Row
+from gptwright.engine.batch import Batch
 from gptwright.engine.engine import Engine
 from gptwright.engine.request import Request
+from gptwright.engine.row import Row
 
 MAX_ROWS = 64
 """Requests that are answered at the same time; more wait."""
@@ -102,12 +103,12 @@ class Worker:
     def _next(self, batch: Batch) -> list[Ticket] | None:
         """What joins before the next step; waits while there is nothing to do. None when the worker is closed."""
         with self.changed:
-            while not (self.waiting or batch.rows or self.closed):
+            while not (self.waiting or batch.busy or self.closed):
                 self.changed.wait()
             if self.closed:
                 return None
             joining = list[Ticket]()
-            while self.waiting and len(batch.rows) + len(joining) < self.max_rows:
+            while self.waiting and len(batch) + len(joining) < self.max_rows:
                 ticket = self.waiting.popleft()
                 if ticket.row.going:
                     joining.append(ticket)

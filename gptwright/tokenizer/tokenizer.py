@@ -31,7 +31,10 @@ class Tokenizer:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._pieces = vocabulary.pieces
+        self.pieces = vocabulary.pieces
+        """The bytes of every id; of special tokens, their names."""
+        self.marks = vocabulary.marks
+        """Ids that no text is encoded to."""
         ids = vocabulary.special_ids
         self.special_ids = ids
         self.document_end = ids[SpecialToken.DOCUMENT_END]
@@ -52,7 +55,7 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """Text tokens and special tokens together."""
-        return len(self._pieces)
+        return len(self.pieces)
 
     @property
     def border(self) -> tuple[int, ...]:
@@ -62,8 +65,8 @@ class Tokenizer:
     @cached_property
     def byte_lengths(self) -> np.ndarray:
         """UTF-8 bytes of text that each id stands for; 0 for special tokens. Sums turn a loss into bits per byte."""
-        lengths = np.array([len(piece) for piece in self._pieces], dtype=np.int32)
-        lengths[list(self._vocabulary.marks)] = 0
+        lengths = np.array([len(piece) for piece in self.pieces], dtype=np.int32)
+        lengths[list(self.marks)] = 0
         return lengths
 
     @cached_property
@@ -82,13 +85,13 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
         """The bytes behind ids, which need not be whole characters."""
-        skipped = self._vocabulary.marks if skip_special else frozenset()
+        skipped = self.marks if skip_special else frozenset()
         pieces = []
         for token in ids:
             if not 0 <= token < self.vocab_size:
                 raise ValueError(f"token id {token} is not in this vocabulary of {self.vocab_size}")
             if token not in skipped:
-                pieces.append(self._pieces[token])
+                pieces.append(self.pieces[token])
         return b"".join(pieces)
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:

@@ -31,9 +31,9 @@ def test_rows_join_at_any_step(model: LanguageModel, waits: tuple[int, ...]) -> 
         joining = [row for row, wait in zip(rows, waits, strict=True) if wait == step]
         if joining:
             batch.join(joining)
-        if batch.rows:
+        if batch.busy:
             batch.step()
-    assert batch.rows == []
+    assert not batch.busy
     for row, request in zip(rows, REQUESTS, strict=True):
         expected = alone(model, request)
         assert (row.completion.ids, row.completion.finish_reason) == (expected.ids, expected.finish_reason)
@@ -47,7 +47,7 @@ def test_a_row_that_is_ended_gets_no_further_token_and_disturbs_nobody(model: La
     for _ in range(2):
         batch.step()
     rows[0].going = False
-    while batch.rows:
+    while batch.busy:
         batch.step()
     assert len(rows[0].completion.ids) == 2
     for row, request in zip(rows[1:], REQUESTS[1:], strict=True):
@@ -59,7 +59,7 @@ def test_steps_tell_the_tokens_of_the_rows_that_went_on(model: LanguageModel) ->
     rows = [engine.row(request) for request in REQUESTS]
     batch.join(rows)
     told: dict[int, list[int]] = {id(row): [] for row in rows}
-    while batch.rows:
+    while batch.busy:
         for row, token in batch.step():
             told[id(row)].append(token)
     assert [told[id(row)] for row in rows] == [row.completion.ids for row in rows]

@@ -107,7 +107,7 @@ def test_a_stop_string_ends_the_answer_across_token_borders(model: LanguageModel
     [
         ({"logit_bias": {37: 1.0}}, "logit_bias names token 37: this model's are 0 to 36"),
         ({"top_logprobs": 38}, "top_logprobs is 38: this model has 37 tokens"),
-        ({"stop": ("x",)}, "stop strings need an engine with a tokenizer"),
+        ({"stop": ("x",)}, "stop strings and grammars need an engine with a tokenizer"),
     ],
 )
 def test_what_a_model_cannot_follow_is_refused(model: LanguageModel, wishes: dict[str, Any], named: str) -> None:

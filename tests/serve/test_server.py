@@ -182,7 +182,7 @@ def test_a_mistake_of_the_server_ends_one_request_and_not_the_server(
 ) -> None:
     model = models["assistant"].engine.model
     with monkeypatch.context() as patch:
-        patch.setattr(model, "forward", lambda *arguments: 1 / 0)
+        patch.setattr(model.model, "forward", lambda *arguments: 1 / 0)
         with pytest.raises(openai.InternalServerError):
             client.chat.completions.create(model="assistant", messages=HELLO, max_tokens=30, seed=1)
     assert client.chat.completions.create(model="assistant", messages=HELLO, max_tokens=3).choices

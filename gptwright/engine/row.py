@@ -1,0 +1,55 @@
+"""One request on its way, as a row of a batch."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+from gptwright.engine.constraint import Guide
+from gptwright.engine.request import Completion, Request
+from gptwright.engine.text import TextStream
+
+
+@dataclass(eq=False)
+class Row:
+    """One request in a batch; `room` is how many tokens it may get, `watch` sees where its text ends, `guide` what may
+    come next.
+    """
+
+    request: Request
+    room: int
+    watch: TextStream | None = None
+    guide: Guide | None = None
+    completion: Completion = field(default_factory=Completion)
+    going: bool = True
+    """Set it to False to end a row early: it gets no further token."""
+
+    def take(self, token: int, logprob: float, stop_ids: set[int], *, forced: bool = False) -> None:
+        """Add a token; the row may end with it. Forced is one that nothing else could have stood for."""
+        completion = self.completion
+        completion.ids.append(token)
+        completion.logprobs.append(logprob)
+        if self.watch is not None:
+            self.watch.feed(token)
+        if self.guide is not None:
+            completion.forced.append(forced)
+            if token not in stop_ids:
+                self.guide.take(token)
+        ended = self.guide is not None and self.guide.ended
+        if ended or token in stop_ids or (self.watch is not None and self.watch.stopped):
+            completion.finish_reason, self.going = "stop", False
+        elif len(completion.ids) >= self.room:
+            self.going = False
+        if not self.going and self.guide is not None:
+            completion.blanks = self.guide.blanks()
+
+    def take_forced(self, most: int, stop_ids: set[int], likeliest: int) -> list[int]:
+        """Add what must come now, at most so many tokens; returns them."""
+        forced = self.guide.forced() if self.guide is not None and self.going else []
+        taken = list[int]()
+        for token in itertools.takewhile(lambda _: self.going, forced[:most]):
+            if likeliest:
+                self.completion.top_logprobs.append({token: 0.0})
+            self.take(token, 0.0, stop_ids, forced=True)
+            taken.append(token)
+        return taken

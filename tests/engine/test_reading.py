@@ -1,0 +1,107 @@
+"""Reading a prompt in chunks, or going on from what was read before, changes nothing but the time it takes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gptwright.engine import reading
+from gptwright.engine.batch import Batch
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.prefix import PrefixCache
+from gptwright.engine.reading import Reading
+from gptwright.engine.request import Completion, Request
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel, initialise
+
+
+@pytest.fixture
+def model() -> LanguageModel:
+    config = ModelConfig(vocab_size=60, context=200, width=24, layers=2, heads=4, kv_heads=2, head_dim=8, hidden=40)
+    model = LanguageModel(config).eval()
+    initialise(model, seed=0)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(5)
+    return model
+
+
+def prompt(length: int, seed: int) -> list[int]:
+    return torch.randint(0, 60, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def finish(batch: Batch, model: LanguageModel, requests: list[Request]) -> list[Completion]:
+    rows = [Engine(model, stop_ids=set()).row(request) for request in requests]
+    batch.join(rows)
+    while batch.busy:
+        batch.step()
+    return [row.completion for row in rows]
+
+
+def same(found: list[Completion], expected: list[Completion]) -> None:
+    assert [completion.ids for completion in found] == [completion.ids for completion in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 32, 100])
+def test_prompts_read_in_chunks(model: LanguageModel, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    lengths = (5, 64, 65, 150, 1)
+    requests = [Request(prompt(length, length), SamplingParams(20, seed=length)) for length in lengths]
+    expected = Engine(model, stop_ids=set()).generate(requests)
+    monkeypatch.setattr(reading, "CHUNK", chunk)
+    same(finish(Batch(model, set()), model, requests), expected)
+
+
+def test_rows_answer_while_a_long_prompt_is_read(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "CHUNK", 10)
+    engine, batch = Engine(model, stop_ids=set()), Batch(model, set())
+    short = engine.row(Request([1, 2], SamplingParams(30)))
+    long = engine.row(Request(prompt(100, 0), SamplingParams(5, temperature=0)))
+    batch.join([short])
+    batch.step()
+    batch.join([long])
+    for _ in range(9):
+        batch.step()
+    assert (len(short.completion.ids), len(long.completion.ids)) == (10, 0)
+    while batch.busy:
+        batch.step()
+    assert long.completion.ids == engine.generate([long.request])[0].ids
+
+
+def test_a_chat_that_goes_on_reads_only_what_is_new(model: LanguageModel) -> None:
+    prefixes = PrefixCache(10**8)
+    batch, params = Batch(model, set(), prefixes), SamplingParams(40, seed=1)
+    (first,) = finish(batch, model, [Request(prompt(70, 3), params)])
+    longer = [*prompt(70, 3), *first.ids, *prompt(20, 4)]
+    row = Engine(model, stop_ids=set()).row(Request(longer, params))
+    assert Reading(model, [row], prefixes).reused == [96]  # of 70 + 39 tokens that were read, three whole blocks
+    same(finish(batch, model, [row.request]), Engine(model, stop_ids=set()).generate([row.request]))
+
+
+def test_texts_share_blocks_for_as_long_as_they_are_equal(model: LanguageModel) -> None:
+    prefixes, shared = PrefixCache(10**8), prompt(64, 5)
+    requests = [Request([*shared, *prompt(50, seed)], SamplingParams(1, seed=seed)) for seed in range(4)]
+    finish(Batch(model, set(), prefixes), model, requests)
+    assert len(prefixes.blocks) == 2 + 4
+    rows = [Engine(model, stop_ids=set()).row(request) for request in requests]
+    assert Reading(model, rows, prefixes).reused == [96] * 4
+    other = Engine(model, stop_ids=set()).row(Request([*shared[:40], *prompt(80, 9)], SamplingParams(1)))
+    assert Reading(model, [other], prefixes).reused == [32]
+
+
+def test_a_whole_prompt_that_is_known_still_has_its_last_token_read(model: LanguageModel) -> None:
+    prefixes, request = PrefixCache(10**8), Request(prompt(64, 6), SamplingParams(5, seed=2))
+    expected = finish(Batch(model, set(), prefixes), model, [request])
+    assert Reading(model, [Engine(model, stop_ids=set()).row(request)], prefixes).reused == [32]
+    same(finish(Batch(model, set(), prefixes), model, [request]), expected)
+
+
+def test_what_was_not_used_for_longest_is_forgotten_ends_first(model: LanguageModel) -> None:
+    one_block = 2 * 2 * 2 * 32 * 8 * 4
+    prefixes = PrefixCache(5 * one_block)
+    for seed in (1, 2, 1, 3):
+        finish(Batch(model, set(), prefixes), model, [Request(prompt(96, seed), SamplingParams(1))])
+    assert prefixes.bytes <= prefixes.max_bytes
+    known = {seed: len(prefixes.find([*prompt(96, seed), 0])) for seed in (1, 2, 3)}
+    assert known == {1: 2, 2: 0, 3: 3}
