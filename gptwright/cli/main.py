@@ -192,14 +192,22 @@ def serve(
     models: Annotated[list[str], typer.Argument(metavar="[NAME=]MODEL...", help="Folders or runs' stages.")],
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is everyone's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    keys: Annotated[
+        Path | None, typer.Option(help="A file of lines KEY [user|admin] [NAME]: only they may ask.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="Requests a minute that each caller may make.")] = None,
+    max_body: Annotated[int, typer.Option(min=1000, help="Bytes that a request may have.")] = 1_000_000,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that an answer may take.")] = 300.0,
+    log_content: Annotated[bool, typer.Option(help="Log messages and answers too.")] = False,
 ) -> None:
-    """Answer OpenAI's clients over HTTP. Needs the extra `serve`.
+    """Answer OpenAI's clients over HTTP, and people on a page. Needs the extra `serve`.
 
     Example: gptwright serve runs/quickstart:ppo runs/quickstart:base
     """
     from gptwright.cli import serving  # noqa: PLC0415
 
-    serving.serve(models, host, port)
+    limits = {"requests_per_minute": rate, "max_body_bytes": max_body, "timeout_seconds": timeout}
+    serving.serve(models, host, port, keys=keys, log_content=log_content, **limits)
 
 
 @app.command()

@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gptwright.engine.engine import Engine
 from gptwright.errors import InputError
-from gptwright.model.folder import load_language_model
+from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.pipeline.start import find_model
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import say
 
 if TYPE_CHECKING:
-    from gptwright.serve.models import ServedModel
+    from gptwright.serve.models import Served
+
+STOPPING_SECONDS = 30
+"""How long answers may go on once the server is told to stop."""
 
 
-def serve(names: list[str], host: str, port: int) -> None:
-    """Serve until interrupted. Raises InputError without the extra, and for models that cannot be served."""
+def serve(names: list[str], host: str, port: int, *, keys: Path | None, **limits: Any) -> None:
+    """Serve until interrupted; `limits` are fields of ServerSettings. Raises InputError without the extra, and for
+    models and keys that cannot be taken.
+    """
     try:
         import uvicorn  # noqa: PLC0415
 
         from gptwright.serve.app import create_app  # noqa: PLC0415
+        from gptwright.serve.settings import ServerSettings, read_keys  # noqa: PLC0415
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed: run pip install 'gptwright[serve]', which `gptwright serve` needs"
         ) from None
+    settings = ServerSettings(keys=read_keys(keys) if keys else {}, **limits)
     listening = _listen(host, port)
     models = [load(name) for name in names]
     twice = {model.name for model in models if [other.name for other in models].count(model.name) > 1}
     if twice:
         raise InputError(f"two models would be called {min(twice)}: give them names, as in one={names[0]}")
     for model in models:
-        kind = "assistant" if model.assistant else "base model, for /v1/completions alone"
-        say(f"serving  {model.name}: {kind}, context {model.context}")
-    say(f"API      http://{host}:{listening.getsockname()[1]}/v1")
-    uvicorn.Server(uvicorn.Config(create_app(models), log_level="warning")).run(sockets=[listening])
+        say(f"serving  {model.name}: {model.described}")
+    address = f"http://{host}:{listening.getsockname()[1]}"
+    say(f"chat     {address}")
+    say(f"API      {address}/v1")
+    _log_requests()
+    config = uvicorn.Config(
+        create_app(models, settings), log_level="warning", timeout_graceful_shutdown=STOPPING_SECONDS
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _log_requests() -> None:
+    """One JSON object a line, on standard error."""
+    log, handler = logging.getLogger("gptwright.serve.requests"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -50,17 +72,21 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def load(text: str) -> ServedModel:
+def load(text: str) -> Served:
     """'NAME=MODEL' or a model, whose name is then that of its folder, behind that of its run."""
-    from gptwright.serve.models import ServedModel  # noqa: PLC0415
+    from gptwright.serve.models import ServedModel, ServedReward  # noqa: PLC0415
 
     name, _, place = text.rpartition("=")
     folder = find_model(place)
     stage = _stage(folder)
-    model, tokenizer = load_language_model(folder), Tokenizer.load(folder)
-    # Of either kind: a base model ends a document, an assistant its turn.
-    engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer)
     default = f"{folder.resolve().parent.name}-{stage}" if stage else folder.resolve().name
+    tokenizer = Tokenizer.load(folder)
+    if stage == "reward":
+        return ServedReward(name or default, load_scalar_model(folder), tokenizer)
+    # Of either kind: a base model ends a document, an assistant its turn.
+    engine = Engine(
+        load_language_model(folder), stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer
+    )
     return ServedModel(name or default, engine, tokenizer, assistant=stage != "base")
 
 

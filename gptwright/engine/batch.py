@@ -50,9 +50,10 @@ class Batch:
         return len(self.rows) + sum(len(reading.rows) for reading in self.readings)
 
     @torch.inference_mode()
-    def join(self, rows: Sequence[Row]) -> None:
+    def join(self, rows: Sequence[Row]) -> Reading:
         """Add new rows; the next steps read their prompts."""
         self.readings.append(Reading(self.model, rows, self.prefixes))
+        return self.readings[-1]
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Row, int]]:
@@ -96,11 +97,11 @@ class Batch:
 
     def _allowed(self, logits_BV: Tensor) -> tuple[Tensor, dict[int, int]]:
         """Logits without what guides forbid, and for each row that has a guide how many tokens are left."""
-        guided = {place: row.guide for place, row in enumerate(self.rows) if row.guide is not None and row.going}
+        guided = [place for place, row in enumerate(self.rows) if row.guide is not None and row.going]
         if not guided:
             return logits_BV, {}
-        allowed_GV = np.stack([guide.allowed() for guide in guided.values()])
-        places = torch.tensor(list(guided), device=logits_BV.device)
+        allowed_GV = np.stack([self.rows[place].allowed() for place in guided])
+        places = torch.tensor(guided, device=logits_BV.device)
         forbidden_GV = torch.from_numpy(~allowed_GV).to(logits_BV.device)
         logits_BV = logits_BV.float().index_put(
             (places,), logits_BV[places].float().masked_fill(forbidden_GV, -torch.inf)

@@ -64,6 +64,9 @@ class Engine:
         groups = [order[start : start + size] for start in range(0, len(order), size)]
         side_by_side(finish, groups, lanes)
         self.model.train(was_training)
+        for row in rows:
+            if row.error is not None:
+                raise row.error
         return [row.completion for row in rows]
 
     def row(self, request: Request) -> Row:

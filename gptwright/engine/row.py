@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
 
 from gptwright.engine.constraint import Guide
 from gptwright.engine.request import Completion, Request
 from gptwright.engine.text import TextStream
+from gptwright.errors import InputError
+
+Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
@@ -23,6 +31,8 @@ class Row:
     completion: Completion = field(default_factory=Completion)
     going: bool = True
     """Set it to False to end a row early: it gets no further token."""
+    error: InputError | None = None
+    """Why the answer could not be finished: its grammar became too much on the way."""
 
     def take(self, token: int, logprob: float, stop_ids: set[int], *, forced: bool = False) -> None:
         """Add a token; the row may end with it. Forced is one that nothing else could have stood for."""
@@ -34,7 +44,7 @@ class Row:
         if self.guide is not None:
             completion.forced.append(forced)
             if token not in stop_ids:
-                self.guide.take(token)
+                self._try(partial(self.guide.take, token))
         ended = self.guide is not None and self.guide.ended
         if ended or token in stop_ids or (self.watch is not None and self.watch.stopped):
             completion.finish_reason, self.going = "stop", False
@@ -42,6 +52,20 @@ class Row:
             self.going = False
         if not self.going and self.guide is not None:
             completion.blanks = self.guide.blanks()
+
+    def allowed(self) -> np.ndarray:
+        """Which tokens may come next (V,), bool."""
+        assert self.guide is not None
+        allowed = self._try(self.guide.allowed)
+        return np.ones(self.guide.vocab_size, dtype=bool) if allowed is None else allowed
+
+    def _try(self, act: Callable[[], Result]) -> Result | None:
+        """What a guide does; a grammar that fails ends its own row alone."""
+        try:
+            return act()
+        except InputError as error:
+            self.error, self.going = error, False
+            return None
 
     def take_forced(self, most: int, stop_ids: set[int], likeliest: int) -> list[int]:
         """Add what must come now, at most so many tokens; returns them."""

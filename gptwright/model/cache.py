@@ -23,6 +23,11 @@ product, which takes longer than the product.
 """
 
 
+def bytes_per_token(config: ModelConfig, dtype: torch.dtype) -> int:
+    """What one position of one row takes."""
+    return 2 * config.layers * config.kv_heads * config.head_dim * dtype.itemsize
+
+
 @dataclass
 class LayerCache:
     """One layer's keys and values, and where this step's tokens belong."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
-from gptwright.engine.text import TextStream
+from gptwright.engine.text import TextStream, whole_text
 from gptwright.serve.models import ServedModel
 from gptwright.serve.worker import Ticket
 
@@ -49,6 +49,11 @@ class Choice:
     def finish_reason(self) -> str:
         return self.ticket.row.completion.finish_reason
 
+    def text(self) -> str:
+        """What has been said so far."""
+        ids = [token for token in self.ticket.row.completion.ids if token not in self.model.engine.stop_ids]
+        return whole_text(ids, self.model.tokenizer, self.ticket.row.request.params.stop)
+
     def told(self, tokens: Sequence[int], start: int) -> list[dict[str, Any]]:
         """Log-probabilities of the tokens from place `start` on."""
         completion = self.ticket.row.completion
@@ -68,7 +73,7 @@ class Answer:
     """All choices of one request."""
 
     def __init__(
-        self, kind: Kind, model: ServedModel, prompt_ids: list[int], params: list[SamplingParams], *, logprobs: bool
+        self, kind: Kind, model: ServedModel, prompt_ids: list[int], params: list[SamplingParams], logprobs: bool
     ) -> None:
         self.kind, self.model, self.prompt_ids, self.logprobs = kind, model, prompt_ids, logprobs
         self.tickets: list[Ticket] = []

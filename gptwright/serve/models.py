@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gptwright.engine.engine import Engine
+from gptwright.errors import InputError
+from gptwright.model.transformer import ScalarModel
+from gptwright.records import Message
 from gptwright.serve.errors import ApiError
 from gptwright.serve.worker import Worker
+from gptwright.stages.scoring import score_all, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.fast_path import FastPath
 
 
 @dataclass
@@ -31,7 +38,22 @@ class ServedModel:
 
     def card(self) -> dict[str, object]:
         """As /v1/models tells it."""
-        return {"id": self.name, "object": "model", "created": self.created, "owned_by": "gptwright"}
+        return _card(self.name, self.created, "assistant" if self.assistant else "base")
+
+    @property
+    def described(self) -> str:
+        """In a few words, for whoever starts the server."""
+        kind = "assistant" if self.assistant else "base model, for /v1/completions alone"
+        return f"{kind}, context {self.context}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        return self.worker.thread.is_alive()
+
+    def close(self) -> None:
+        """Tell those that wait, and end."""
+        self.worker.close()
 
     def room(self, prompt_ids: list[int]) -> int:
         """Tokens that an answer to this prompt may have. Raises ApiError when there is none."""
@@ -45,3 +67,40 @@ class ServedModel:
                 param="messages" if self.assistant else "prompt",
             )
         return room
+
+
+@dataclass
+class ServedReward:
+    """A reward model: it scores answers, and gives none."""
+
+    name: str
+    model: ScalarModel
+    tokenizer: Tokenizer
+    created: int = field(default_factory=lambda: int(time.time()))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    alive, described = True, "reward model, for /v1/score alone"
+
+    def card(self) -> dict[str, object]:
+        """As /v1/models tells it."""
+        return _card(self.name, self.created, "reward")
+
+    def score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
+        """The score of each answer to these messages. Raises InputError for one that the context does not hold."""
+        rows, context = [scored_row(messages, answer, self.tokenizer) for answer in answers], self.model.config.context
+        longest = max(len(row.ids) for row in rows)
+        if longest > context:
+            raise InputError(f"messages and answer have {longest} tokens, {self.name} reads {context}: shorten them")
+        with self.lock:
+            return score_all(self.model, rows, self.tokenizer.pad, FastPath("cpu", "float32"))
+
+    def close(self) -> None:
+        """Nothing waits for it."""
+
+
+Served = ServedModel | ServedReward
+
+
+def _card(name: str, created: int, kind: str) -> dict[str, object]:
+    """`kind` says what it can be asked for; OpenAI has no word for it."""
+    return {"id": name, "object": "model", "created": created, "owned_by": "gptwright", "kind": kind}

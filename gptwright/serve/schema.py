@@ -1,4 +1,5 @@
-"""What clients send: the part of OpenAI's API that is followed, with top_k, min_p and repetition_penalty besides.
+"""What clients send: the part of OpenAI's API that is followed, with top_k, min_p, repetition_penalty and guided_*
+besides.
 
 A parameter that is not followed is refused by name: an answer that ignores what was asked for is worse than none.
 """
@@ -9,8 +10,9 @@ import secrets
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gptwright.engine.constraint import Grammar
 from gptwright.engine.params import SamplingParams
 from gptwright.records import Message
 
@@ -43,6 +45,10 @@ class Sampling(BaseModel, ABC):
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     stop: Stops = None
     seed: int | None = None
+    guided_regex: str | None = None
+    guided_choice: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    guided_grammar: str | None = None
+    """In llguidance's Lark."""
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = None
@@ -64,6 +70,15 @@ class Sampling(BaseModel, ABC):
         """The most tokens of an answer; None is what the context leaves."""
         return self.max_tokens
 
+    @property
+    def grammar(self) -> Grammar | None:
+        """What the answer must be."""
+        if self.guided_regex is not None:
+            return Grammar.regex(self.guided_regex)
+        if self.guided_choice is not None:
+            return Grammar.choice(self.guided_choice)
+        return None if self.guided_grammar is None else Grammar.lark(self.guided_grammar)
+
     def params(self, room: int) -> list[SamplingParams]:
         """Of each of the n answers; `room` is what the context leaves for one."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
@@ -82,6 +97,7 @@ class Sampling(BaseModel, ABC):
                 logit_bias=self.logit_bias or {},
                 stop=stop,
                 top_logprobs=self.told_logprobs or 0,
+                grammar=self.grammar,
             )
             for number in range(self.n)
         ]
@@ -107,16 +123,42 @@ class ChatMessage(BaseModel):
         return Message("system" if self.role == "developer" else self.role, text)
 
 
+Messages = Annotated[list[ChatMessage], Field(min_length=1)]
+
+
+class JsonSchema(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = "answer"
+    description: str | None = None
+    strict: bool | None = None
+    """Taken, and not used: schemas are always followed."""
+    shape: Annotated[dict[str, Any] | bool, Field(alias="schema")] = True
+
+
 class ResponseFormat(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    type: Literal["text"]
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _schema_where_it_belongs(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema is given with the type json_schema, and with no other")
+        return self
+
+    def grammar(self) -> Grammar | None:
+        """What it asks of the answer."""
+        if self.type == "json_object":
+            return Grammar.json_object()
+        return Grammar.json_schema(self.json_schema.shape) if self.json_schema else None
 
 
 class ChatRequest(Sampling):
     """POST /v1/chat/completions"""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Messages
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -125,6 +167,10 @@ class ChatRequest(Sampling):
     @property
     def told_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
+
+    @property
+    def grammar(self) -> Grammar | None:
+        return (self.response_format.grammar() if self.response_format else None) or super().grammar
 
     @property
     def limit(self) -> int | None:
@@ -141,3 +187,13 @@ class CompletionRequest(Sampling):
     @property
     def told_logprobs(self) -> int | None:
         return self.logprobs
+
+
+class ScoreRequest(BaseModel):
+    """POST /v1/score: how good a reward model finds each of these answers to the messages."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    messages: Messages
+    answers: Annotated[list[str], Field(min_length=1, max_length=256)]

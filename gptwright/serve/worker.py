@@ -10,18 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from gptwright.engine.batch import Batch
+from gptwright.engine.batch import JUMP, Batch
 from gptwright.engine.engine import Engine
+from gptwright.engine.prefix import PrefixCache
 from gptwright.engine.request import Request
 from gptwright.engine.row import Row
+from gptwright.errors import InputError
+from gptwright.model.cache import BLOCK, bytes_per_token
+from gptwright.serve.metrics import Meter
 
 MAX_ROWS = 64
 """Requests that are answered at the same time; more wait."""
 MAX_WAITING = 256
 """Requests that may wait; more are refused."""
+CACHE_BYTES = 2**30
+"""Keys and values of the answers that are being written: a request waits until there is room for all of its own."""
+PREFIX_BYTES = 2**28
+"""Keys and values kept for chats that go on and prompts that begin alike."""
 
 
 class Busy(Exception):
@@ -33,6 +42,7 @@ class Ticket:
 
     def __init__(self, row: Row) -> None:
         self.row, self.loop = row, asyncio.get_running_loop()
+        self.since = time.monotonic()
         self.events: asyncio.Queue[int | Exception | None] = asyncio.Queue()
 
     def tell(self, event: int | Exception | None) -> None:
@@ -51,9 +61,22 @@ class Ticket:
 class Worker:
     """Answers with one model until `close`."""
 
-    def __init__(self, engine: Engine, *, max_rows: int = MAX_ROWS, max_waiting: int = MAX_WAITING) -> None:
+    meter: Meter | None = None
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_rows: int = MAX_ROWS,
+        max_waiting: int = MAX_WAITING,
+        cache_bytes: int = CACHE_BYTES,
+        prefix_bytes: int = PREFIX_BYTES,
+    ) -> None:
         self.engine, self.max_rows, self.max_waiting = engine, max_rows, max_waiting
         self.engine.model.eval()
+        weight = engine.model.model.embed_tokens.weight
+        self.positions = cache_bytes // bytes_per_token(engine.model.config, weight.dtype)
+        self.prefixes = PrefixCache(prefix_bytes)
         self.waiting: deque[Ticket] = deque()
         self.answered: dict[Row, Ticket] = {}
         self.changed, self.closed = threading.Condition(), False
@@ -61,8 +84,15 @@ class Worker:
         self.thread.start()
 
     def submit(self, request: Request) -> Ticket:
-        """Queue a request. Raises InputError for one that the model cannot follow, Busy when too many wait."""
+        """Queue a request. Raises InputError for one that the model cannot follow or that is larger than the memory,
+        Busy when too many wait.
+        """
         ticket = Ticket(self.engine.row(request))
+        if _length(ticket.row) > self.positions:
+            raise InputError(
+                f"the prompt and its answer may take {_length(ticket.row)} tokens, and this server has room for "
+                f"{self.positions}: ask for fewer"
+            )
         with self.changed:
             if self.closed or len(self.waiting) >= self.max_waiting:
                 raise Busy("the server is stopping" if self.closed else f"{len(self.waiting)} requests wait already")
@@ -82,36 +112,56 @@ class Worker:
         self.thread.join()
 
     def _work(self) -> None:
-        batch = Batch(self.engine.model, self.engine.stop_ids)
+        batch = self._new_batch()
         while (joining := self._next(batch)) is not None:
             try:
                 if joining:
                     self.answered |= {ticket.row: ticket for ticket in joining}
-                    batch.join([ticket.row for ticket in joining])
+                    reading = batch.join([ticket.row for ticket in joining])
+                    if self.meter:
+                        self.meter.prompt(sum(map(len, reading.prompts)), sum(reading.reused))
                 for row, token in batch.step():
-                    self.answered[row].tell(token)
+                    ticket = self.answered[row]
+                    if self.meter:
+                        ticket.since = self.meter.token(ticket.since, first=len(row.completion.ids) == 1)
+                    ticket.tell(token)
             except Exception as error:  # whatever it was, the next request finds a working server
                 for ticket in self.answered.values():
                     ticket.tell(error)
                 self.answered.clear()
-                batch = Batch(self.engine.model, self.engine.stop_ids)
+                batch = self._new_batch()
             for row in [row for row in self.answered if not row.going]:
-                self.answered.pop(row).tell(None)
+                self.answered.pop(row).tell(row.error)
         for ticket in (*self.answered.values(), *self.waiting):
             ticket.tell(Busy("the server is stopping"))
+
+    def _new_batch(self) -> Batch:
+        return Batch(self.engine.model, self.engine.stop_ids, self.prefixes)
 
     def _next(self, batch: Batch) -> list[Ticket] | None:
         """What joins before the next step; waits while there is nothing to do. None when the worker is closed."""
         with self.changed:
+            if self.meter:
+                self.meter.load(len(self.waiting), len(self.answered))
             while not (self.waiting or batch.busy or self.closed):
                 self.changed.wait()
             if self.closed:
                 return None
-            joining = list[Ticket]()
-            while self.waiting and len(batch) + len(joining) < self.max_rows:
+            joining, rows = list[Ticket](), list(self.answered)
+            while self.waiting and self._fits([*rows, self.waiting[0].row]):
                 ticket = self.waiting.popleft()
                 if ticket.row.going:
                     joining.append(ticket)
+                    rows.append(ticket.row)
                 else:  # given up while it waited
                     ticket.tell(None)
             return joining
+
+    def _fits(self, rows: Sequence[Row]) -> bool:
+        """Whether so many may be answered at once, each with as much room as the longest takes."""
+        return len(rows) <= self.max_rows and len(rows) * max(map(_length, rows)) <= self.positions
+
+
+def _length(row: Row) -> int:
+    """Positions that a row may come to take in the cache, which grows by blocks."""
+    return -(-(len(row.request.prompt_ids) + row.room + JUMP) // BLOCK) * BLOCK

@@ -5,14 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 
 from gptwright.engine.engine import Engine
 from gptwright.model.config import ModelConfig
-from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.model.transformer import LanguageModel, initialise, scalar_from
 from gptwright.tokenizer.bpe import train_characters
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -21,7 +22,8 @@ uvicorn = pytest.importorskip("uvicorn")
 openai = pytest.importorskip("openai")
 
 from gptwright.serve.app import create_app  # noqa: E402
-from gptwright.serve.models import ServedModel  # noqa: E402
+from gptwright.serve.models import Served, ServedModel, ServedReward  # noqa: E402
+from gptwright.serve.settings import ServerSettings  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -39,32 +41,57 @@ def random_model(tokenizer: Tokenizer, seed: int) -> LanguageModel:
     return model
 
 
+def served(tokenizer: Tokenizer, name: str, seed: int) -> ServedModel:
+    stops = {tokenizer.document_end, tokenizer.end_of_turn}
+    engine = Engine(random_model(tokenizer, seed), stop_ids=stops, tokenizer=tokenizer)
+    return ServedModel(name, engine, tokenizer, assistant=name == "assistant")
+
+
 @pytest.fixture(scope="session")
 def models(tokenizer: Tokenizer) -> dict[str, ServedModel]:
-    found = {}
-    for seed, name in enumerate(("base", "assistant")):
-        stops = {tokenizer.document_end, tokenizer.end_of_turn}
-        engine = Engine(random_model(tokenizer, seed), stop_ids=stops, tokenizer=tokenizer)
-        found[name] = ServedModel(name, engine, tokenizer, assistant=name == "assistant")
-    return found
+    return {name: served(tokenizer, name, seed) for seed, name in enumerate(("base", "assistant"))}
 
 
 @pytest.fixture(scope="session")
-def address(models: dict[str, ServedModel]) -> Iterator[str]:
+def judge(tokenizer: Tokenizer) -> ServedReward:
+    return ServedReward("judge", scalar_from(random_model(tokenizer, 7), seed=1), tokenizer)
+
+
+@contextmanager
+def listening(models: Sequence[Served], settings: ServerSettings | None = None) -> Iterator[str]:
+    """A server at work, and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(create_app(list(models.values())), port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(create_app(models, settings), port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=60)
-    assert not thread.is_alive()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def address(models: dict[str, ServedModel], judge: ServedReward) -> Iterator[str]:
+    with listening([*models.values(), judge]) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
 def client(address: str) -> Any:
     return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+
+
+@pytest.fixture
+def serving(tokenizer: Tokenizer) -> Callable[..., AbstractContextManager[str]]:
+    """A server of one's own, with an assistant, for the settings given."""
+
+    def begin(**settings: Any) -> AbstractContextManager[str]:
+        return listening([served(tokenizer, "assistant", seed=1)], ServerSettings(**settings))
+
+    return begin

@@ -31,7 +31,7 @@ def answered(models: dict[str, ServedModel], text: str, **wishes: Any) -> str:
 
 
 def test_models_are_listed(client: Any) -> None:
-    assert [model.id for model in client.models.list()] == ["base", "assistant"]
+    assert [model.id for model in client.models.list()] == ["base", "assistant", "judge"]
     assert client.models.retrieve("base").id == "base"
 
 
@@ -143,7 +143,9 @@ def test_a_client_that_leaves_frees_its_row(client: Any, models: dict[str, Serve
         ({"temperature": 3}, 400, "temperature"),
         ({"logit_bias": {"100000": 1}}, 400, "logit_bias names token 100000"),
         ({"extra_body": {"best_of": 2}}, 400, "best_of: this parameter is not followed here"),
-        ({"response_format": {"type": "json_object"}}, 400, "response_format"),
+        ({"response_format": {"type": "json_schema"}}, 400, "response_format: json_schema is given with the type"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}}, 400, "json schema"),
+        ({"extra_body": {"guided_regex": "(open"}}, 400, "the regex cannot be followed"),
         ({"messages": [{"role": "user", "content": "long " * 100}]}, 400, "the context of assistant holds 128"),
     ],
 )
