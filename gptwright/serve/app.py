@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from gptwright.serve.answers import Answer
+from gptwright.serve.answers import Answer, Kind
 from gptwright.serve.delivery import deliver
 from gptwright.serve.errors import ApiError, tell_errors
 from gptwright.serve.gate import Gate
@@ -27,7 +27,6 @@ from gptwright.tokenizer.chat import render_prompt
 def create_app(models: Sequence[Served], settings: ServerSettings | None = None) -> FastAPI:
     """The application; its workers end with it."""
     settings, metrics = settings or ServerSettings(), Metrics()
-    by_name = {model.name: model for model in models}
     for model in models:
         if isinstance(model, ServedModel):
             model.worker.meter = Meter(metrics, model.name)
@@ -41,45 +40,45 @@ def create_app(models: Sequence[Served], settings: ServerSettings | None = None)
     app = FastAPI(title="gptwright", lifespan=lifespan, openapi_url=None)
     tell_errors(app)
     app.add_middleware(Gate, settings=settings, metrics=metrics)
+    paths = Paths(models, settings, metrics)
+    app.get("/health")(paths.health)
+    app.get("/ready")(paths.ready)
+    app.get("/metrics")(paths.tell_metrics)
+    app.get("/v1/models")(paths.list_models)
+    app.get("/v1/models/{name:path}")(paths.show_model)
+    app.post("/v1/chat/completions")(paths.chat)
+    app.post("/v1/completions")(paths.complete)
+    app.post("/v1/score")(paths.score)
+    return app
 
-    def served(name: str) -> Served:
-        if name not in by_name:
-            there = ", ".join(by_name)
-            raise ApiError(404, f"no model is called {name!r}: there is {there}", code="model_not_found", param="model")
-        return by_name[name]
 
-    def language(name: str) -> ServedModel:
-        model = served(name)
-        if isinstance(model, ServedModel):
-            return model
-        raise ApiError(400, f"{name} is a reward model: it gives scores, on /v1/score, and no answers", param="model")
+class Paths:
+    """What is answered where."""
 
-    @app.get("/health")
-    async def health() -> dict[str, str]:
+    def __init__(self, models: Sequence[Served], settings: ServerSettings, metrics: Metrics) -> None:
+        self.models = {model.name: model for model in models}
+        self.settings, self.metrics = settings, metrics
+
+    async def health(self) -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/ready")
-    async def ready() -> dict[str, str]:
-        stuck = [model.name for model in models if not model.alive]
+    async def ready(self) -> dict[str, str]:
+        stuck = [model.name for model in self.models.values() if not model.alive]
         if stuck:
             raise ApiError(503, f"{stuck[0]} does not answer any more: start the server again")
         return {"status": "ready"}
 
-    @app.get("/metrics")
-    async def tell_metrics() -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def tell_metrics(self) -> Response:
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/v1/models")
-    async def list_models() -> dict[str, Any]:
-        return {"object": "list", "data": [model.card() for model in models]}
+    async def list_models(self) -> dict[str, Any]:
+        return {"object": "list", "data": [model.card() for model in self.models.values()]}
 
-    @app.get("/v1/models/{name:path}")
-    async def show_model(name: str) -> dict[str, Any]:
-        return served(name).card()
+    async def show_model(self, name: str) -> dict[str, Any]:
+        return self._served(name).card()
 
-    @app.post("/v1/chat/completions")
-    async def chat(body: ChatRequest, request: Request) -> Response:
-        model = language(body.model)
+    async def chat(self, body: ChatRequest, request: Request) -> Response:
+        model = self._language(body.model)
         if not model.assistant:
             raise ApiError(
                 400,
@@ -91,26 +90,16 @@ def create_app(models: Sequence[Served], settings: ServerSettings | None = None)
         if messages[-1].role == "assistant":
             raise ApiError(400, "the last message is the assistant's: there is nothing to answer", param="messages")
         request.state.notes.content["messages"] = [[message.role, message.content] for message in messages]
-        return await answer(
-            Answer("chat", model, *_asked(body, model, render_prompt(messages, model.tokenizer))), body, request
-        )
+        return await self._answer("chat", model, render_prompt(messages, model.tokenizer), body, request)
 
-    @app.post("/v1/completions")
-    async def complete(body: CompletionRequest, request: Request) -> Response:
-        model = language(body.model)
+    async def complete(self, body: CompletionRequest, request: Request) -> Response:
+        model = self._language(body.model)
         request.state.notes.content["prompt"] = body.prompt
         prompt_ids = [model.tokenizer.opening, *model.tokenizer.encode(body.prompt)]
-        return await answer(Answer("text", model, *_asked(body, model, prompt_ids)), body, request)
+        return await self._answer("text", model, prompt_ids, body, request)
 
-    async def answer(found: Answer, body: Sampling, request: Request) -> Response:
-        request.state.notes.model = found.model.name
-        with_usage = body.stream_options is not None and body.stream_options.include_usage
-        timeout = settings.timeout_seconds
-        return await deliver(found, request, stream=body.stream, with_usage=with_usage, timeout=timeout)
-
-    @app.post("/v1/score")
-    async def score(body: ScoreRequest, request: Request) -> dict[str, Any]:
-        model = served(body.model)
+    async def score(self, body: ScoreRequest, request: Request) -> dict[str, Any]:
+        model = self._served(body.model)
         if not isinstance(model, ServedReward):
             raise ApiError(400, f"{model.name} is no reward model: serve one, as in RUN:reward", param="model")
         request.state.notes.model = model.name
@@ -119,8 +108,24 @@ def create_app(models: Sequence[Served], settings: ServerSettings | None = None)
         data = [{"object": "score", "index": index, "score": value} for index, value in enumerate(scores)]
         return {"object": "list", "model": model.name, "data": data}
 
-    return app
+    async def _answer(
+        self, kind: Kind, model: ServedModel, prompt_ids: list[int], body: Sampling, request: Request
+    ) -> Response:
+        request.state.notes.model = model.name
+        params, logprobs = body.params(model.room(prompt_ids)), body.told_logprobs is not None
+        answer = Answer(kind, model, prompt_ids, params, logprobs)
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        timeout = self.settings.timeout_seconds
+        return await deliver(answer, request, stream=body.stream, with_usage=with_usage, timeout=timeout)
 
+    def _served(self, name: str) -> Served:
+        if name not in self.models:
+            there = ", ".join(self.models)
+            raise ApiError(404, f"no model is called {name!r}: there is {there}", code="model_not_found", param="model")
+        return self.models[name]
 
-def _asked(body: Sampling, model: ServedModel, prompt_ids: list[int]) -> tuple[list[int], list[Any], bool]:
-    return prompt_ids, body.params(model.room(prompt_ids)), body.told_logprobs is not None
+    def _language(self, name: str) -> ServedModel:
+        model = self._served(name)
+        if isinstance(model, ServedModel):
+            return model
+        raise ApiError(400, f"{name} is a reward model: it gives scores, on /v1/score, and no answers", param="model")
