@@ -199,6 +199,7 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1000, help="Bytes that a request may have.")] = 1_000_000,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that an answer may take.")] = 300.0,
     log_content: Annotated[bool, typer.Option(help="Log messages and answers too.")] = False,
+    bfloat16: Annotated[bool, typer.Option(help="Decode with weights in bfloat16: faster, less exact.")] = False,
 ) -> None:
     """Answer OpenAI's clients over HTTP, and people on a page. Needs the extra `serve`.
 
@@ -207,7 +208,7 @@ def serve(
     from gptwright.cli import serving  # noqa: PLC0415
 
     limits = {"requests_per_minute": rate, "max_body_bytes": max_body, "timeout_seconds": timeout}
-    serving.serve(models, host, port, keys=keys, log_content=log_content, **limits)
+    serving.serve(models, host, port, keys=keys, half=bfloat16, log_content=log_content, **limits)
 
 
 @app.command()

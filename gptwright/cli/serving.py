@@ -22,7 +22,7 @@ STOPPING_SECONDS = 30
 """How long answers may go on once the server is told to stop."""
 
 
-def serve(names: list[str], host: str, port: int, *, keys: Path | None, **limits: Any) -> None:
+def serve(names: list[str], host: str, port: int, *, keys: Path | None, half: bool, **limits: Any) -> None:
     """Serve until interrupted; `limits` are fields of ServerSettings. Raises InputError without the extra, and for
     models and keys that cannot be taken.
     """
@@ -37,7 +37,7 @@ def serve(names: list[str], host: str, port: int, *, keys: Path | None, **limits
         ) from None
     settings = ServerSettings(keys=read_keys(keys) if keys else {}, **limits)
     listening = _listen(host, port)
-    models = [load(name) for name in names]
+    models = [load(name, half=half) for name in names]
     twice = {model.name for model in models if [other.name for other in models].count(model.name) > 1}
     if twice:
         raise InputError(f"two models would be called {min(twice)}: give them names, as in one={names[0]}")
@@ -72,7 +72,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def load(text: str) -> Served:
+def load(text: str, *, half: bool = False) -> Served:
     """'NAME=MODEL' or a model, whose name is then that of its folder, behind that of its run."""
     from gptwright.serve.models import ServedModel, ServedReward  # noqa: PLC0415
 

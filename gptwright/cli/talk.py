@@ -37,7 +37,7 @@ def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
     model, tokenizer = load(name)
     request = Request([tokenizer.opening, *tokenizer.encode(text)], params)
     # A base model ends a document, an assistant its turn; either ends the text.
-    engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer)
+    engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer, frozen=True)
     if not as_json:
         sys.stdout.write(text)
         _stream(engine, request, tokenizer)
@@ -54,7 +54,7 @@ def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
 def chat(name: str, *, system: str | None, max_tokens: int, temperature: float, seed: int) -> None:
     """A conversation until an empty line or the end of input; the oldest turns go when the context is full."""
     model, tokenizer = load(name)
-    engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end})
+    engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, frozen=True)
     messages = [Message("system", system)] if system else []
     kept = len(messages)
     sys.stderr.write("Ask something; an empty line ends the talk.\n")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gptwright.engine.native.decoder import Decoder
 from gptwright.engine.penalties import adjust_logits
 from gptwright.engine.prefix import PrefixCache
 from gptwright.engine.reading import Reading, read
@@ -36,8 +37,15 @@ class Batch:
     cache: KVCache
     logits_BV: Tensor
 
-    def __init__(self, model: LanguageModel, stop_ids: set[int], prefixes: PrefixCache | None = None) -> None:
-        self.model, self.stop_ids, self.prefixes = model, stop_ids, prefixes
+    def __init__(
+        self,
+        model: LanguageModel,
+        stop_ids: set[int],
+        *,
+        prefixes: PrefixCache | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
+        self.model, self.stop_ids, self.prefixes, self.decoder = model, stop_ids, prefixes, decoder
         self.rows: list[Row] = []
         self.readings: list[Reading] = []
 
@@ -125,7 +133,12 @@ class Batch:
             taken, self.rows = [taken[place] for place in keep], [self.rows[place] for place in keep]
         # A row that has ended stays where it is, reading nothing, until the batch is compacted.
         new = [tokens if row.going else [] for tokens, row in zip(taken, self.rows, strict=True)]
-        self.logits_BV = self.model.lm_head(read(self.model, self.cache, new))
+        counts = [len(tokens) for tokens in new]
+        if self.decoder is None or max(counts) > 1:
+            self.logits_BV = self.model.lm_head(read(self.model, self.cache, new))
+            return
+        self.logits_BV = self.decoder.step(torch.tensor([tokens[0] if tokens else 0 for tokens in new]), self.cache)
+        self.cache.lengths_B = self.cache.lengths_B + torch.tensor(counts)
 
 
 def _likeliest(logp_V: Tensor, count: int) -> dict[int, float]:

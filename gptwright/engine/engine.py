@@ -15,6 +15,8 @@ import torch
 
 from gptwright.engine.batch import Batch
 from gptwright.engine.constraint import Constraints
+from gptwright.engine.native.decoder import Decoder
+from gptwright.engine.prefix import PrefixCache
 from gptwright.engine.request import Completion, Request
 from gptwright.engine.row import Row
 from gptwright.engine.text import TextStream
@@ -24,7 +26,7 @@ from gptwright.model.transformer import LanguageModel
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 LANE_ROWS = 16
-"""Fewer rows than this are not worth a batch of their own beside another one."""
+"""Fewer rows than this are not worth a batch of their own beside another one; half as many, with a decoder."""
 OnToken = Callable[[int, int], None]
 """Called with (index of the request, new token id), on a CPU from several threads."""
 
@@ -32,13 +34,34 @@ OnToken = Callable[[int, int], None]
 class Engine:
     """Generates with one model. The model is read at each call, so a policy in training can be sampled as it is.
 
-    Stop strings and grammars are text, which takes a tokenizer to see.
+    Stop strings and grammars are text, which takes a tokenizer to see. On a CPU each step after the prompt is done by
+    `engine.native` where there is a compiler: with weights packed anew at each call, or once for a `frozen` model, in
+    bfloat16 if `half`.
     """
 
     def __init__(
-        self, model: LanguageModel, *, stop_ids: set[int], max_rows: int = 128, tokenizer: Tokenizer | None = None
+        self,
+        model: LanguageModel,
+        *,
+        stop_ids: set[int],
+        max_rows: int = 128,
+        tokenizer: Tokenizer | None = None,
+        frozen: bool = False,
+        half: bool = False,
     ) -> None:
         self.model, self.stop_ids, self.max_rows, self.tokenizer = model, stop_ids, max_rows, tokenizer
+        self.frozen, self.half = frozen, half
+        self._packed: Decoder | None = None
+
+    def decoder(self, threads: int = 1) -> Decoder | None:
+        """What decodes for a batch, sharing its rows among threads; None where torch does."""
+        if self._packed is None or not self.frozen:
+            self._packed = Decoder.of(self.model, half=self.half, threads=threads)
+        return self._packed
+
+    def batch(self, *, threads: int = 1, prefixes: PrefixCache | None = None) -> Batch:
+        """An empty batch of this model."""
+        return Batch(self.model, self.stop_ids, prefixes=prefixes, decoder=self.decoder(threads))
 
     def generate(self, requests: Sequence[Request], on_token: OnToken | None = None) -> list[Completion]:
         """One completion per request, in order. Raises InputError for a prompt that is empty or leaves no room to
@@ -49,8 +72,10 @@ class Engine:
         was_training = self.model.training
         self.model.eval()
 
+        decoder = self.decoder()
+
         def finish(group: Sequence[Row]) -> None:
-            batch = Batch(self.model, self.stop_ids)
+            batch = Batch(self.model, self.stop_ids, decoder=decoder)
             batch.join(group)
             while batch.busy:
                 for row, token in batch.step():
@@ -60,7 +85,7 @@ class Engine:
         order = sorted(rows, key=lambda row: len(row.request.prompt_ids))
         on_cpu = self.model.model.embed_tokens.weight.device.type == "cpu"
         lanes = torch.get_num_threads() if on_cpu else 1
-        size = min(self.max_rows, max(LANE_ROWS, -(-len(order) // lanes)))
+        size = min(self.max_rows, max(LANE_ROWS // 2 if decoder else LANE_ROWS, -(-len(order) // lanes)))
         groups = [order[start : start + size] for start in range(0, len(order), size)]
         side_by_side(finish, groups, lanes)
         self.model.train(was_training)

@@ -14,6 +14,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
+import torch
+
 from gptwright.engine.batch import JUMP, Batch
 from gptwright.engine.engine import Engine
 from gptwright.engine.prefix import PrefixCache
@@ -136,7 +138,7 @@ class Worker:
             ticket.tell(Busy("the server is stopping"))
 
     def _new_batch(self) -> Batch:
-        return Batch(self.engine.model, self.engine.stop_ids, self.prefixes)
+        return self.engine.batch(threads=torch.get_num_threads(), prefixes=self.prefixes)
 
     def _next(self, batch: Batch) -> list[Ticket] | None:
         """What joins before the next step; waits while there is nothing to do. None when the worker is closed."""

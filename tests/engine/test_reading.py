@@ -71,7 +71,7 @@ def test_rows_answer_while_a_long_prompt_is_read(model: LanguageModel, monkeypat
 
 def test_a_chat_that_goes_on_reads_only_what_is_new(model: LanguageModel) -> None:
     prefixes = PrefixCache(10**8)
-    batch, params = Batch(model, set(), prefixes), SamplingParams(40, seed=1)
+    batch, params = Batch(model, set(), prefixes=prefixes), SamplingParams(40, seed=1)
     (first,) = finish(batch, model, [Request(prompt(70, 3), params)])
     longer = [*prompt(70, 3), *first.ids, *prompt(20, 4)]
     row = Engine(model, stop_ids=set()).row(Request(longer, params))
@@ -82,7 +82,7 @@ def test_a_chat_that_goes_on_reads_only_what_is_new(model: LanguageModel) -> Non
 def test_texts_share_blocks_for_as_long_as_they_are_equal(model: LanguageModel) -> None:
     prefixes, shared = PrefixCache(10**8), prompt(64, 5)
     requests = [Request([*shared, *prompt(50, seed)], SamplingParams(1, seed=seed)) for seed in range(4)]
-    finish(Batch(model, set(), prefixes), model, requests)
+    finish(Batch(model, set(), prefixes=prefixes), model, requests)
     assert len(prefixes.blocks) == 2 + 4
     rows = [Engine(model, stop_ids=set()).row(request) for request in requests]
     assert Reading(model, rows, prefixes).reused == [96] * 4
@@ -92,16 +92,16 @@ def test_texts_share_blocks_for_as_long_as_they_are_equal(model: LanguageModel) 
 
 def test_a_whole_prompt_that_is_known_still_has_its_last_token_read(model: LanguageModel) -> None:
     prefixes, request = PrefixCache(10**8), Request(prompt(64, 6), SamplingParams(5, seed=2))
-    expected = finish(Batch(model, set(), prefixes), model, [request])
+    expected = finish(Batch(model, set(), prefixes=prefixes), model, [request])
     assert Reading(model, [Engine(model, stop_ids=set()).row(request)], prefixes).reused == [32]
-    same(finish(Batch(model, set(), prefixes), model, [request]), expected)
+    same(finish(Batch(model, set(), prefixes=prefixes), model, [request]), expected)
 
 
 def test_what_was_not_used_for_longest_is_forgotten_ends_first(model: LanguageModel) -> None:
     one_block = 2 * 2 * 2 * 32 * 8 * 4
     prefixes = PrefixCache(5 * one_block)
     for seed in (1, 2, 1, 3):
-        finish(Batch(model, set(), prefixes), model, [Request(prompt(96, seed), SamplingParams(1))])
+        finish(Batch(model, set(), prefixes=prefixes), model, [Request(prompt(96, seed), SamplingParams(1))])
     assert prefixes.bytes <= prefixes.max_bytes
     known = {seed: len(prefixes.find([*prompt(96, seed), 0])) for seed in (1, 2, 3)}
     assert known == {1: 2, 2: 0, 3: 3}

@@ -1,0 +1,1 @@
+"""A decoding step in one call, for CPUs: see decode.cpp."""

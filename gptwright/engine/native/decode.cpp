@@ -1,0 +1,321 @@
+// One decoding step of the transformer in model/transformer.py for a few rows, on one core.
+//
+// A step of a small model is a few hundred operations, each of them shorter than calling it from Python; and torch's
+// product of a matrix with one vector reads weights at a fraction of what memory gives. Here the whole step is one call,
+// and matrices are laid out so that they are read once, from front to back, for up to eight rows together.
+//
+// Every sum is taken in one order, whatever the other rows are: a row's logits are the same bits in any batch.
+//
+// A matrix (out, in) is stored as panels of 16 outputs. Within a panel the weights of two inputs stand together:
+// [out / 16][in / 2][16][2] in bfloat16, [out / 16][in][16] in float32. Both sides are padded with zeros.
+
+#include <cstdint>
+#include <cstring>
+#include <cmath>
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr int LANES = 16;
+typedef float Floats __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t Words __attribute__((vector_size(64), aligned(4)));
+typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
+
+struct Matrix {
+    const void* panels;
+    const float* bias;  // or null
+    int64_t in, out;
+};
+
+struct Layer {
+    const float *input_norm, *post_norm, *q_norm, *k_norm;  // the last two or null
+    Matrix qkv, out, gate_up, down;
+};
+
+}  // namespace
+
+// Must match `_Model` and its parts in decoder.py.
+struct Model {
+    int64_t width, layers, heads, kv_heads, head_dim, hidden, vocab, half;  // half: weights are bfloat16
+    float eps, unused;
+    const float *embedding, *cos, *sin, *norm;
+    const Layer* layer;
+    Matrix head;
+};
+
+namespace {
+
+inline Floats load(const float* from) { return *reinterpret_cast<const Floats*>(from); }
+inline void store(float* to, Floats value) { *reinterpret_cast<Floats*>(to) = value; }
+inline Floats all(float value) { return Floats{} + value; }
+
+inline float sum(Floats v) {
+    typedef float Eight __attribute__((vector_size(32)));
+    typedef float Four __attribute__((vector_size(16)));
+    Eight a, b;
+    std::memcpy(&a, &v, 32);
+    std::memcpy(&b, reinterpret_cast<const char*>(&v) + 32, 32);
+    a += b;
+    Four c, d;
+    std::memcpy(&c, &a, 16);
+    std::memcpy(&d, reinterpret_cast<const char*>(&a) + 16, 16);
+    c += d;
+    return (c[0] + c[2]) + (c[1] + c[3]);
+}
+
+// e^x to 2 units in the last place: 2^n times a polynomial of the rest (Cephes, expf).
+inline Floats exponential(Floats x) {
+    x = x < -87.0f ? all(-87.0f) : x;
+    x = x > 88.0f ? all(88.0f) : x;
+    Floats scaled = x * 1.44269504f;
+    Ints n = __builtin_convertvector(scaled + (scaled < 0.0f ? all(-0.5f) : all(0.5f)), Ints);
+    Floats whole = __builtin_convertvector(n, Floats);
+    Floats r = x - whole * 0.693359375f - whole * -2.12194440e-4f;
+    Floats p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    Ints power = (n + 127) << 23;
+    Floats two;
+    std::memcpy(&two, &power, sizeof two);
+    return p * two;
+}
+
+inline uint32_t bits(float value) {
+    uint32_t found;
+    std::memcpy(&found, &value, 4);
+    return found;
+}
+
+// To the nearest bfloat16, ties to even.
+inline uint32_t rounded(float value) {
+    uint32_t b = bits(value);
+    return (b + 0x7fff + ((b >> 16) & 1)) >> 16;
+}
+
+// What a product reads of its input: floats, or pairs of bfloat16 where the processor multiplies those.
+#if defined(__AVX512BF16__)
+constexpr bool PAIRS = true;
+#else
+constexpr bool PAIRS = false;
+#endif
+
+inline Floats as_floats(Words words) {
+    Floats found;
+    std::memcpy(&found, &words, sizeof found);
+    return found;
+}
+
+// acc[p][b] += panel p's weights of two inputs (half) or one, times row b's.
+template <bool HALF, int P, int B>
+inline void multiply(const char* panels, int64_t stride, const float* x, int64_t ld, int64_t in, Floats (&acc)[P][B]) {
+    if constexpr (HALF) {
+        for (int64_t i = 0; i < in; i += 2) {
+            Words w[P];
+            for (int p = 0; p < P; p++) w[p] = *reinterpret_cast<const Words*>(panels + p * stride + i * 32);
+            for (int b = 0; b < B; b++) {
+#if defined(__AVX512BF16__)
+                uint32_t pair;
+                std::memcpy(&pair, reinterpret_cast<const uint32_t*>(x + b * ld) + i / 2, 4);
+                __m512bh factor = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(pair)));
+                for (int p = 0; p < P; p++)
+                    acc[p][b] = reinterpret_cast<Floats>(_mm512_dpbf16_ps(
+                        reinterpret_cast<__m512>(acc[p][b]), reinterpret_cast<__m512bh>(w[p]), factor));
+#else
+                for (int p = 0; p < P; p++) {
+                    acc[p][b] += as_floats(w[p] << 16) * x[b * ld + i];
+                    acc[p][b] += as_floats(w[p] & 0xffff0000u) * x[b * ld + i + 1];
+                }
+#endif
+            }
+        }
+    } else {
+        for (int64_t i = 0; i < in; i++) {
+            Floats w[P];
+            for (int p = 0; p < P; p++) w[p] = load(reinterpret_cast<const float*>(panels + p * stride) + i * LANES);
+            for (int b = 0; b < B; b++)
+                for (int p = 0; p < P; p++) acc[p][b] += w[p] * x[b * ld + i];
+        }
+    }
+}
+
+template <bool HALF, int P, int B>
+inline void some_panels(const Matrix& m, int64_t panel, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    int64_t in = (m.in + 1) / 2 * 2, stride = in * LANES * (HALF ? 2 : 4);
+    Floats acc[P][B];
+    for (int p = 0; p < P; p++)
+        for (int b = 0; b < B; b++) acc[p][b] = m.bias ? load(m.bias + (panel + p) * LANES) : Floats{};
+    multiply<HALF, P, B>(static_cast<const char*>(m.panels) + panel * stride, stride, x, ldx, in, acc);
+    for (int p = 0; p < P; p++)
+        for (int b = 0; b < B; b++) store(y + b * ldy + (panel + p) * LANES, acc[p][b]);
+}
+
+// All panels for B rows at a time, `blocks` times: a panel's weights are still near when the next rows need them. More
+// panels together hide how long an addition takes; more rows together read each weight less often.
+template <bool HALF, int P, int B>
+void all_panels(const Matrix& m, int64_t blocks, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    int64_t panels = (m.out + LANES - 1) / LANES, panel = 0;
+    for (; panel + P <= panels; panel += P)
+        for (int64_t b = 0; b < blocks * B; b += B) some_panels<HALF, P, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
+    for (; panel < panels; panel++)
+        for (int64_t b = 0; b < blocks * B; b += B) some_panels<HALF, 1, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
+}
+
+template <bool HALF>
+void product_of(const Matrix& m, int64_t rows, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    int64_t b = rows / 8 * 8;
+    if (b) all_panels<HALF, 2, 8>(m, b / 8, x, ldx, y, ldy);
+    if (rows & 4) all_panels<HALF, 4, 4>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 4;
+    if (rows & 2) all_panels<HALF, 6, 2>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 2;
+    if (rows & 1) all_panels<HALF, 8, 1>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy);
+}
+
+// y (rows, ldy) = x (rows, ldx) times the matrix; y has room for whole panels.
+void product(const Model& model, const Matrix& m, int64_t rows, float* x, int64_t ldx, float* y, int64_t ldy) {
+    if (!model.half) return product_of<false>(m, rows, x, ldx, y, ldy);
+    if (PAIRS)  // in place: the input is not read again
+        for (int64_t b = 0; b < rows; b++) {
+            float* row = x + b * ldx;
+            for (int64_t i = 0; i < m.in; i += 2) {
+                uint32_t pair = rounded(row[i]) | (i + 1 < m.in ? rounded(row[i + 1]) << 16 : 0);
+                std::memcpy(reinterpret_cast<char*>(row) + 2 * i, &pair, 4);
+            }
+        }
+    product_of<true>(m, rows, x, ldx, y, ldy);
+}
+
+void rms_norm(const float* x, const float* weight, int64_t size, float eps, float* y) {
+    Floats some = {};
+    int64_t i = 0;
+    for (; i + LANES <= size; i += LANES) some += load(x + i) * load(x + i);
+    float squares = sum(some);
+    for (; i < size; i++) squares += x[i] * x[i];
+    float scale = 1.0f / std::sqrt(squares / static_cast<float>(size) + eps);
+    for (i = 0; i < size; i++) y[i] = x[i] * scale * weight[i];
+}
+
+// Norm where the model has one, then the rotation of its position, into `to`.
+void place(const Model& m, const float* x, const float* norm, const float* cos, const float* sin, float* to) {
+    float kept[512];
+    if (norm) {
+        rms_norm(x, norm, m.head_dim, m.eps, kept);
+        x = kept;
+    }
+    int64_t half = m.head_dim / 2;
+    for (int64_t i = 0; i < half; i++) {
+        float first = x[i], second = x[i + half];
+        to[i] = first * cos[i] - second * sin[i];
+        to[i + half] = second * cos[i + half] + first * sin[i + half];
+    }
+}
+
+// One head's softmax(q k^T / sqrt(E)) v over `seen` positions.
+void attend(const float* q, const float* k, const float* v, int64_t seen, int64_t size, float* scores, float* to) {
+    float scale = 1.0f / std::sqrt(static_cast<float>(size)), highest = -INFINITY;
+    for (int64_t s = 0; s < seen; s++) {
+        const float* key = k + s * size;
+        int64_t e = 0;
+        Floats acc = {};
+        for (; e + LANES <= size; e += LANES) acc += load(q + e) * load(key + e);
+        float score = sum(acc);
+        for (; e < size; e++) score += q[e] * key[e];
+        scores[s] = score *= scale;
+        highest = score > highest ? score : highest;
+    }
+    float total = 0;
+    for (int64_t s = 0; s < seen; s += LANES) {
+        for (int64_t pad = seen; pad < s + LANES; pad++) scores[pad] = -INFINITY;
+        Floats weight = exponential(load(scores + s) - highest);
+        store(scores + s, weight);
+        for (int i = 0; i < LANES && s + i < seen; i++) total += scores[s + i];
+    }
+    int64_t e = 0;
+    for (; e + LANES <= size; e += LANES) {
+        Floats acc = {};
+        for (int64_t s = 0; s < seen; s++) acc += load(v + s * size + e) * scores[s];
+        store(to + e, acc / total);
+    }
+    for (; e < size; e++) {
+        float acc = 0;
+        for (int64_t s = 0; s < seen; s++) acc += v[s * size + e] * scores[s];
+        to[e] = acc / total;
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+int64_t padded(int64_t size) { return (size + 2 * LANES - 1) / LANES * LANES; }
+
+// Floats of scratch that a step of so many rows needs.
+int64_t scratch_size(const Model* m, int64_t rows, int64_t capacity) {
+    int64_t query = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim;
+    return rows * (2 * padded(m->width) + padded(query + 2 * kv) + padded(query) + padded(2 * m->hidden) +
+                   padded(m->hidden)) + padded(query) + padded(capacity);
+}
+
+// Rows' tokens `ids` stand at `positions`; keys[l] and values[l] are layer l's (rows, kv_heads, capacity, head_dim).
+// Logits are (rows, ld_logits), with room for whole panels.
+void step(const Model* model, int64_t rows, const int64_t* ids, const int64_t* positions, float* const* keys,
+          float* const* values, int64_t capacity, float* logits, int64_t ld_logits, float* scratch) {
+    const Model& m = *model;
+    int64_t size = m.head_dim, query = m.heads * size, kv = m.kv_heads * size, group = m.heads / m.kv_heads;
+    int64_t ld = padded(m.width), ld_qkv = padded(query + 2 * kv), ld_q = padded(query);
+    int64_t ld_gu = padded(2 * m.hidden), ld_h = padded(m.hidden);
+    float* x = scratch;
+    float* h = x + rows * ld;
+    float* qkv = h + rows * ld;
+    float* mixed = qkv + rows * ld_qkv;
+    float* gate_up = mixed + rows * ld_q;
+    float* inner = gate_up + rows * ld_gu;
+    float* q = inner + rows * ld_h;
+    float* scores = q + ld_q;
+    // Padding behind a row meets weights of 0, and must not be NaN.
+    std::memset(scratch, 0, scratch_size(model, rows, capacity) * sizeof(float));
+    for (int64_t b = 0; b < rows; b++)
+        std::memcpy(x + b * ld, m.embedding + ids[b] * m.width, m.width * sizeof(float));
+    for (int64_t l = 0; l < m.layers; l++) {
+        const Layer& layer = m.layer[l];
+        for (int64_t b = 0; b < rows; b++) rms_norm(x + b * ld, layer.input_norm, m.width, m.eps, h + b * ld);
+        product(m, layer.qkv, rows, h, ld, qkv, ld_qkv);
+        for (int64_t b = 0; b < rows; b++) {
+            const float *cos = m.cos + positions[b] * size, *sin = m.sin + positions[b] * size;
+            const float* row = qkv + b * ld_qkv;
+            for (int64_t g = 0; g < m.kv_heads; g++) {
+                int64_t at = (b * m.kv_heads + g) * capacity * size;
+                float *k = keys[l] + at, *v = values[l] + at;
+                place(m, row + query + g * size, layer.k_norm, cos, sin, k + positions[b] * size);
+                std::memcpy(v + positions[b] * size, row + query + kv + g * size, size * sizeof(float));
+                for (int64_t i = g * group; i < (g + 1) * group; i++) {
+                    place(m, row + i * size, layer.q_norm, cos, sin, q);
+                    attend(q, k, v, positions[b] + 1, size, scores, mixed + b * ld_q + i * size);
+                }
+            }
+        }
+        product(m, layer.out, rows, mixed, ld_q, h, ld);
+        for (int64_t b = 0; b < rows; b++) {
+            for (int64_t i = 0; i < m.width; i++) x[b * ld + i] += h[b * ld + i];
+            rms_norm(x + b * ld, layer.post_norm, m.width, m.eps, h + b * ld);
+        }
+        product(m, layer.gate_up, rows, h, ld, gate_up, ld_gu);
+        for (int64_t b = 0; b < rows; b++)
+            for (int64_t i = 0; i < m.hidden; i += LANES) {  // the end of up's room may be passed: inner has a panel more
+                Floats gate = load(gate_up + b * ld_gu + i), up = load(gate_up + b * ld_gu + m.hidden + i);
+                Floats value = gate / (1.0f + exponential(-gate)) * up;
+                int64_t left = m.hidden - i;
+                std::memcpy(inner + b * ld_h + i, &value, (left < LANES ? left : LANES) * sizeof(float));
+            }
+        product(m, layer.down, rows, inner, ld_h, h, ld);
+        for (int64_t b = 0; b < rows; b++)
+            for (int64_t i = 0; i < m.width; i++) x[b * ld + i] += h[b * ld + i];
+    }
+    for (int64_t b = 0; b < rows; b++) rms_norm(x + b * ld, m.norm, m.width, m.eps, h + b * ld);
+    product(m, m.head, rows, h, ld, logits, ld_logits);
+}
+}

@@ -1,0 +1,141 @@
+"""A language model packed for decode.cpp.
+
+    decoder = Decoder.of(model, half=True)
+    logits_BV = decoder.step(ids_B, cache)
+
+Shapes: B rows, V vocabulary; O outputs and I inputs of a matrix.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Sequence
+from ctypes import c_float, c_int64, c_void_p
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gptwright.engine.native.build import library
+from gptwright.lanes import Lanes
+from gptwright.model.cache import KVCache
+from gptwright.model.transformer import Block, LanguageModel
+
+LANES = 16
+"""Outputs of a panel."""
+LANE_ROWS = 4
+"""Fewer rows than this for each core are not worth a thread of their own."""
+
+
+class _Matrix(ctypes.Structure):
+    _fields_ = (("panels", c_void_p), ("bias", c_void_p), ("inputs", c_int64), ("outputs", c_int64))
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("input_norm", "post_norm", "q_norm", "k_norm")),
+        *((name, _Matrix) for name in ("qkv", "out", "gate_up", "down")),
+    )
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((n, c_int64) for n in ("width", "layers", "heads", "kv_heads", "head_dim", "hidden", "vocab", "half")),
+        ("eps", c_float),
+        ("unused", c_float),
+        *((name, c_void_p) for name in ("embedding", "cos", "sin", "norm")),
+        ("layer", ctypes.POINTER(_Layer)),
+        ("head", _Matrix),
+    )
+
+
+class Decoder:
+    """One model's weights as they are now; `half` keeps them in bfloat16. A later change of the model is not seen."""
+
+    def __init__(self, model: LanguageModel, code: ctypes.CDLL, *, half: bool, threads: int) -> None:
+        self.config, self.code, self.half, self.kept = model.config, code, half, list[Tensor]()
+        self.lanes = Lanes(threads) if threads > 1 else None
+        config, trunk = model.config, model.model
+        self.layers = (_Layer * config.layers)(*(self._layer(block) for block in trunk.layers))
+        self.model = _Model(
+            config.width, config.layers, config.heads, config.kv_heads, config.head_dim, config.hidden,
+            config.vocab_size, half, config.norm_eps, 0.0, self._keep(trunk.embed_tokens.weight), self._keep(trunk.cos),
+            self._keep(trunk.sin), self._keep(trunk.norm.weight), self.layers, self._matrix(model.lm_head.weight),
+        )  # fmt: skip
+        self.ld_logits = code.padded(c_int64(config.vocab_size))
+
+    @classmethod
+    def of(cls, model: LanguageModel, *, half: bool = False, threads: int | None = None) -> Decoder | None:
+        """None where it cannot be: without a compiler, or for a model that is not in a CPU's memory in float32."""
+        weight = model.model.embed_tokens.weight
+        possible = weight.device.type == "cpu" and weight.dtype == torch.float32
+        code = library() if possible else None
+        if code is None:
+            return None
+        code.padded.restype = code.scratch_size.restype = c_int64
+        return cls(model, code, half=half, threads=torch.get_num_threads() if threads is None else threads)
+
+    def step(self, ids_B: Tensor, cache: KVCache) -> Tensor:
+        """Logits after each row's new token, which the cache then holds behind its `lengths_B` -> (B, V) float32."""
+        rows = len(ids_B)
+        cache.reserve(int(cache.lengths_B.max()) + 1)
+        lengths_B = cache.lengths_B.contiguous()
+        logits_BL = torch.empty(rows, self.ld_logits)
+        pointers = [(keys.data_ptr(), values.data_ptr()) for keys, values in zip(cache.keys, cache.values, strict=True)]
+        row_bytes = 4 * cache.keys[0][0].numel()
+
+        def work(part: range) -> None:
+            first, model = part.start, ctypes.byref(self.model)
+            many = c_void_p * len(pointers)
+            keys = many(*(key + first * row_bytes for key, _ in pointers))
+            values = many(*(value + first * row_bytes for _, value in pointers))
+            scratch = torch.empty(self.code.scratch_size(model, c_int64(len(part)), c_int64(cache.capacity)))
+            self.code.step(
+                model, c_int64(len(part)), c_void_p(ids_B.data_ptr() + 8 * first),
+                c_void_p(lengths_B.data_ptr() + 8 * first), keys, values, c_int64(cache.capacity),
+                c_void_p(logits_BL.data_ptr() + 4 * first * self.ld_logits), c_int64(self.ld_logits),
+                c_void_p(scratch.data_ptr()),
+            )  # fmt: skip
+
+        parts = _parts(rows, self.lanes.count if self.lanes else 1)
+        if self.lanes and len(parts) > 1:
+            self.lanes.map(work, parts)
+        else:
+            work(range(rows))
+        return logits_BL[:, : self.config.vocab_size]
+
+    def _layer(self, block: nn.Module) -> _Layer:
+        assert isinstance(block, Block)
+        attention, mlp = block.self_attn, block.mlp
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        biases: list[Tensor] = [each.bias for each in projections if each.bias is not None]
+        norms = (attention.q_norm, attention.k_norm) if attention.qk_norm else ()
+        of_heads: list[int | None] = [self._keep(norm.weight) for norm in norms] or [None, None]
+        return _Layer(
+            self._keep(block.input_layernorm.weight), self._keep(block.post_attention_layernorm.weight), *of_heads,
+            self._matrix(torch.cat(tuple(each.weight for each in projections)), torch.cat(biases) if biases else None),
+            self._matrix(attention.o_proj.weight), self._matrix(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])),
+            self._matrix(mlp.down_proj.weight),
+        )  # fmt: skip
+
+    def _matrix(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> _Matrix:
+        outputs, inputs = weight_OI.shape
+        weight_OI = F.pad(weight_OI.detach(), (0, inputs % 2, 0, -outputs % LANES))
+        together = 2 if self.half else 1
+        panels = weight_OI.to(torch.bfloat16 if self.half else torch.float32)
+        panels = panels.view(-1, LANES, weight_OI.shape[1] // together, together).transpose(1, 2).contiguous()
+        self.kept.append(panels)
+        bias = None if bias_O is None else self._keep(F.pad(bias_O.detach(), (0, -outputs % LANES)))
+        return _Matrix(panels.data_ptr(), bias, inputs, outputs)
+
+    def _keep(self, tensor: Tensor) -> int:
+        self.kept.append(tensor.detach().float().contiguous())
+        return self.kept[-1].data_ptr()
+
+
+def _parts(rows: int, count: int) -> Sequence[range]:
+    """`rows` in up to `count` parts of nearly equal size."""
+    count = max(1, min(count, rows // LANE_ROWS))
+    borders = [rows * i // count for i in range(count + 1)]
+    return [range(start, end) for start, end in itertools.pairwise(borders)]

@@ -1,0 +1,156 @@
+"""The decoding step in C++ gives what the model gives, and the same bits in any batch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gptwright.engine import engine as engine_module
+from gptwright.engine.engine import Engine
+from gptwright.engine.native import build
+from gptwright.engine.native.decoder import Decoder
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Request
+from gptwright.model.cache import KVCache
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel, initialise
+
+pytestmark = pytest.mark.skipif(not any(map(shutil.which, build.COMPILERS)), reason="needs a C++ compiler")
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "qwen3": {"width": 32, "heads": 4, "kv_heads": 2, "head_dim": 16, "hidden": 48},
+    "qwen2, odd sizes": {
+        "width": 33, "heads": 3, "kv_heads": 1, "head_dim": 10, "hidden": 41, "qk_norm": False, "qkv_bias": True,
+        "tied": False, "vocab_size": 61,
+    },
+    "llama, heads of 64": {"width": 64, "heads": 2, "kv_heads": 2, "head_dim": 64, "hidden": 80, "qk_norm": False},
+}  # fmt: skip
+
+
+def random_model(**shape: Any) -> LanguageModel:
+    model = LanguageModel(ModelConfig(**{"vocab_size": 64, "context": 64, "layers": 2, **shape})).eval()
+    initialise(model, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "bias" in name:
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+        model.lm_head.weight.mul_(20)
+    return model
+
+
+def decoder_of(model: LanguageModel, **wishes: Any) -> Decoder:
+    decoder = Decoder.of(model, **{"threads": 1, **wishes})
+    assert decoder is not None, "the compiler failed: run it by hand on gptwright/engine/native/decode.cpp"
+    return decoder
+
+
+def empty(model: LanguageModel, rows: int) -> KVCache:
+    return KVCache(model.config, rows, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def logits_of(decoder: Decoder, model: LanguageModel, ids_BT: torch.Tensor) -> torch.Tensor:
+    """Logits (T, B, V) of reading token by token."""
+    cache, found = empty(model, len(ids_BT)), []
+    for ids_B in ids_BT.T:
+        found.append(decoder.step(ids_B.contiguous(), cache))
+        cache.lengths_B = cache.lengths_B + 1
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 3e-5), (True, 0.3)])
+@torch.inference_mode()
+def test_logits_are_those_of_the_model(shape: dict[str, Any], half: bool, tolerance: float) -> None:
+    model = random_model(**shape)
+    ids_BT = torch.randint(0, model.config.vocab_size, (7, 40), generator=torch.Generator().manual_seed(2))
+    expected = model(ids_BT).transpose(0, 1)
+    found = logits_of(decoder_of(model, half=half), model, ids_BT)
+    assert expected.std() > 1
+    assert (found - expected).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("threads", [1, 2])
+@torch.inference_mode()
+def test_a_row_has_the_same_bits_in_any_batch(half: bool, threads: int) -> None:
+    model = random_model(**SHAPES["qwen2, odd sizes"])
+    decoder = decoder_of(model, half=half, threads=threads)
+    ids_BT = torch.randint(0, 61, (23, 20), generator=torch.Generator().manual_seed(3))
+    whole = logits_of(decoder, model, ids_BT)
+    for rows in (slice(0, 1), slice(3, 5), slice(7, 14), slice(15, 23)):
+        assert torch.equal(logits_of(decoder, model, ids_BT[rows]), whole[:, rows])
+
+
+@torch.inference_mode()
+def test_rows_of_different_lengths_go_on_from_a_prompt_read_by_torch() -> None:
+    model = random_model(**SHAPES["qwen3"])
+    ids_BT = torch.randint(0, 64, (3, 30), generator=torch.Generator().manual_seed(4))
+    lengths_B, cache = torch.tensor([5, 29, 12]), empty(model, 3)
+    model(ids_BT, cache)
+    cache.lengths_B = lengths_B.clone()
+    found = decoder_of(model).step(ids_BT.gather(1, lengths_B[:, None])[:, 0].contiguous(), cache)
+    expected = torch.stack(
+        [model(ids[None, : length + 1])[0, -1] for ids, length in zip(ids_BT, lengths_B, strict=True)]
+    )
+    assert torch.allclose(found, expected, atol=3e-5)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_model_that_changes_is_packed_anew_unless_it_is_frozen(frozen: bool) -> None:
+    model = random_model(**SHAPES["qwen3"])
+    engine, request = Engine(model, stop_ids=set(), frozen=frozen), Request([1, 2, 3], SamplingParams(30, seed=1))
+    first = engine.generate([request])[0].ids
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.data.mul_(-3)  # behind torch's back: no version counts it
+    again = engine.generate([request])[0].ids
+    assert again[0] == Engine(model, stop_ids=set()).generate([request])[0].ids[0]
+    assert (again == Engine(model, stop_ids=set()).generate([request])[0].ids) == (not frozen)
+    assert again != first
+
+
+def test_without_a_compiler_torch_decodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = random_model(**SHAPES["qwen3"])
+    requests = [Request([n, 2, 3], SamplingParams(30, seed=n)) for n in range(5)]
+    expected = [completion.ids for completion in Engine(model, stop_ids={7}).generate(requests)]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    build.library.cache_clear()
+    assert Decoder.of(model) is None
+    assert [completion.ids for completion in Engine(model, stop_ids={7}).generate(requests)] == expected
+    build.library.cache_clear()
+
+
+def test_a_compiler_that_fails_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "g++"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("GPTWRIGHT_CACHE", str(tmp_path / "cache"))
+    build.library.cache_clear()
+    assert build.library() is None
+    assert list((tmp_path / "cache").iterdir()) == []
+    build.library.cache_clear()
+
+
+def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GPTWRIGHT_CACHE", str(tmp_path))
+    build.library.cache_clear()
+    assert build.library() is not None
+    (made,) = tmp_path.iterdir()
+    written = made.stat().st_mtime_ns
+    build.library.cache_clear()
+    assert build.library() is not None
+    assert made.stat().st_mtime_ns == written
+    build.library.cache_clear()
+
+
+def test_the_engine_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    step = Decoder.step
+    monkeypatch.setattr(engine_module.Decoder, "step", lambda self, *a: steps.append(1) or step(self, *a))
+    Engine(random_model(**SHAPES["qwen3"]), stop_ids=set()).generate([Request([1], SamplingParams(9))])
+    assert len(steps) == 8
