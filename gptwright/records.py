@@ -31,14 +31,20 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat. An assistant may think before it speaks, and call tools after: each call is a JSON object
+    with `name` and `arguments`, as text. What a tool gave is a turn of the role `tool`.
+    """
 
     role: Role
     content: str
+    thinking: str = ""
+    tool_calls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise ValueError(f"unknown role {self.role!r}: use one of {', '.join(ROLES)}")
+        if (self.thinking or self.tool_calls) and self.role != "assistant":
+            raise ValueError(f"only an assistant thinks and calls tools, and this turn is of the role {self.role!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +108,16 @@ class Rollout:
 
 def to_json(record: Any) -> dict[str, Any]:
     """A record as JSON values; tuples become lists when dumped."""
-    return dataclasses.asdict(record)
+    return dataclasses.asdict(record, dict_factory=_without_what_most_turns_lack)
+
+
+def _without_what_most_turns_lack(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if value or name not in ("thinking", "tool_calls")}
 
 
 def message_from_json(value: dict[str, Any]) -> Message:
-    return Message(role=value["role"], content=value["content"])
+    calls = tuple(value.get("tool_calls", ()))
+    return Message(value["role"], value["content"], value.get("thinking", ""), calls)
 
 
 def conversation_from_json(value: dict[str, Any]) -> Conversation:

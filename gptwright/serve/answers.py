@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gptwright.engine.params import SamplingParams
+from gptwright.engine.protocol import Kind as PartKind
+from gptwright.engine.protocol import Part, PartStream
 from gptwright.engine.request import Request
-from gptwright.engine.text import TextStream, whole_text
+from gptwright.engine.text import whole_text
 from gptwright.serve.models import ServedModel
 from gptwright.serve.worker import Ticket
 
@@ -19,35 +22,61 @@ Kind = Literal["chat", "text"]
 
 @dataclass(frozen=True)
 class Piece:
-    """What is certain of one choice since the last piece: text, and the tokens it came from."""
+    """What is certain of one choice since the last piece: parts of the turn, and the tokens they came from."""
 
-    text: str
+    parts: tuple[Part, ...]
     tokens: tuple[int, ...]
-    last: bool = False
+
+    @classmethod
+    def together(cls, pieces: Sequence[Piece]) -> Piece:
+        """Several as one."""
+        return cls(tuple(part for piece in pieces for part in piece.parts), tuple(t for p in pieces for t in p.tokens))
+
+    def text(self, kind: PartKind) -> str:
+        """What it has of one kind."""
+        return "".join(part.text for part in self.parts if part.kind == kind)
 
 
 class Choice:
     """One of the n answers to a prompt."""
 
-    def __init__(self, index: int, ticket: Ticket, model: ServedModel) -> None:
-        self.index, self.ticket, self.model = index, ticket, model
+    def __init__(self, index: int, ticket: Ticket, model: ServedModel, kind: Kind) -> None:
+        self.index, self.ticket, self.model, self.kind = index, ticket, model, kind
+        self.calls = 0
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """The answer as it comes; stop tokens and stop strings are no part of it."""
-        stream = TextStream(self.model.tokenizer, self.ticket.row.request.params.stop)
+        stop = self.ticket.row.request.params.stop
+        stream = PartStream(self.model.tokenizer, stop, marked=self.kind == "chat")
         waiting: list[int] = []
         async for token in self.ticket.tokens():
             if token in self.model.engine.stop_ids:
                 continue
             waiting.append(token)
-            if text := stream.feed(token):
-                yield Piece(text, tuple(waiting))
+            if parts := stream.feed(token):
+                yield Piece(tuple(parts), tuple(waiting))
                 waiting.clear()
-        yield Piece(stream.finish(), tuple(waiting), last=True)
+        yield Piece(tuple(stream.finish()), tuple(waiting))
 
-    @property
     def finish_reason(self) -> str:
-        return self.ticket.row.completion.finish_reason
+        """Why it ended, once it has."""
+        reason = self.ticket.row.completion.finish_reason
+        return "tool_calls" if self.calls and reason == "stop" else reason
+
+    def message(self, piece: Piece) -> dict[str, Any]:
+        """A piece as the fields of a chat message; calls of tools are counted on."""
+        content, calls = piece.text("content"), list[dict[str, Any]]()
+        for part in piece.parts:
+            call = tool_call(part.text) if part.kind == "tool_call" else None
+            if call:
+                calls.append({"index": self.calls, "id": f"call_{secrets.token_hex(12)}", "type": "function"} | call)
+                self.calls += 1
+            elif part.kind == "tool_call":  # cut off: better seen than lost
+                content += part.text
+        found: dict[str, Any] = {"content": content if content or not calls else None}
+        if thinking := piece.text("thinking"):
+            found["reasoning_content"] = thinking
+        return found | ({"tool_calls": calls} if calls else {})
 
     def text(self) -> str:
         """What has been said so far."""
@@ -83,7 +112,7 @@ class Answer:
         except Exception:
             self.cancel()
             raise
-        self.choices = [Choice(index, ticket, model) for index, ticket in enumerate(self.tickets)]
+        self.choices = [Choice(index, ticket, model, kind) for index, ticket in enumerate(self.tickets)]
         prefix = "chatcmpl" if kind == "chat" else "cmpl"
         self.identity = f"{prefix}-{secrets.token_hex(12)}"
         self.created = int(time.time())
@@ -113,22 +142,35 @@ class Answer:
         """Wait for all choices."""
         choices = []
         for choice in self.choices:
-            pieces = [piece async for piece in choice.pieces()]
-            text, tokens = "".join(piece.text for piece in pieces), [t for piece in pieces for t in piece.tokens]
-            choices.append(self.shown(choice, text, tokens, 0, choice.finish_reason, piece=False))
+            piece = Piece.together([piece async for piece in choice.pieces()])
+            found = self.shown(choice, piece, 0, "message")
+            choices.append(found | {"finish_reason": choice.finish_reason()})
         return self.envelope(choices, piece=False) | {"usage": self.usage()}
 
-    def shown(
-        self, choice: Choice, text: str, tokens: Sequence[int], start: int, finish: str | None, *, piece: bool
-    ) -> dict[str, Any]:
-        """One choice, or a piece of it, as this kind of request has it."""
-        told = choice.told(tokens, start) if self.logprobs else None
-        found: dict[str, Any] = {"index": choice.index, "finish_reason": finish}
-        if self.kind == "chat":
-            message = {"role": "assistant", "content": text} if start == 0 or not piece else {"content": text}
-            logprobs = None if told is None else {"content": told, "refusal": None}
-            return found | {"delta" if piece else "message": message, "logprobs": logprobs}
-        return found | {"text": text, "logprobs": None if told is None else _as_lists(told)}
+    def shown(self, choice: Choice, piece: Piece, start: int, field: Literal["message", "delta"]) -> dict[str, Any]:
+        """One choice, or a piece of it that begins at token `start`, as this kind of request has it."""
+        told = choice.told(piece.tokens, start) if self.logprobs else None
+        found: dict[str, Any] = {"index": choice.index, "finish_reason": None}
+        if self.kind == "text":
+            return found | {"text": piece.text("content"), "logprobs": None if told is None else _as_lists(told)}
+        role = {"role": "assistant"} if start == 0 else {}
+        logprobs = None if told is None else {"content": told, "refusal": None}
+        return found | {field: role | choice.message(piece), "logprobs": logprobs}
+
+    def ended(self, choice: Choice) -> dict[str, Any]:
+        """The last piece of a choice: nothing but why it ended."""
+        last: dict[str, Any] = {"text": ""} if self.kind == "text" else {"delta": {}}
+        return {"index": choice.index, "finish_reason": choice.finish_reason(), "logprobs": None} | last
+
+
+def tool_call(text: str) -> dict[str, Any] | None:
+    """A call as clients read it; None where the text is none."""
+    try:
+        call = json.loads(text)
+        name, arguments = call["name"], call["arguments"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return {"function": {"name": str(name), "arguments": json.dumps(arguments, ensure_ascii=False)}}
 
 
 def _as_lists(told: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
+from fastapi.staticfiles import StaticFiles
 
 from gptwright.serve.answers import Answer, Kind
 from gptwright.serve.delivery import deliver
@@ -21,7 +24,14 @@ from gptwright.serve.metrics import Meter, Metrics
 from gptwright.serve.models import Served, ServedModel, ServedReward
 from gptwright.serve.schema import ChatRequest, CompletionRequest, Sampling, ScoreRequest
 from gptwright.serve.settings import ServerSettings
-from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.chat import render_prompt, with_tools
+
+PAGES = Path(__file__).with_name("static")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""A page asks nobody but this server, whatever stands in an answer."""
 
 
 def create_app(models: Sequence[Served], settings: ServerSettings | None = None) -> FastAPI:
@@ -41,6 +51,9 @@ def create_app(models: Sequence[Served], settings: ServerSettings | None = None)
     tell_errors(app)
     app.add_middleware(Gate, settings=settings, metrics=metrics)
     paths = Paths(models, settings, metrics)
+    app.get("/", include_in_schema=False)(paths.chat_page)
+    app.get("/compare", include_in_schema=False)(paths.compare_page)
+    app.mount("/static", StaticFiles(directory=PAGES))
     app.get("/health")(paths.health)
     app.get("/ready")(paths.ready)
     app.get("/metrics")(paths.tell_metrics)
@@ -58,6 +71,12 @@ class Paths:
     def __init__(self, models: Sequence[Served], settings: ServerSettings, metrics: Metrics) -> None:
         self.models = {model.name: model for model in models}
         self.settings, self.metrics = settings, metrics
+
+    async def chat_page(self) -> Response:
+        return _page("chat.html")
+
+    async def compare_page(self) -> Response:
+        return _page("compare.html")
 
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
@@ -90,7 +109,9 @@ class Paths:
         if messages[-1].role == "assistant":
             raise ApiError(400, "the last message is the assistant's: there is nothing to answer", param="messages")
         request.state.notes.content["messages"] = [[message.role, message.content] for message in messages]
-        return await self._answer("chat", model, render_prompt(messages, model.tokenizer), body, request)
+        tools = [json.dumps(function, ensure_ascii=False, separators=(",", ":")) for function in body.functions()]
+        prompt_ids = render_prompt(with_tools(messages, tools), model.tokenizer)
+        return await self._answer("chat", model, prompt_ids, body, request)
 
     async def complete(self, body: CompletionRequest, request: Request) -> Response:
         model = self._language(body.model)
@@ -112,7 +133,7 @@ class Paths:
         self, kind: Kind, model: ServedModel, prompt_ids: list[int], body: Sampling, request: Request
     ) -> Response:
         request.state.notes.model = model.name
-        params, logprobs = body.params(model.room(prompt_ids)), body.told_logprobs is not None
+        params, logprobs = body.params(model.room(prompt_ids), model.tokenizer), body.told_logprobs is not None
         answer = Answer(kind, model, prompt_ids, params, logprobs)
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         timeout = self.settings.timeout_seconds
@@ -129,3 +150,7 @@ class Paths:
         if isinstance(model, ServedModel):
             return model
         raise ApiError(400, f"{name} is a reward model: it gives scores, on /v1/score, and no answers", param="model")
+
+
+def _page(name: str) -> Response:
+    return FileResponse(PAGES / name, headers={"content-security-policy": POLICY, "referrer-policy": "no-referrer"})

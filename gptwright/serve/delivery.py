@@ -72,10 +72,10 @@ async def _read(answer: Answer, choice: Choice, pieces: asyncio.Queue[dict[str, 
     start = 0
     try:
         async for piece in choice.pieces():
-            if piece.text or piece.tokens:
-                await pieces.put(answer.shown(choice, piece.text, piece.tokens, start, None, piece=True))
+            if piece.parts or piece.tokens:
+                await pieces.put(answer.shown(choice, piece, start, "delta"))
             start += len(piece.tokens)
-        await pieces.put(answer.shown(choice, "", (), max(start, 1), choice.finish_reason, piece=True))
+        await pieces.put(answer.ended(choice))
         await pieces.put(None)
     except Exception as error:  # told to the client as the stream's last event
         await pieces.put(error)

@@ -6,6 +6,7 @@ A parameter that is not followed is refused by name: an answer that ignores what
 
 from __future__ import annotations
 
+import json
 import secrets
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
@@ -14,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gptwright.engine.constraint import Grammar
 from gptwright.engine.params import SamplingParams
+from gptwright.engine.protocol import tool_grammar
 from gptwright.records import Message
+from gptwright.serve.errors import ApiError
+from gptwright.tokenizer.tokenizer import Tokenizer
 
 MAX_STOPS = 4
 MAX_CHOICES = 16
@@ -79,8 +83,13 @@ class Sampling(BaseModel, ABC):
             return Grammar.choice(self.guided_choice)
         return None if self.guided_grammar is None else Grammar.lark(self.guided_grammar)
 
-    def params(self, room: int) -> list[SamplingParams]:
+    def tool_grammar(self, tokenizer: Tokenizer) -> Grammar | None:
+        """What tools ask of the answer."""
+        return None
+
+    def params(self, room: int, tokenizer: Tokenizer) -> list[SamplingParams]:
         """Of each of the n answers; `room` is what the context leaves for one."""
+        grammar = self.tool_grammar(tokenizer) or self.grammar
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         seed = secrets.randbits(62) if self.seed is None else self.seed % 2**62
         return [
@@ -97,7 +106,7 @@ class Sampling(BaseModel, ABC):
                 logit_bias=self.logit_bias or {},
                 stop=stop,
                 top_logprobs=self.told_logprobs or 0,
-                grammar=self.grammar,
+                grammar=grammar,
             )
             for number in range(self.n)
         ]
@@ -110,17 +119,91 @@ class TextPart(BaseModel):
     text: str
 
 
+class CalledFunction(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    arguments: str
+    """A JSON object."""
+
+
+class ToolCall(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+    @field_validator("function")
+    @classmethod
+    def _json(cls, function: CalledFunction) -> CalledFunction:
+        json.loads(function.arguments)
+        return function
+
+    def text(self) -> str:
+        """As a model writes it."""
+        called = {"name": self.function.name, "arguments": json.loads(self.function.arguments)}
+        return json.dumps(called, ensure_ascii=False, separators=(",", ":"))
+
+
+class ToolFunction(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    """Taken, and not used: schemas are always followed."""
+
+    def told(self) -> dict[str, Any]:
+        """What the model is told of it."""
+        return self.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
+
+
+class Tool(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"]
+    function: ToolFunction
+
+
+class NamedFunction(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+
+
+class NamedTool(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
 class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
     name: str | None = None
-    """Taken, and not used."""
+    """Taken, and not used, like the id of a call: results stand in the order of the calls."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ChatMessage:
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content is missing")
+        if self.role != "assistant" and (self.tool_calls or self.reasoning_content):
+            raise ValueError("only an assistant has tool_calls and reasoning_content")
+        return self
 
     def message(self) -> Message:
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return Message("system" if self.role == "developer" else self.role, text)
+        text = "".join(part.text for part in self.content) if isinstance(self.content, list) else self.content or ""
+        calls = tuple(call.text() for call in self.tool_calls or ())
+        role = "system" if self.role == "developer" else self.role
+        return Message(role, text, self.reasoning_content or "", calls)
 
 
 Messages = Annotated[list[ChatMessage], Field(min_length=1)]
@@ -163,6 +246,33 @@ class ChatRequest(Sampling):
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
+    tools: list[Tool] = Field(default_factory=list)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
+    parallel_tool_calls: bool = True
+    """Taken, and not used: a model that may call tools may call several."""
+
+    def functions(self) -> list[dict[str, Any]]:
+        """What the model is told that it may call."""
+        return [] if self.tool_choice == "none" else [tool.function.told() for tool in self.tools]
+
+    @model_validator(mode="after")
+    def _one_form(self) -> ChatRequest:
+        if self.tools and self.response_format and self.response_format.type != "text":
+            raise ValueError("tools and response_format exclude each other: leave out one")
+        if not self.tools and self.tool_choice not in ("none", "auto"):
+            raise ValueError("tool_choice asks for a call, and there are no tools")
+        return self
+
+    def tool_grammar(self, tokenizer: Tokenizer) -> Grammar | None:
+        """What the tools ask of the answer. Raises ApiError for a tool that is not there."""
+        functions = self.functions()
+        if not functions:
+            return None
+        name = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
+        try:
+            return tool_grammar(functions, tokenizer, required=self.tool_choice == "required", name=name)
+        except ValueError as error:
+            raise ApiError(400, str(error), param="tool_choice") from None
 
     @property
     def told_logprobs(self) -> int | None:

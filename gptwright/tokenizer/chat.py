@@ -3,6 +3,9 @@
     <|user|>Hi<|end_of_turn|><|assistant|>Hello.<|end_of_turn|>
        0    0        0            0        1        1             mask
 
+An assistant's turn may begin with what it thinks, <|think|>...<|/think|>, and end with calls of tools, each behind
+<|tool_call|>; all of it is learned.
+
 Every segment is encoded by itself, so a prompt's ids followed by an answer's ids are the ids of the whole chat, and
 no text can forge a turn. Nothing is stripped or added.
 """
@@ -16,7 +19,7 @@ from gptwright.records import Message
 from gptwright.tokenizer.template import TEMPLATE_HASH, TEMPLATE_JINJA
 from gptwright.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["TEMPLATE_HASH", "TEMPLATE_JINJA", "Rendered", "render", "render_prompt", "response_ids"]
+__all__ = ["TEMPLATE_HASH", "TEMPLATE_JINJA", "Rendered", "render", "render_prompt", "response_ids", "turn_ids", "with_tools"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ def render(messages: Sequence[Message], tokenizer: Tokenizer) -> Rendered:
     ids: list[int] = []
     mask: list[int] = []
     for message in messages:
-        content = response_ids(message.content, tokenizer)
+        content = turn_ids(message, tokenizer)
         ids.append(tokenizer.role_mark(message.role))
         ids.extend(content)
         mask.append(0)
@@ -47,4 +50,23 @@ def render_prompt(messages: Sequence[Message], tokenizer: Tokenizer) -> list[int
 
 def response_ids(answer: str, tokenizer: Tokenizer) -> list[int]:
     """What an assistant emits to say `answer`: its text, then the end of the turn."""
-    return [*tokenizer.encode(answer), tokenizer.end_of_turn]
+    return turn_ids(Message("assistant", answer), tokenizer)
+
+
+def turn_ids(message: Message, tokenizer: Tokenizer) -> list[int]:
+    """What stands behind a turn's mark, its end included."""
+    ids = [tokenizer.think, *tokenizer.encode(message.thinking), tokenizer.think_end] if message.thinking else []
+    ids += tokenizer.encode(message.content)
+    for call in message.tool_calls:
+        ids += [tokenizer.tool_call, *tokenizer.encode(call)]
+    return [*ids, tokenizer.end_of_turn]
+
+
+def with_tools(messages: Sequence[Message], tools: Sequence[str]) -> list[Message]:
+    """The messages, with a system message that tells which tools there are, one JSON object a line."""
+    if not tools:
+        return list(messages)
+    told = "You can call these tools:\n" + "\n".join(tools)
+    if messages and messages[0].role == "system":
+        return [Message("system", f"{messages[0].content}\n\n{told}"), *messages[1:]]
+    return [Message("system", told), *messages]

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptwright.records import ROLES, Message
+from gptwright.records import ROLES, Message, message_from_json, to_json
 from gptwright.tokenizer.bpe import train_characters
-from gptwright.tokenizer.chat import render, render_prompt, response_ids
+from gptwright.tokenizer.chat import render, render_prompt, response_ids, turn_ids, with_tools
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 contents = st.one_of(st.text(max_size=20), st.sampled_from(["", " ", "\n", " cat \n\n", "{{ x }}", "{% if %}", "<|us"]))
-chats = st.lists(st.builds(Message, st.sampled_from(ROLES), contents), min_size=1, max_size=5)
+calls = st.lists(contents, max_size=2).map(tuple)
+turns = st.one_of(
+    st.builds(Message, st.sampled_from(ROLES), contents), st.builds(Message, st.just("assistant"), contents, contents, calls)
+)
+chats = st.lists(turns, min_size=1, max_size=5)
+
+
+def told(message: Message) -> str:
+    return " ".join((message.content, message.thinking, *message.tool_calls))
+
+
 # The template refuses what would forge a turn, and hypothesis finds those strings in our source.
 honest_chats = chats.filter(
-    lambda messages: not any(token in message.content for token in SpecialToken for message in messages)
+    lambda messages: not any(token in told(message) for token in SpecialToken for message in messages)
 )
 transformers = pytest.importorskip("transformers")
 
@@ -28,8 +39,8 @@ def reference(saved: Path) -> transformers.PreTrainedTokenizerBase:
     return transformers.AutoTokenizer.from_pretrained(saved)
 
 
-def as_dicts(messages: list[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+def as_dicts(messages: list[Message]) -> list[dict[str, Any]]:
+    return [to_json(message) for message in messages]
 
 
 def test_ids_and_mask_of_one_chat_by_hand() -> None:
@@ -51,8 +62,30 @@ def test_a_prompt_and_its_answer_are_the_whole_chat(tokenizer: Tokenizer, messag
 def test_the_mask_covers_answers_and_their_ends_alone(tokenizer: Tokenizer, messages: list[Message]) -> None:
     rendered = render(messages, tokenizer)
     supervised = [token for token, bit in zip(rendered.ids, rendered.mask, strict=True) if bit]
-    answers = [message.content for message in messages if message.role == "assistant"]
-    assert supervised == [token for answer in answers for token in response_ids(answer, tokenizer)]
+    answers = [message for message in messages if message.role == "assistant"]
+    assert supervised == [token for answer in answers for token in turn_ids(answer, tokenizer)]
+
+
+def test_thinking_and_calls_stand_around_what_is_said() -> None:
+    tokenizer = train_characters([])
+    turn = Message("assistant", "C", thinking="AB", tool_calls=("{}", "1"))
+    assert render([turn], tokenizer).ids == [
+        tokenizer.assistant, tokenizer.think, 65, 66, tokenizer.think_end, 67, tokenizer.tool_call, 123, 125,
+        tokenizer.tool_call, 49, tokenizer.end_of_turn,
+    ]  # fmt: skip
+    assert message_from_json(to_json(turn)) == turn
+    assert to_json(Message("user", "Hi")) == {"role": "user", "content": "Hi"}
+    with pytest.raises(ValueError, match="only an assistant thinks"):
+        Message("user", "Hi", thinking="hm")
+
+
+def test_tools_are_told_in_the_system_message() -> None:
+    asked, tools = [Message("user", "2 + 2?")], ['{"name":"add"}', '{"name":"sub"}']
+    assert with_tools(asked, []) == asked
+    alone = with_tools(asked, tools)
+    assert alone == [Message("system", 'You can call these tools:\n{"name":"add"}\n{"name":"sub"}'), *asked]
+    (system, *_) = with_tools([Message("system", "Be brief."), *asked], tools)
+    assert system.content == f"Be brief.\n\n{alone[0].content}"
 
 
 def test_no_text_can_forge_a_turn(tokenizer: Tokenizer) -> None:

@@ -1,0 +1,295 @@
+// The chat page: one conversation at a time, answered as it is written.
+
+import { at, key, make, models, shown, stream } from "/static/api.js";
+import { Store, add, branches, path, turn } from "/static/store.js";
+
+const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"];
+const store = new Store();
+let current = store.all[0] || store.create();
+let answering = null; // the AbortController of the answer that is being written
+
+function say(text) {
+  at("status").textContent = text;
+}
+
+function keep() {
+  if (!store.save()) say("The browser has no room left: export your conversations and delete some.");
+}
+
+// --- what is seen
+
+function drawList() {
+  at("list").replaceChildren(
+    ...store.all.map((conversation) => {
+      const open = make("button", { className: "plain title", textContent: conversation.title });
+      if (conversation === current) open.setAttribute("aria-current", "true");
+      open.onclick = () => choose(conversation);
+      const remove = make("button", { className: "plain", textContent: "×" });
+      remove.setAttribute("aria-label", `Delete ${conversation.title}`);
+      remove.onclick = () => forget(conversation);
+      return make("li", {}, open, remove);
+    }),
+  );
+}
+
+function draw() {
+  drawList();
+  at("log").replaceChildren(...path(current).map(message));
+  const there = [...at("model").options].map((option) => option.value);
+  if (there.length && !there.includes(current.settings.model)) current.settings.model = there[0];
+  at("model").value = current.settings.model;
+  at("log").scrollTop = at("log").scrollHeight;
+}
+
+function action(text, run, label) {
+  const button = make("button", { className: "plain", textContent: text, onclick: run });
+  if (label) button.setAttribute("aria-label", label);
+  return button;
+}
+
+function message(node) {
+  const article = make("article", { className: node.role });
+  article.dataset.id = node.id;
+  article.append(make("h2", { textContent: node.role === "user" ? "You" : node.model || "Assistant" }));
+  article.append(body(node));
+  const actions = make("div", { className: "actions" });
+  const others = branches(current, node);
+  if (others.length > 1) {
+    const place = others.indexOf(node);
+    const go = (step) => () => {
+      turn(current, others[(place + step + others.length) % others.length]);
+      keep();
+      draw();
+    };
+    actions.append(
+      action("‹", go(-1), "Previous branch"), make("span", { textContent: `${place + 1} / ${others.length}` }),
+      action("›", go(1), "Next branch"),
+    );
+  }
+  if (node.role === "user") actions.append(action("Edit", () => edit(article, node)));
+  else actions.append(action("Again", () => answer(node.parent)));
+  actions.append(action("Copy", () => copy(node.content)));
+  article.append(actions);
+  return article;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied.");
+  } catch {
+    say("The browser does not let this page copy.");
+  }
+}
+
+function body(node) {
+  const holder = make("div", { className: "body" });
+  if (node.thinking) holder.append(folded("Thinking", shown(node.thinking)));
+  for (const call of node.calls || []) {
+    const told = make("pre", { textContent: call.function.arguments });
+    holder.append(folded(`Calls ${call.function.name}`, told));
+  }
+  holder.append(node.role === "user" ? make("div", { className: "text as-is", textContent: node.content }) : shown(node.content));
+  if (node.error) holder.append(make("p", { className: "error", textContent: node.error }));
+  if (node.finish === "length") holder.append(make("p", { className: "note", textContent: "The answer was cut off: it reached its longest length." }));
+  return holder;
+}
+
+function folded(title, inner) {
+  return make("details", {}, make("summary", { textContent: title }), inner);
+}
+
+function edit(article, node) {
+  const field = make("textarea", { value: node.content, rows: Math.min(12, node.content.split("\n").length + 1) });
+  field.setAttribute("aria-label", "Your question, changed");
+  const form = make("form", { className: "edit" }, field, make("button", { textContent: "Ask this instead" }), action("Cancel", draw));
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    if (field.value.trim()) ask(field.value, node.parent);
+  };
+  article.querySelector(".body").replaceChildren(form);
+  field.focus();
+}
+
+// --- what is done
+
+function choose(conversation) {
+  answering?.abort();
+  current = conversation;
+  document.body.classList.remove("side-open");
+  draw();
+  at("question").focus();
+}
+
+function begin() {
+  const fresh = store.all.find((conversation) => !Object.keys(conversation.nodes).length);
+  choose(fresh || store.create({ ...current.settings }));
+}
+
+function forget(conversation) {
+  if (!confirm(`Delete “${conversation.title}”?`)) return;
+  store.remove(conversation.id);
+  keep();
+  choose(conversation === current ? store.all[0] || store.create() : current);
+}
+
+function ask(text, parent) {
+  if (!Object.keys(current.nodes).length) current.title = text.trim().slice(0, 60);
+  answer(add(current, parent, "user", text.trim()).id);
+}
+
+function request(node) {
+  const { settings } = current;
+  const messages = path({ ...current, leaf: node }).map(({ role, content }) => ({ role, content }));
+  if (settings.system.trim()) messages.unshift({ role: "system", content: settings.system });
+  const found = { model: settings.model, messages };
+  for (const name of NUMBERS) if (settings[name] !== null) found[name] = settings[name];
+  return found;
+}
+
+/** Answer the message `parent`, beside whatever answers it has. */
+async function answer(parent) {
+  answering?.abort();
+  const controller = (answering = new AbortController());
+  const conversation = current;
+  const asked = request(parent);
+  const node = add(conversation, parent, "assistant", "");
+  node.model = asked.model;
+  draw();
+  busy(true);
+  let next = 0;
+  const show = () => {
+    next = 0;
+    const article = current === conversation && document.querySelector(`[data-id="${CSS.escape(node.id)}"]`);
+    if (!article) return;
+    const log = at("log");
+    const below = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    article.querySelector(".body").replaceWith(body(node));
+    if (below) log.scrollTop = log.scrollHeight;
+  };
+  try {
+    for await (const chunk of stream("/v1/chat/completions", asked, controller.signal)) {
+      const choice = chunk.choices[0];
+      if (!choice) {
+        node.usage = chunk.usage;
+        continue;
+      }
+      node.content += choice.delta.content || "";
+      if (choice.delta.reasoning_content) node.thinking = (node.thinking || "") + choice.delta.reasoning_content;
+      for (const call of choice.delta.tool_calls || []) {
+        node.calls = [...(node.calls || [])];
+        const known = (node.calls[call.index] ||= { function: { name: "", arguments: "" } });
+        known.function.name += call.function.name || "";
+        known.function.arguments += call.function.arguments || "";
+      }
+      if (choice.finish_reason) node.finish = choice.finish_reason;
+      next ||= requestAnimationFrame(show);
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") node.error = error.message;
+  }
+  cancelAnimationFrame(next);
+  keep();
+  if (answering !== controller) return;
+  answering = null;
+  busy(false);
+  draw();
+  say(node.error ? "The answer failed." : `Answered${node.usage ? ` with ${node.usage.completion_tokens} tokens` : ""}.`);
+}
+
+function busy(yes) {
+  at("send").hidden = yes;
+  at("stop").hidden = !yes;
+  at("log").setAttribute("aria-busy", String(yes));
+  if (yes) say("Answering…");
+}
+
+// --- settings, files, keys
+
+function openSettings() {
+  for (const name of NUMBERS) at(name).value = current.settings[name] ?? "";
+  at("system").value = current.settings.system;
+  at("key").value = key.get();
+  at("dialog").showModal();
+}
+
+function closeSettings() {
+  for (const name of NUMBERS) {
+    const field = at(name);
+    current.settings[name] = field.value.trim() === "" || !field.checkValidity() ? null : Number(field.value);
+  }
+  current.settings.system = at("system").value;
+  const changed = key.get() !== at("key").value;
+  key.set(at("key").value);
+  keep();
+  if (changed) begins();
+}
+
+function exportAll() {
+  const file = new Blob([JSON.stringify(store.all, null, 1)], { type: "application/json" });
+  const link = make("a", { href: URL.createObjectURL(file), download: "conversations.json" });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+async function importAll(event) {
+  try {
+    say(`${store.take(await event.target.files[0].text())} conversations taken in.`);
+    keep();
+    draw();
+  } catch (error) {
+    say(`Nothing taken in: ${error.message}.`);
+  }
+  event.target.value = "";
+}
+
+async function begins() {
+  try {
+    const there = (await models()).filter((model) => model.kind === "assistant");
+    at("model").replaceChildren(...there.map((model) => make("option", { value: model.id, textContent: model.id })));
+    if (!there.length) say("No assistant is served here: this page needs a finetuned model.");
+    else say("");
+  } catch (error) {
+    say(`The models could not be listed: ${error.message}.`);
+  }
+  draw();
+}
+
+at("form").onsubmit = (event) => {
+  event.preventDefault();
+  const field = at("question");
+  if (!field.value.trim() || answering) return;
+  ask(field.value, current.leaf);
+  field.value = "";
+  grow();
+};
+const grow = () => {
+  at("question").style.height = "auto";
+  at("question").style.height = `${Math.min(at("question").scrollHeight, 240)}px`;
+};
+at("question").oninput = grow;
+at("question").onkeydown = (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  at("form").requestSubmit();
+};
+document.onkeydown = (event) => {
+  if (event.key === "Escape" && answering && !at("dialog").open) answering.abort();
+  if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === "o") {
+    event.preventDefault();
+    begin();
+  }
+};
+at("stop").onclick = () => answering?.abort();
+at("new").onclick = begin;
+at("settings").onclick = openSettings;
+at("dialog").onclose = closeSettings;
+at("export").onclick = exportAll;
+at("import").onchange = importAll;
+at("open-side").onclick = () => document.body.classList.add("side-open");
+at("close-side").onclick = () => document.body.classList.remove("side-open");
+at("model").onchange = () => {
+  current.settings.model = at("model").value;
+  keep();
+};
+begins();

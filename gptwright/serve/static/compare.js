@@ -1,0 +1,77 @@
+// The compare page: what each model makes of one prompt. A base model is given it as text to go on with.
+
+import { at, key, make, models, number, shown, stream } from "/static/api.js";
+
+let asking = null;
+
+async function begin() {
+  at("key").value = key.get();
+  try {
+    const there = (await models()).filter((model) => model.kind !== "reward");
+    at("models").replaceChildren(
+      make("legend", { textContent: "Models" }),
+      ...there.map((model) => {
+        const box = make("input", { type: "checkbox", name: "model", value: model.id, checked: true });
+        box.dataset.kind = model.kind;
+        return make("label", {}, box, ` ${model.id}${model.kind === "base" ? " (base)" : ""}`);
+      }),
+    );
+    at("status").textContent = "";
+  } catch (error) {
+    at("status").textContent = `The models could not be listed: ${error.message}.`;
+  }
+}
+
+function request(box, text) {
+  const found = { model: box.value, temperature: number("temperature"), max_tokens: number("max_tokens"), seed: number("seed") };
+  if (box.dataset.kind === "base") return ["/v1/completions", { ...found, prompt: `${text}\n` }];
+  return ["/v1/chat/completions", { ...found, messages: [{ role: "user", content: text }] }];
+}
+
+async function fill(box, text, signal) {
+  const holder = make("div", { className: "text" });
+  const note = make("p", { className: "note" });
+  at("answers").append(make("article", {}, make("h2", { textContent: box.value }), holder, note));
+  let said = "";
+  let tokens = 0;
+  const began = performance.now();
+  try {
+    for await (const chunk of stream(...request(box, text), signal)) {
+      const choice = chunk.choices[0];
+      if (chunk.usage) tokens = chunk.usage.completion_tokens;
+      if (!choice) continue;
+      said += choice.delta?.content ?? choice.text ?? "";
+      if (box.dataset.kind === "base") holder.replaceChildren(make("div", { className: "as-is", textContent: said }));
+      else holder.replaceChildren(shown(said));
+    }
+    note.textContent = `${tokens} tokens, ${((performance.now() - began) / 1000).toFixed(1)} s`;
+  } catch (error) {
+    note.className = error.name === "AbortError" ? "note" : "error";
+    note.textContent = error.name === "AbortError" ? "Stopped." : error.message;
+  }
+}
+
+at("form").onsubmit = async (event) => {
+  event.preventDefault();
+  const boxes = [...document.querySelectorAll("[name=model]:checked")];
+  const text = at("question").value.trim();
+  if (!boxes.length || !text) {
+    at("status").textContent = text ? "Choose a model." : "Write a prompt.";
+    return;
+  }
+  asking?.abort();
+  const controller = (asking = new AbortController());
+  at("answers").replaceChildren();
+  at("stop").hidden = false;
+  at("status").textContent = "Answering…";
+  await Promise.all(boxes.map((box) => fill(box, text, controller.signal)));
+  if (asking !== controller) return;
+  at("stop").hidden = true;
+  at("status").textContent = "All have answered.";
+};
+at("stop").onclick = () => asking?.abort();
+at("key").onchange = () => {
+  key.set(at("key").value);
+  begin();
+};
+begin();

@@ -1,0 +1,83 @@
+// Conversations in this browser. A conversation is a tree: asking differently, or asking again, makes a branch.
+
+const PLACE = "gptwright.conversations";
+const DEFAULTS = { system: "", temperature: 0.7, top_p: 1, top_k: 0, min_p: 0, max_tokens: null, seed: null, model: "" };
+
+const name = () => crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
+
+export class Store {
+  constructor() {
+    try {
+      this.all = JSON.parse(localStorage.getItem(PLACE)) || [];
+    } catch {
+      this.all = [];
+    }
+  }
+
+  /** Keep what has changed; false where the browser has no room for it. */
+  save() {
+    try {
+      localStorage.setItem(PLACE, JSON.stringify(this.all));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  create(settings = {}) {
+    const conversation = {
+      id: name(), title: "New conversation", created: Date.now(), settings: { ...DEFAULTS, ...settings }, nodes: {}, leaf: null,
+    };
+    this.all.unshift(conversation);
+    return conversation;
+  }
+
+  remove(id) {
+    this.all = this.all.filter((conversation) => conversation.id !== id);
+  }
+
+  /** Add conversations from an export; returns how many. Throws where it is none. */
+  take(text) {
+    const found = JSON.parse(text);
+    const whole = (c) => c && typeof c.id === "string" && typeof c.title === "string" && c.nodes && c.settings;
+    if (!Array.isArray(found) || !found.every(whole)) throw new Error("this file is no export of conversations");
+    const known = new Set(this.all.map((conversation) => conversation.id));
+    const taken = found.filter((conversation) => !known.has(conversation.id));
+    for (const conversation of taken) conversation.settings = { ...DEFAULTS, ...conversation.settings };
+    this.all.unshift(...taken);
+    return taken.length;
+  }
+}
+
+/** Put a message behind `parent` (null: at the beginning), and make it what is shown. */
+export function add(conversation, parent, role, content) {
+  const node = { id: name(), parent, role, content, created: Date.now() };
+  conversation.nodes[node.id] = node;
+  conversation.leaf = node.id;
+  return node;
+}
+
+/** The messages that are shown, first to last. */
+export function path(conversation) {
+  const found = [];
+  for (let node = conversation.nodes[conversation.leaf]; node; node = conversation.nodes[node.parent]) found.unshift(node);
+  return found;
+}
+
+/** The messages that could stand where this one stands, itself among them, oldest first. */
+export function branches(conversation, node) {
+  return Object.values(conversation.nodes)
+    .filter((other) => other.parent === node.parent && other.role === node.role)
+    .sort((a, b) => a.created - b.created);
+}
+
+/** Show another branch, down to its newest end. */
+export function turn(conversation, node) {
+  let leaf = node;
+  for (;;) {
+    const next = Object.values(conversation.nodes).filter((other) => other.parent === leaf.id);
+    if (!next.length) break;
+    leaf = next.reduce((a, b) => (a.created >= b.created ? a : b));
+  }
+  conversation.leaf = leaf.id;
+}

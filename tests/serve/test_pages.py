@@ -1,0 +1,310 @@
+"""The pages as a person uses them, in a headless Chromium. GPTWRIGHT_PICTURES=docs/pictures keeps screenshots there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which the extra dev brings")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, as in Debian's package chromium")
+
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")  # fmt: skip
+POEM = "**Bread and cheese**\n\nThe bread is warm, the cheese is old,\na small good meal against the cold."
+ATTACK = (
+    "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+    "[bad](javascript:alert(1)) [good](https://example.org) <iframe src='https://example.org'></iframe>"
+    "<form action='https://example.org'><input name=q></form><style>body{display:none}</style> ![p](https://example.org/x.png)"
+)
+MARKDOWN = "## Title\n\n- one\n- two\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n```\ncode <b>\n```\n"
+
+
+def script(prompt: str, tokenizer: Tokenizer) -> list[int]:
+    """The answer to what was asked last."""
+    asked = prompt.rsplit("<|user|>", 1)[-1].split("<|end_of_turn|>")[0]
+    if asked == "think":
+        ids = [tokenizer.think, *tokenizer.encode("2 and 2 is 4."), tokenizer.think_end, *tokenizer.encode("It is 4.")]
+        return [*ids, tokenizer.tool_call, *tokenizer.encode('{"name":"add","arguments":{"a":2}}'), tokenizer.end_of_turn]
+    answers = {"attack": ATTACK, "markdown": MARKDOWN, "long": "word " * 600}
+    text = POEM if "bread" in asked else answers.get(asked, f"You said: {asked}")
+    return [*tokenizer.encode(text), tokenizer.end_of_turn]
+
+
+@dataclass
+class Site:
+    """A page of the server, what was asked of it, and where the browser went."""
+
+    page: Any
+    worker: Any
+    address: str
+    visited: list[str]
+
+    def ask(self, text: str) -> None:
+        self.page.get_by_label("Your question").fill(text)
+        self.page.keyboard.press("Enter")
+
+    def wait(self, text: str) -> None:
+        self.page.get_by_role("status").get_by_text(text).wait_for(timeout=15000)
+
+    def answers(self) -> list[str]:
+        return [article.inner_text() for article in self.page.locator("article.assistant .body").all()]
+
+
+@pytest.fixture(scope="session")
+def served(tokenizer: Tokenizer, scripted: Any, at_work: Any) -> Iterator[tuple[str, Any]]:
+    def says(text: str) -> Any:
+        return lambda _: [*tokenizer.encode(text), tokenizer.end_of_turn]
+
+    ours = scripted("ppo", tokenizer, lambda prompt: script(prompt, tokenizer))
+    sft = scripted("sft", tokenizer, says("Bread is good.\nCheese is good."))
+    base = scripted("base", tokenizer, says("Write a poem about tea.\nName three rivers."), assistant=False)
+    with at_work([ours, sft, base]) as address:
+        yield address, ours.worker
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def context(browser: Any) -> Iterator[Any]:
+    found = browser.new_context(viewport={"width": 1100, "height": 760}, accept_downloads=True)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def site(context: Any, served: tuple[str, Any]) -> Iterator[Site]:
+    address, worker = served
+    page, visited, errors = context.new_page(), list[str](), list[str]()
+    page.on("request", lambda request: visited.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.goto(address)
+    page.locator("#model option").first.wait_for(state="attached")
+    worker.requests.clear()
+    worker.tickets.clear()
+    yield Site(page, worker, address, visited)
+    assert [error for error in errors if "the server responded with a status of 503" not in error] == []
+    assert all(url.startswith((address, "blob:", "data:")) for url in visited)
+
+
+def picture(page: Any, name: str) -> None:
+    folder = os.environ.get("GPTWRIGHT_PICTURES")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def test_a_question_is_answered_and_the_conversation_kept(site: Site) -> None:
+    site.ask("Write a poem about bread and cheese.")
+    site.wait("Answered")
+    assert site.answers() == ["Bread and cheese\n\nThe bread is warm, the cheese is old,\na small good meal against the cold."]
+    assert site.page.locator("article.assistant strong").inner_text() == "Bread and cheese"
+    site.ask("And now?")
+    site.page.get_by_text("You said: And now?").wait_for()
+    assert "<|user|>Write a poem" in site.worker.engine.tokenizer.decode(site.worker.requests[-1].prompt_ids)
+    site.wait("Answered")
+    picture(site.page, "chat")
+    site.page.reload()
+    site.page.locator("#model option").first.wait_for(state="attached")
+    assert len(site.answers()) == 2
+    assert site.page.locator("#list .title").first.inner_text() == "Write a poem about bread and cheese."
+
+
+def test_an_answer_is_stopped_and_what_came_is_kept(site: Site) -> None:
+    site.ask("long")
+    site.page.get_by_text("word word").first.wait_for()
+    site.page.keyboard.press("Escape")
+    site.wait("Answered")
+    (text,) = site.answers()
+    assert 2 <= len(text.split()) < 590
+    for _ in range(100):
+        if not site.worker.tickets[0].row.going:
+            break
+        site.page.wait_for_timeout(50)
+    assert len(site.worker.tickets[0].row.completion.ids) < 3000
+    site.ask("again")
+    site.page.get_by_text("You said: again").wait_for()
+
+
+def test_asking_again_and_editing_make_branches(site: Site) -> None:
+    site.ask("first")
+    site.wait("Answered")
+    site.page.get_by_role("button", name="Again").click()
+    site.page.get_by_text("2 / 2").wait_for()
+    site.wait("Answered")
+    site.page.get_by_role("button", name="Previous branch").click()
+    assert site.page.get_by_text("1 / 2").is_visible()
+    site.page.get_by_role("button", name="Edit").click()
+    site.page.get_by_label("Your question, changed").fill("second")
+    site.page.get_by_role("button", name="Ask this instead").click()
+    site.page.get_by_text("You said: second").wait_for()
+    site.wait("Answered")
+    assert site.page.get_by_text("You said: first").count() == 0
+    site.page.get_by_role("button", name="Previous branch").click()
+    assert site.page.get_by_text("You said: first").is_visible()
+    assert len(site.worker.requests) == 3
+
+
+def test_markdown_is_shown(site: Site) -> None:
+    site.ask("markdown")
+    site.wait("Answered")
+    body = site.page.locator("article.assistant .text")
+    assert body.locator("li").all_inner_texts() == ["one", "two"]
+    assert body.locator("td").all_inner_texts() == ["1", "2"]
+    assert body.locator("pre").inner_text().strip() == "code <b>"
+
+
+def test_what_an_answer_holds_cannot_act(site: Site) -> None:
+    site.ask("attack")
+    site.wait("Answered")
+    body = site.page.locator("article.assistant .text")
+    assert body.locator("script, img, iframe, form, input, style").count() == 0
+    assert site.page.title().startswith("Chat")
+    links = {link.inner_text(): link.get_attribute("href") for link in body.locator("a").all()}
+    assert links == {"bad": None, "good": "https://example.org"}
+    assert "noopener" in body.get_by_role("link", name="good").get_attribute("rel")
+    site.ask("<img src=x onerror=alert(1)>")
+    site.wait("Answered")
+    assert site.page.locator("article.user .text").last.inner_text() == "<img src=x onerror=alert(1)>"
+
+
+def test_thinking_is_folded_and_calls_are_shown(site: Site) -> None:
+    site.ask("think")
+    site.wait("Answered")
+    thinking = site.page.locator("details", has_text="Thinking")
+    assert not thinking.get_by_text("2 and 2 is 4.").is_visible()
+    thinking.locator("summary").click()
+    assert thinking.get_by_text("2 and 2 is 4.").is_visible()
+    call = site.page.locator("details", has_text="Calls add")
+    call.locator("summary").click()
+    assert json.loads(call.locator("pre").inner_text()) == {"a": 2}
+    assert site.page.get_by_text("It is 4.", exact=True).is_visible()
+
+
+def test_settings_reach_the_model(site: Site) -> None:
+    site.page.get_by_role("button", name="Settings").click()
+    for label, value in {"System prompt": "Be kind.", "Temperature": "0.3", "Seed": "7", "Top-k": "5"}.items():
+        site.page.get_by_label(label).fill(value)
+    site.page.get_by_label("Longest answer").fill("12")
+    site.page.get_by_role("button", name="Done").click()
+    site.ask("hello")
+    site.wait("Answered")
+    (request,) = site.worker.requests
+    params = request.params
+    assert (params.temperature, params.seed, params.top_k, params.max_new_tokens) == (0.3, 7, 5, 12)
+    assert site.worker.engine.tokenizer.decode(request.prompt_ids).startswith("<|system|>Be kind.<|end_of_turn|>")
+    assert "cut off" in site.answers()[0]
+
+
+def test_conversations_are_exported_taken_in_and_deleted(site: Site, tmp_path: Path) -> None:
+    site.ask("keep me")
+    site.wait("Answered")
+    with site.page.expect_download() as download:
+        site.page.get_by_role("button", name="Export all").click()
+    download.value.save_as(tmp_path / "kept.json")
+    assert json.loads((tmp_path / "kept.json").read_text())[0]["title"] == "keep me"
+    site.page.on("dialog", lambda dialog: dialog.accept())
+    site.page.get_by_role("button", name="Delete keep me").click()
+    assert site.answers() == []
+    site.page.locator("#import").set_input_files(tmp_path / "kept.json")
+    site.wait("1 conversations taken in")
+    site.page.get_by_role("button", name="keep me", exact=True).click()
+    assert site.answers() == ["You said: keep me"]
+    (tmp_path / "bad.json").write_text('{"no": "list"}')
+    site.page.locator("#import").set_input_files(tmp_path / "bad.json")
+    site.wait("Nothing taken in")
+
+
+def test_a_server_that_fails_is_told_of_in_the_conversation(site: Site) -> None:
+    site.page.route("**/v1/chat/completions", lambda route: route.fulfill(
+        status=503, content_type="application/json", body='{"error": {"message": "256 requests wait already"}}',
+    ))  # fmt: skip
+    site.ask("hello")
+    site.wait("The answer failed")
+    assert "256 requests wait already" in site.answers()[0]
+
+
+def test_it_works_by_keyboard_alone(site: Site) -> None:
+    page = site.page
+    page.keyboard.type("line one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("line two")
+    page.keyboard.press("Enter")
+    site.wait("Answered")
+    assert page.locator("article.user .text").inner_text() == "line one\nline two"
+    page.keyboard.press("Control+Shift+O")
+    assert site.answers() == []
+    assert page.evaluate("document.activeElement.id") == "question"
+    reached = set()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id"))
+    assert {"new", "export", "model", "settings", "send"} <= reached
+
+
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, a")].filter((e) =>
+    !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length || e.closest("label"))).map((e) => e.outerHTML)"""
+
+
+@pytest.mark.parametrize("path", ["/", "/compare"])
+def test_everything_has_a_name_and_fits_a_phone(context: Any, served: tuple[str, Any], path: str) -> None:
+    page = context.new_page()
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto(served[0] + path)
+    page.wait_for_timeout(300)
+    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate("document.documentElement.lang") == "en"
+    if path == "/":
+        assert not page.locator("#new").is_visible()
+        page.get_by_role("button", name="Show conversations").click()
+        page.locator("#new").click()
+        assert not page.locator("#new").is_visible()
+    picture(page, "phone-chat" if path == "/" else "phone-compare")
+
+
+def test_light_and_dark_differ(browser: Any, served: tuple[str, Any]) -> None:
+    colours = set()
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.goto(served[0])
+        colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        picture(page, scheme)
+        context.close()
+    assert len(colours) == 2
+
+
+def test_models_are_compared_side_by_side(site: Site) -> None:
+    page = site.page
+    page.goto(f"{site.address}/compare")
+    page.get_by_label("ppo").wait_for()
+    page.get_by_label("Prompt").fill("Write a poem about bread and cheese.")
+    page.get_by_role("button", name="Ask all").click()
+    site.wait("All have answered")
+    told = {article.locator("h2").inner_text(): article.inner_text() for article in page.locator("#answers article").all()}
+    assert list(told) == ["ppo", "sft", "base"]
+    assert "Bread and cheese" in told["ppo"]
+    assert "Bread is good." in told["sft"]
+    assert "Name three rivers." in told["base"]
+    picture(page, "compare")
+    page.get_by_label("sft").uncheck()
+    page.get_by_role("button", name="Ask all").click()
+    site.wait("All have answered")
+    assert page.locator("#answers h2").all_inner_texts() == ["ppo", "base"]

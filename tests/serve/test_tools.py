@@ -1,0 +1,143 @@
+"""Tools and thinking, from tokens to what the official client reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gptwright.engine.protocol import Part, PartStream
+from gptwright.serve.models import ServedModel
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+openai = pytest.importorskip("openai")
+
+ADD = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "description": "The sum of two digits.",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}, "b": {"enum": [1, 2]}},
+            "required": ["a", "b"],
+            "additionalProperties": False,
+        },
+    },
+}
+NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
+LOOK: dict[str, Any] = {"type": "function", "function": {"name": "look", "parameters": NOTHING}}
+HELLO = [{"role": "user", "content": "What is 2 and 2?"}]
+
+
+def said(tokenizer: Tokenizer) -> list[int]:
+    call = tokenizer.encode('{"name":"add","arguments":{"a":2,"b":"é"}}')
+    return [
+        tokenizer.think, *tokenizer.encode("Hm ü."), tokenizer.think_end, *tokenizer.encode("Let me see."),
+        tokenizer.tool_call, *call, tokenizer.tool_call, *tokenizer.encode('{"name":"look","arguments":{}}'),
+        tokenizer.end_of_turn,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def talker(tokenizer: Tokenizer, scripted: Any, at_work: Any) -> Iterator[tuple[Any, ServedModel]]:
+    model = scripted("assistant", tokenizer, lambda _: said(tokenizer))
+    with at_work([model]) as address:
+        yield openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0), model
+
+
+def test_parts_of_a_turn(tokenizer: Tokenizer) -> None:
+    stream = PartStream(tokenizer)
+    parts = [part for token in said(tokenizer)[:-1] for part in stream.feed(token)] + stream.finish()
+    together: dict[str, str] = {}
+    for part in parts:
+        together[part.kind] = together.get(part.kind, "") + part.text
+    assert together["thinking"] == "Hm ü."
+    assert together["content"] == "Let me see."
+    calls = [part for part in parts if part.kind == "tool_call"]
+    assert calls == [
+        Part("tool_call", '{"name":"add","arguments":{"a":2,"b":"é"}}'), Part("tool_call", '{"name":"look","arguments":{}}'),
+    ]  # fmt: skip
+    assert [part.kind for part in parts].index("tool_call") > max(i for i, p in enumerate(parts) if p.kind == "content")
+
+
+def test_thinking_and_calls_are_told_apart_from_what_is_said(talker: tuple[Any, ServedModel]) -> None:
+    choice = talker[0].chat.completions.create(model="assistant", messages=HELLO).choices[0]
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content == "Let me see."
+    assert choice.message.model_extra["reasoning_content"] == "Hm ü."
+    calls = [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls]
+    assert calls == [("add", {"a": 2, "b": "é"}), ("look", {})]
+    assert len({call.id for call in choice.message.tool_calls}) == 2
+
+
+def test_a_stream_has_them_too(talker: tuple[Any, ServedModel]) -> None:
+    chunks = list(talker[0].chat.completions.create(model="assistant", messages=HELLO, stream=True))
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(delta.content or "" for delta in deltas) == "Let me see."
+    assert "".join((delta.model_extra or {}).get("reasoning_content", "") for delta in deltas) == "Hm ü."
+    calls = [call for delta in deltas for call in delta.tool_calls or []]
+    assert [(call.index, call.function.name) for call in calls] == [(0, "add"), (1, "look")]
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_tools_results_and_earlier_calls_stand_in_the_prompt(talker: tuple[Any, ServedModel]) -> None:
+    client, model = talker
+    call = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b": 2}'}}
+    messages = [
+        *HELLO,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "4"},
+    ]
+    client.chat.completions.create(model="assistant", messages=messages, tools=[LOOK], tool_choice="auto")
+    prompt = model.tokenizer.decode(model.worker.requests[-1].prompt_ids)
+    assert prompt == (
+        '<|system|>You can call these tools:\n{"name":"look","parameters":{"type":"object","properties":{},'
+        '"additionalProperties":false}}<|end_of_turn|><|user|>What is 2 and 2?<|end_of_turn|><|assistant|>'
+        '<|tool_call|>{"name":"add","arguments":{"a":2,"b":2}}<|end_of_turn|><|tool|>4<|end_of_turn|><|assistant|>'
+    )
+    client.chat.completions.create(model="assistant", messages=HELLO, tools=[LOOK], tool_choice="none")
+    assert "look" not in model.tokenizer.decode(model.worker.requests[-1].prompt_ids)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_that_knows_nothing_calls_a_tool_as_it_wants_to_be_called(client: Any, seed: int) -> None:
+    named = {"type": "function", "function": {"name": "add"}}
+    for choice in ("required", named):
+        (found,) = client.chat.completions.create(
+            model="assistant", messages=[{"role": "user", "content": "2+2"}], tools=[ADD], tool_choice=choice, seed=seed,
+            max_tokens=60, extra_body={"temperature": 1.0},
+        ).choices  # fmt: skip
+        assert found.finish_reason == "tool_calls"
+        assert found.message.content is None
+        (call,) = found.message.tool_calls
+        arguments = json.loads(call.function.arguments)
+        assert call.function.name == "add"
+        assert 0 <= arguments["a"] <= 9
+        assert arguments["b"] in (1, 2)
+
+
+def test_with_auto_it_may_talk_and_every_call_is_whole(client: Any) -> None:
+    for seed in range(6):
+        (found,) = client.chat.completions.create(
+            model="assistant", messages=[{"role": "user", "content": "2"}], tools=[LOOK], seed=seed, max_tokens=12
+        ).choices
+        assert found.message.content is not None or found.message.tool_calls
+
+
+@pytest.mark.parametrize(
+    ("wishes", "named"),
+    [
+        ({"tools": [ADD], "tool_choice": {"type": "function", "function": {"name": "sub"}}}, "no tool is called 'sub'"),
+        ({"tool_choice": "required"}, "there are no tools"),
+        ({"tools": [ADD], "response_format": {"type": "json_object"}}, "tools and response_format exclude each other"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
+        ({"messages": [{"role": "user", "content": None}]}, "content is missing"),
+        ({"messages": [*HELLO, {"role": "user", "content": "x", "reasoning_content": "y"}]}, "only an assistant"),
+    ],
+)
+def test_what_cannot_be_is_refused(client: Any, wishes: dict[str, Any], named: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=named):
+        client.chat.completions.create(**{"model": "assistant", "messages": HELLO, **wishes})
