@@ -254,10 +254,50 @@ def memory(result: dict[str, Any]) -> str:
     return section(lines, result)
 
 
+def decoding(result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    lines = [
+        "### Decoding\n",
+        "Tokens per second beside `generate` of transformers, random weights, greedy: one prompt alone, and 16 of mixed "
+        "lengths that end at different times. Each program with the best of float32 and bfloat16, one thread and all.\n",
+        "| parameters | what | gptwright | transformers | times |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for size in figures["sizes"].values():
+        for kind, told in (("alone", "one alone"), ("batch", "16 together")):
+            best = size[kind]["best"]
+            cells = f"{best['gptwright']:,.0f} | {best['transformers']:,.0f} | {size[kind]['ratio']:.1f}"
+            lines.append(f"| {size['parameters'] / 1e6:.1f}M | {told} | {cells} |")
+    largest = list(figures["sizes"].values())[-1]
+    share = largest["share_of_memory_speed"]
+    lines.append(
+        f"\nAlone, the largest reads its weights at {share['float32']:.0%} (float32) and {share['bfloat16']:.0%} (bfloat16) "
+        f"of the {figures['memory_gb_per_second']:.0f} GB/s that memory gives. Following a JSON schema costs "
+        f"{figures['guided']['cost']:.1%} of the speed of eight answers on 26M parameters."
+    )
+    return section(lines, result)
+
+
+def serving(result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    first, between = figures["first_token_ms"], figures["between_tokens_ms"]
+    lines = [
+        "### A server under load\n",
+        f"`gptwright serve` with the quickstart's assistant, {figures['clients']} clients that stream for "
+        f"{figures['minutes']:g} minutes: {figures['answers']:,} answers, {figures['hung_up']:,} clients that hung up, "
+        f"{figures['error_count']} errors. First token after {first['p50']:.0f} ms (99th percentile {first['p99']:.0f}), "
+        f"then one every {between['p50']:.1f} ms ({between['p99']:.1f}). Memory: {figures['memory_mb'][1]:.0f} MB in the "
+        f"second tenth of the time, {figures['memory_mb'][-1]:.0f} MB in the last.",
+    ]
+    return section(lines, result)
+
+
 SECTIONS = {
     "quickstart": quickstart,
     "shakespeare": shakespeare,
     "kill_resume": kill_resume,
+    "decoding": decoding,
+    "serving": serving,
     "pretraining": pretraining,
     "equal_time": equal_time,
     "memory": memory,

@@ -12,6 +12,7 @@ Only schemas live here: reading files is `data`, rendering to tokens is `tokeniz
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -104,6 +105,11 @@ class Rollout:
     response: str
     finish_reason: FinishReason
     logprobs: tuple[float, ...] = ()
+
+
+def call_text(name: str, arguments: Any) -> str:
+    """A call of a tool as an assistant writes it: JSON without spaces."""
+    return json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False, separators=(",", ":"))
 
 
 def to_json(record: Any) -> dict[str, Any]:

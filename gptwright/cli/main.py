@@ -184,7 +184,7 @@ def chat(
     """
     from gptwright.cli import talk  # noqa: PLC0415
 
-    talk.chat(model, system=system, max_tokens=max_tokens, temperature=temperature, seed=seed)
+    talk.chat(model, system=system, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
 
 
 @app.command()

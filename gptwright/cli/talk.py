@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
+from gptwright.engine.prefix import PrefixCache
+from gptwright.engine.protocol import Part, PartStream
 from gptwright.engine.request import Request
 from gptwright.engine.text import TextStream, whole_text
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.start import find_model
-from gptwright.records import Message
+from gptwright.records import Conversation, Message, to_json
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
+
+
+PREFIX_BYTES = 2**27
+"""Keys and values of the talk so far, so that a turn reads only what is new."""
 
 
 def load(name: str) -> tuple[LanguageModel, Tokenizer]:
@@ -51,46 +61,157 @@ def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
     sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
 
 
-def chat(name: str, *, system: str | None, max_tokens: int, temperature: float, seed: int) -> None:
-    """A conversation until an empty line or the end of input; the oldest turns go when the context is full."""
+def chat(name: str, *, system: str | None, **sampling: Any) -> None:
+    """A conversation until an empty line or the end of input; `sampling` are fields of SamplingParams."""
     model, tokenizer = load(name)
-    engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, frozen=True)
-    messages = [Message("system", system)] if system else []
-    kept = len(messages)
-    sys.stderr.write("Ask something; an empty line ends the talk.\n")
-    for turn in range(10**6):
+    engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, tokenizer=tokenizer, frozen=True)
+    talk = Talk(engine, tokenizer, SamplingParams(**sampling), system or "")
+    sys.stderr.write("Ask something; /help tells what else there is, an empty line ends the talk.\n")
+    while True:
         try:
             text = input("> " if sys.stdin.isatty() else "")
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             return
         if not text.strip():
             return
-        alone = len(render_prompt([*messages[:kept], Message("user", text)], tokenizer))
-        if alone >= model.config.context:
-            sys.stderr.write(f"That is {alone} tokens, the context holds {model.config.context}: say it shorter.\n")
-            continue
-        messages.append(Message("user", text))
-        prompt_ids = render_prompt(messages, tokenizer)
-        while (
-            len(prompt_ids) > model.config.context - min(max_tokens, model.config.context // 2)
-            and len(messages) > kept + 1
-        ):
-            del messages[kept : kept + 2]
-            prompt_ids = render_prompt(messages, tokenizer)
-        request = Request(prompt_ids, SamplingParams(max_tokens, temperature, seed=seed + turn))
-        messages.append(Message("assistant", _stream(engine, request, tokenizer)))
+        try:
+            talk.hear(text)
+        except (InputError, ValueError, OSError) as error:
+            sys.stderr.write(f"{error}\n")
 
 
-def _stream(engine: Engine, request: Request, tokenizer: Tokenizer) -> str:
-    """Write text to stdout as its bytes become whole characters; returns all of it."""
-    stream, pieces = TextStream(tokenizer, request.params.stop), list[str]()
+HELP = """\
+/again           answer the last question once more
+/edit TEXT       ask this instead of the last question
+/new             begin anew
+/system TEXT     begin anew with this system message, or with none
+/set NAME=VALUE  temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens or seed
+/save FILE       add the conversation to a file that `sft.data` can name
+//TEXT           ask something that begins with /
+Ctrl-C stops an answer; an empty line or Ctrl-D ends the talk.
+"""
+SETTABLE = {
+    "temperature": float, "top_k": int, "top_p": float, "min_p": float, "repetition_penalty": float,
+    "max_new_tokens": int, "seed": int,
+}  # fmt: skip
 
-    def show(text: str) -> None:
-        pieces.append(text)
-        sys.stdout.write(text)
+
+class Talk:
+    """One conversation in the terminal; the oldest turns go when the context is full."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, params: SamplingParams, system: str = "") -> None:
+        self.engine, self.tokenizer, self.params = engine, tokenizer, params
+        self.prefixes, self.answers = PrefixCache(PREFIX_BYTES), 0
+        self.begin(system)
+
+    def begin(self, system: str) -> None:
+        """Forget what was said."""
+        self.messages = [Message("system", system)] if system else []
+        self.kept = len(self.messages)
+
+    def hear(self, text: str) -> None:
+        """A question or a command. Raises ValueError or InputError for one that cannot be followed."""
+        if not text.startswith("/") or text.startswith("//"):
+            self._ask(text.removeprefix("/") if text.startswith("//") else text)
+            return
+        command, _, rest = text[1:].partition(" ")
+        commands: dict[str, Callable[[str], object]] = {
+            "again": lambda _: self._ask(self._take_back()),
+            "edit": self._edit,
+            "new": lambda _: self.begin(self.messages[0].content if self.kept else ""),
+            "system": lambda told: self.begin(told.strip()),
+            "set": self._set,
+            "save": self._save,
+            "help": lambda _: sys.stderr.write(HELP),
+        }
+        if command not in commands:
+            raise ValueError(f"there is no /{command}: /help tells what there is, //{command} asks it as a question")
+        commands[command](rest)
+
+    def _edit(self, text: str) -> None:
+        if not text.strip():
+            raise ValueError("/edit needs the new question behind it")
+        self._take_back()
+        self._ask(text)
+
+    def _take_back(self) -> str:
+        """The last question, which is unasked with its answer."""
+        if len(self.messages) <= self.kept:
+            raise ValueError("nothing was asked yet")
+        question = self.messages[-2].content
+        del self.messages[-2:]
+        return question
+
+    def _set(self, text: str) -> None:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if name not in SETTABLE:
+            raise ValueError(f"/set NAME=VALUE knows {', '.join(SETTABLE)}")
+        try:
+            changed = SETTABLE[name](value)
+        except ValueError:
+            raise ValueError(f"{name} is a number, and {value!r} is none") from None
+        self.params = replace(self.params, **{name: changed})
+
+    def _save(self, text: str) -> None:
+        if not text.strip():
+            raise ValueError("/save needs the name of a file behind it")
+        line = to_json(Conversation(tuple(self.messages)))["messages"]
+        with Path(text.strip()).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"messages": line}, ensure_ascii=False) + "\n")
+
+    def _ask(self, text: str) -> None:
+        context = self.engine.model.config.context
+        alone = len(render_prompt([*self.messages[: self.kept], Message("user", text)], self.tokenizer))
+        if alone >= context:
+            raise ValueError(f"That is {alone} tokens, the context holds {context}: say it shorter.")
+        self.messages.append(Message("user", text))
+        room = min(self.params.max_new_tokens, context // 2)
+        while len(prompt_ids := render_prompt(self.messages, self.tokenizer)) > context - room:
+            if len(self.messages) <= self.kept + 1:
+                break
+            del self.messages[self.kept : self.kept + 2]
+        params = replace(self.params, seed=self.params.seed + self.answers)
+        self.answers += 1
+        self.messages.append(self._answer(Request(prompt_ids, params)))
+
+    def _answer(self, request: Request) -> Message:
+        """Write the answer as it comes; Ctrl-C ends it, and what came is kept."""
+        parts = PartStream(self.tokenizer)
+        said: dict[str, str] = {"content": "", "thinking": ""}
+        calls = list[str]()
+
+        def show(found: list[Part]) -> None:
+            for part in found:
+                if part.kind == "tool_call":
+                    calls.append(part.text)
+                else:
+                    said[part.kind] += part.text
+                sys.stdout.write(_in_terminal(part))
+            sys.stdout.flush()
+
+        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(
+            self.engine.stream(request, self.prefixes)
+        ) as tokens:
+            for token in tokens:
+                if token not in self.engine.stop_ids:
+                    show(parts.feed(token))
+        show(parts.finish())
+        sys.stdout.write("\n")
+        return Message("assistant", said["content"], said["thinking"], tuple(calls))
+
+
+def _in_terminal(part: Part) -> str:
+    """What is said as it is, the rest dimmed, or in brackets where nothing can be dimmed."""
+    if part.kind == "content":
+        return part.text
+    begin, end = ("\033[2m", "\033[0m") if sys.stdout.isatty() else ("", "")
+    return f"{begin}[calls {part.text}]{end}" if part.kind == "tool_call" else f"{begin}{part.text}{end}"
+
+
+def _stream(engine: Engine, request: Request, tokenizer: Tokenizer) -> None:
+    """Write text to stdout as its bytes become whole characters."""
+    stream = TextStream(tokenizer, request.params.stop)
+    for token in engine.stream(request):
+        sys.stdout.write(stream.feed(token))
         sys.stdout.flush()
-
-    engine.generate([request], on_token=lambda _, token: show(stream.feed(token)))
-    show(stream.finish())
-    sys.stdout.write("\n")
-    return "".join(pieces)
+    sys.stdout.write(stream.finish() + "\n")

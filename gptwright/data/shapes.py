@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from typing import Any
 
 from gptwright.data.rows import Row
 from gptwright.errors import InputError
-from gptwright.records import ROLES, Message, Role
+from gptwright.records import ROLES, Message, Role, call_text
 
 Messages = tuple[Message, ...]
 
@@ -110,6 +111,9 @@ def _message(value: Any, where: str) -> Message:
         raise InputError(f"{where}: a {type(value).__name__} where an object with role and content is needed")
     role = value.get("role", value.get("from"))
     content = value.get("content", value.get("value"))
+    calls = tuple(_call(call, where) for call in value.get("tool_calls") or ())
+    if content is None and calls:
+        content = ""
     if role is None or content is None:
         found = ", ".join(key for key in value if value[key] is not None) or "none"
         raise InputError(f"{where}: needs role and content, or from and value (keys found: {found})")
@@ -119,7 +123,22 @@ def _message(value: Any, where: str) -> Message:
         content = "".join(_part_text(part, where) for part in content)
     if not isinstance(content, str):
         raise InputError(f"{where}: content is {type(content).__name__}, not text; mend or remove that row")
-    return Message(ROLE_NAMES[role], content)
+    thinking = value.get("thinking") or value.get("reasoning_content") or ""
+    if (calls or thinking) and ROLE_NAMES[role] != "assistant":
+        raise InputError(f"{where}: only an assistant has thinking and tool_calls, and this is the turn of a {role}")
+    return Message(ROLE_NAMES[role], content, str(thinking), calls)
+
+
+def _call(value: Any, where: str) -> str:
+    """A call of a tool, as OpenAI's clients write it or as JSON with name and arguments, itself text or not."""
+    try:
+        if isinstance(value, str):
+            value = json.loads(value)
+        called = value.get("function", value)
+        arguments = called["arguments"]
+        return call_text(called["name"], json.loads(arguments) if isinstance(arguments, str) else arguments)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(f"{where}: each of tool_calls is an object with name and arguments; mend or remove it") from None
 
 
 def _part_text(part: Any, where: str) -> str:

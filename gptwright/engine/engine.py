@@ -8,7 +8,7 @@ Requests of similar length share a batch; a row that has stopped leaves it, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -93,6 +93,17 @@ class Engine:
             if row.error is not None:
                 raise row.error
         return [row.completion for row in rows]
+
+    def stream(self, request: Request, prefixes: PrefixCache | None = None) -> Iterator[int]:
+        """The answer's tokens as they come, on all cores; whoever stops asking ends it. Raises what `generate` raises."""
+        row, batch = self.row(request), self.batch(threads=torch.get_num_threads(), prefixes=prefixes)
+        self.model.eval()
+        batch.join([row])
+        while batch.busy:
+            for _, token in batch.step():
+                yield token
+        if row.error is not None:
+            raise row.error
 
     def row(self, request: Request) -> Row:
         """The request as a row of a batch. Raises InputError for one that this model cannot follow."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from gptwright.engine.constraint import Grammar
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.protocol import tool_grammar
-from gptwright.records import Message
+from gptwright.records import Message, call_text
 from gptwright.serve.errors import ApiError
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -142,8 +142,7 @@ class ToolCall(BaseModel):
 
     def text(self) -> str:
         """As a model writes it."""
-        called = {"name": self.function.name, "arguments": json.loads(self.function.arguments)}
-        return json.dumps(called, ensure_ascii=False, separators=(",", ":"))
+        return call_text(self.function.name, json.loads(self.function.arguments))
 
 
 class ToolFunction(BaseModel):

@@ -60,6 +60,23 @@ def test_roles_of_other_projects_are_ours(tmp_path: Path) -> None:
     assert [message.role for message in conversation.messages] == ["system", "user", "assistant", "tool", "assistant"]
 
 
+CALLED = [
+    '{"name":"add","arguments":{"a":1}}',
+    {"name": "add", "arguments": {"a": 1}},
+    {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}},
+]
+
+
+@pytest.mark.parametrize("call", CALLED)
+@pytest.mark.parametrize("named", ["thinking", "reasoning_content"])
+def test_thinking_and_calls_are_read(tmp_path: Path, call: Any, named: str) -> None:
+    turn = {"role": "assistant", "content": None, named: "Hm.", "tool_calls": [call]}
+    row = {"messages": [LIST[0], turn, {"role": "tool", "content": "1"}, LIST[1]]}
+    (found,) = read_conversations(one_row(tmp_path, row))
+    assert found.messages[1] == Message("assistant", "", "Hm.", (CALLED[0],))
+    assert found.messages[2:] == (Message("tool", "1"), ANSWERED)
+
+
 def test_our_records_come_back_whole(tmp_path: Path) -> None:
     conversation = Conversation((Message("system", " S\n"), ASKED, ANSWERED), id="c", source="s")
     prompt = Prompt("p", (ASKED,), "open_qa", {"answer": 5})
@@ -113,6 +130,11 @@ def test_a_transcript_by_hand() -> None:
         ({"messages": []}, "line 1: a chat without messages"),
         ({"messages": "Hi"}, "line 1: messages are a str, not a list"),
         ({"messages": ["Hi"]}, "line 1, message 1: a str where an object with role and content is needed"),
+        ({"messages": [{"role": "user", "content": "", "thinking": "x"}]}, "message 1: only an assistant has thinking"),
+        (
+            {"messages": [{"role": "assistant", "content": "", "tool_calls": ["add(1)"]}]},
+            "message 1: each of tool_calls is an object with name and arguments",
+        ),
         ({"messages": [{"role": "user"}]}, r"message 1: needs role and content.*\(keys found: role\)"),
         (
             {"messages": [LIST[0], {"role": "narrator", "content": ""}]},

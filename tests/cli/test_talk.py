@@ -1,0 +1,143 @@
+"""The conversation in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptwright.cli.talk import Talk
+from gptwright.data.conversations import read_conversations
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Request
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.records import Message
+from gptwright.tokenizer.bpe import train_characters
+from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_characters([])
+
+
+@pytest.fixture
+def talk(tokenizer: Tokenizer) -> Talk:
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context=96, width=16, layers=1, heads=2, kv_heads=1, head_dim=8, hidden=24
+    )
+    model = LanguageModel(config).eval()
+    initialise(model, seed=0)
+    engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, tokenizer=tokenizer)
+    return Talk(engine, tokenizer, SamplingParams(8, seed=3))
+
+
+class Says:
+    """Stands for an engine's stream: says these tokens, and keeps what it was asked."""
+
+    def __init__(self, *tokens: int) -> None:
+        self.tokens, self.asked = tokens, list[Request]()
+
+    def __call__(self, request: Request, prefixes: Any = None) -> Iterator[int]:
+        self.asked.append(request)
+        yield from self.tokens
+
+
+def test_each_question_is_answered_with_all_that_was_said(
+    talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = Says(*tokenizer.encode("Hé."), tokenizer.end_of_turn)
+    monkeypatch.setattr(talk.engine, "stream", says)
+    talk.hear("Hello")
+    talk.hear("//slash")
+    assert capsys.readouterr().out == "Hé.\nHé.\n"
+    expected = [Message("user", "Hello"), Message("assistant", "Hé."), Message("user", "/slash")]
+    assert says.asked[1].prompt_ids == render_prompt(expected, tokenizer)
+    assert [request.params.seed for request in says.asked] == [3, 4]
+
+
+def test_the_oldest_turns_go_when_the_context_is_full(talk: Talk) -> None:
+    talk.begin("S")
+    for number in range(12):
+        talk.hear(f"question number {number}")
+    assert talk.messages[0] == Message("system", "S")
+    assert talk.messages[-2].content == "question number 11"
+    assert len(talk.messages) < 12
+    with pytest.raises(ValueError, match="the context holds 96"):
+        talk.hear("x" * 100)
+
+
+def test_again_edit_new_and_system(talk: Talk) -> None:
+    talk.hear("one")
+    first = talk.messages[-1].content
+    talk.hear("/again")
+    assert [message.content for message in talk.messages[:1]] == ["one"]
+    assert len(talk.messages) == 2
+    assert talk.messages[-1].content != first  # another seed
+    talk.hear("/edit two")
+    assert [message.content for message in talk.messages[:1]] == ["two"]
+    talk.hear("/system Be kind.")
+    assert talk.messages == [Message("system", "Be kind.")]
+    talk.hear("three")
+    talk.hear("/new")
+    assert talk.messages == [Message("system", "Be kind.")]
+    talk.hear("/system")
+    assert talk.messages == []
+
+
+def test_settings_change(talk: Talk) -> None:
+    talk.hear("/set temperature = 0.5")
+    talk.hear("/set max_new_tokens=3")
+    assert (talk.params.temperature, talk.params.max_new_tokens) == (0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("/nothing", "there is no /nothing"),
+        ("/again", "nothing was asked yet"),
+        ("/edit", "needs the new question"),
+        ("/save", "needs the name of a file"),
+        ("/set colour=red", "knows temperature"),
+        ("/set top_p=high", "'high' is none"),
+        ("/set top_p=7", "top_p is 7"),
+    ],
+)
+def test_what_cannot_be_followed_is_told(talk: Talk, text: str, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        talk.hear(text)
+
+
+def test_a_saved_conversation_can_be_learned_from(
+    talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    call = '{"name":"add","arguments":{}}'
+    tokens = [tokenizer.think, *b"Hm", tokenizer.think_end, *b"So.", tokenizer.tool_call, *tokenizer.encode(call)]
+    monkeypatch.setattr(talk.engine, "stream", Says(*tokens, tokenizer.end_of_turn))
+    talk.hear("Hello")
+    talk.hear(f"/save {tmp_path / 'talks.jsonl'}")
+    talk.hear("/new")
+    talk.hear("Again")
+    talk.hear(f"/save {tmp_path / 'talks.jsonl'}")
+    (first, second) = read_conversations(tmp_path / "talks.jsonl")
+    assert first.messages == (Message("user", "Hello"), Message("assistant", "So.", "Hm", (call,)))
+    assert second.messages[0].content == "Again"
+    assert "thinking" not in json.loads((tmp_path / "talks.jsonl").read_text().splitlines()[0])["messages"][0]
+
+
+def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came(
+    talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def says(request: Request, prefixes: Any = None) -> Iterator[int]:
+        yield from tokenizer.encode("Half an ans")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(talk.engine, "stream", says)
+    talk.hear("Hello")
+    assert talk.messages[-1] == Message("assistant", "Half an ans")
