@@ -78,12 +78,23 @@ class Batch:
         return told
 
     def _take_in(self, reading: Reading) -> None:
-        if self.rows:
+        """Rows whose prompts are read take the places of those that have ended, and the rest new ones."""
+        if not self.rows:
+            self.cache, self.logits_BV, self.rows = reading.cache, reading.logits_BV, reading.rows
+            return
+        free = [place for place, row in enumerate(self.rows) if not row.going][: len(reading.rows)]
+        if free:
+            places, first = torch.tensor(free, device=self.logits_BV.device), slice(0, len(free))
+            self.cache.put(places, reading.cache, torch.arange(len(free), device=places.device))
+            self.logits_BV[places] = reading.logits_BV[first].to(self.logits_BV.dtype)
+            for place, row in zip(free, reading.rows[first], strict=True):
+                self.rows[place] = row
+        if len(free) < len(reading.rows):
+            rest = torch.arange(len(free), len(reading.rows), device=self.logits_BV.device)
+            reading.cache.keep(rest)
             self.cache.join(reading.cache)
-            self.logits_BV = torch.cat((self.logits_BV, reading.logits_BV))
-        else:
-            self.cache, self.logits_BV = reading.cache, reading.logits_BV
-        self.rows = [*self.rows, *reading.rows]
+            self.logits_BV = torch.cat((self.logits_BV, reading.logits_BV[rest]))
+            self.rows = [*self.rows, *reading.rows[len(free) :]]
 
     def _draw(self) -> list[list[int]]:
         """Each row's new tokens: none where it has ended."""

@@ -75,6 +75,13 @@ class KVCache:
         self.values = [values[rows] for values in self.values]
         self.lengths_B = self.lengths_B[rows]
 
+    def put(self, places: Tensor, other: KVCache, rows: Tensor) -> None:
+        """Write rows of `other` over these ones (LongTensors of equal length)."""
+        self.reserve(other.capacity)
+        for ours, theirs in zip((*self.keys, *self.values), (*other.keys, *other.values), strict=True):
+            ours[places, :, : other.capacity] = theirs[rows]
+        self.lengths_B[places] = other.lengths_B[rows]
+
     def join(self, other: KVCache) -> None:
         """Add the rows of `other` behind these."""
         capacity = max(self.capacity, other.capacity)

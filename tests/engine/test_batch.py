@@ -63,3 +63,22 @@ def test_steps_tell_the_tokens_of_the_rows_that_went_on(model: LanguageModel) ->
         for row, token in batch.step():
             told[id(row)].append(token)
     assert [told[id(row)] for row in rows] == [row.completion.ids for row in rows]
+
+
+def test_rows_that_join_take_the_places_of_those_that_have_ended(model: LanguageModel) -> None:
+    engine, batch = Engine(model, stop_ids=set()), Batch(model, set())
+    short = [Request([n, 2], SamplingParams(2, seed=n)) for n in range(2)]
+    long = [Request([n, 3, 4], SamplingParams(20, seed=n)) for n in range(7)]
+    late = [Request(list(range(1, 1 + 6 * n)), SamplingParams(9, seed=n)) for n in (1, 2, 3)]
+    rows = [engine.row(request) for request in (*long[:3], *short, *long[3:])]
+    joining = [engine.row(request) for request in late]
+    batch.join(rows)
+    for _ in range(2):
+        batch.step()
+    batch.join(joining)
+    batch.step()
+    assert batch.rows == [*rows[:3], *joining[:2], *rows[5:], joining[2]]
+    while batch.busy:
+        batch.step()
+    for row in (*rows, *joining):
+        assert row.completion.ids == engine.generate([row.request])[0].ids
