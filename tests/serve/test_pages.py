@@ -216,7 +216,7 @@ def test_conversations_are_exported_taken_in_and_deleted(site: Site, tmp_path: P
     site.ask("keep me")
     site.wait("Answered")
     with site.page.expect_download() as download:
-        site.page.get_by_role("button", name="Export all").click()
+        site.page.get_by_role("button", name="Export").click()
     download.value.save_as(tmp_path / "kept.json")
     assert json.loads((tmp_path / "kept.json").read_text())[0]["title"] == "keep me"
     site.page.on("dialog", lambda dialog: dialog.accept())

@@ -24,6 +24,8 @@ from gptwright.model.transformer import Block, LanguageModel
 
 LANES = 16
 """Outputs of a panel."""
+MAX_HEAD_DIM = 512
+"""What decode.cpp has room for."""
 LANE_ROWS = 4
 """Fewer rows than this for each core are not worth a thread of their own."""
 
@@ -69,7 +71,8 @@ class Decoder:
     def of(cls, model: LanguageModel, *, half: bool = False, threads: int | None = None) -> Decoder | None:
         """None where it cannot be: without a compiler, or for a model that is not in a CPU's memory in float32."""
         weight = model.model.embed_tokens.weight
-        possible = weight.device.type == "cpu" and weight.dtype == torch.float32
+        fits = model.config.head_dim <= MAX_HEAD_DIM
+        possible = fits and weight.device.type == "cpu" and weight.dtype == torch.float32
         code = library() if possible else None
         if code is None:
             return None
