@@ -4,7 +4,8 @@
 
 Alone: one prompt of 32 tokens, 64 more. Batch: 16 prompts of 8 to 68 tokens that want 16 to 106 tokens; theirs goes on
 until the last has what it wants, and the tokens wanted count. Greedy, no stop tokens, on one thread and on all, in
-float32 and in bfloat16; each program is quoted with the best of its four. In float32 the tokens must be the same.
+float32 and in bfloat16; each program is quoted with the best of its four. In float32 the tokens must be the same. Ours
+in int8 is told too, and not counted.
 Besides: what share of the memory's speed the weights are read at, and what following a JSON schema costs.
 """
 
@@ -22,6 +23,7 @@ from record import write_result
 from gptwright.allocator import keep_freed_memory
 from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
+from gptwright.engine.native.decoder import Weights
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
 from gptwright.model.config import ModelConfig
@@ -74,8 +76,8 @@ def prompts_of(name: str, batch: bool) -> tuple[list[list[int]], list[int]]:
     return prompts, wanted
 
 
-def our_work(model: LanguageModel, prompts: list[list[int]], wanted: list[int], *, half: bool) -> Work:
-    engine = Engine(model, stop_ids=set(), frozen=True, half=half)
+def our_work(model: LanguageModel, prompts: list[list[int]], wanted: list[int], weights: Weights) -> Work:
+    engine = Engine(model, stop_ids=set(), frozen=True, weights=weights)
     params = [SamplingParams(count, temperature=0) for count in wanted]
     requests = [Request(prompt, each) for prompt, each in zip(prompts, params, strict=True)]
     return lambda: [completion.ids for completion in engine.generate(requests)]
@@ -117,24 +119,30 @@ def rates(ways: dict[str, Work], tokens: int, rounds: int) -> dict[str, float]:
 def measure(name: str, rounds: int, threads: int) -> dict[str, Any]:
     """Both programs, alone and in a batch."""
     model = our_model(name)
-    theirs = {"float32": their_model(model, torch.float32), "bfloat16": their_model(model, torch.bfloat16)}
+    theirs: dict[Weights, Any] = {
+        "float32": their_model(model, torch.float32), "bfloat16": their_model(model, torch.bfloat16),
+    }  # fmt: skip
     found: dict[str, Any] = {"parameters": model.config.parameter_count()}
     for kind in ("alone", "batch"):
         prompts, wanted = prompts_of(name, kind == "batch")
         ways: dict[str, Work] = {}
         for precision, their in theirs.items():
-            our = our_work(model, prompts, wanted, half=precision == "bfloat16")
+            our = our_work(model, prompts, wanted, precision)
             for count in sorted({1, threads}):
                 told = f"{precision}, {count} thread{'s' * (count > 1)}"
                 ways[f"transformers, {told}"] = with_threads(count, their_work(their, prompts, wanted))
                 ways[f"gptwright, {told}"] = with_threads(count, our)
+        for count in sorted({1, threads}):
+            told = f"int8, {count} thread{'s' * (count > 1)}"
+            ways[f"gptwright, {told}"] = with_threads(count, our_work(model, prompts, wanted, "int8"))
         if ways["gptwright, float32, 1 thread"]() != ways["transformers, float32, 1 thread"]():
             raise SystemExit(f"{name}, {kind}: the two programs give different tokens")
         speeds = rates(ways, sum(wanted), rounds)
-        best = {who: max(v for k, v in speeds.items() if k.startswith(who)) for who in ("transformers", "gptwright")}
+        counted = {way: speed for way, speed in speeds.items() if "int8" not in way}
+        best = {who: max(v for k, v in counted.items() if k.startswith(who)) for who in ("transformers", "gptwright")}
         found[kind] = {"tokens_per_second": speeds, "best": best, "ratio": best["gptwright"] / best["transformers"]}
         print(name, kind, {key: round(value) for key, value in speeds.items()}, f"{found[kind]['ratio']:.2f} times")
-    weight_bytes = {"float32": 4, "bfloat16": 2}
+    weight_bytes = {"float32": 4, "bfloat16": 2, "int8": 1}
     alone = found["alone"]["tokens_per_second"]
     read = {
         precision: size * found["parameters"] * max(alone[k] for k in alone if k.startswith(f"gptwright, {precision}"))
@@ -167,7 +175,7 @@ def guided_cost(rounds: int, threads: int) -> dict[str, float]:
     model = LanguageModel(config).eval()
     initialise(model, seed=0)
     stops = {tokenizer.end_of_turn}
-    engine = Engine(model, stop_ids=stops, tokenizer=tokenizer, frozen=True, half=True)
+    engine = Engine(model, stop_ids=stops, tokenizer=tokenizer, frozen=True, weights="bfloat16")
     grammar = Grammar.json_schema({"type": "array", "items": {"type": "string", "minLength": 200}})
     never_ends = {tokenizer.end_of_turn: -100.0}
 

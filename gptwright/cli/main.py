@@ -7,6 +7,7 @@ is success, 1 a failure, 2 bad input; progress and messages go to stderr, result
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -187,6 +188,14 @@ def chat(
     talk.chat(model, system=system, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
 
 
+class DecodingWeights(StrEnum):
+    """As `FORMATS` in engine/native/decoder.py, which takes torch to import."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    int8 = "int8"
+
+
 @app.command()
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="[NAME=]MODEL...", help="Folders or runs' stages.")],
@@ -199,7 +208,9 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1000, help="Bytes that a request may have.")] = 1_000_000,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that an answer may take.")] = 300.0,
     log_content: Annotated[bool, typer.Option(help="Log messages and answers too.")] = False,
-    bfloat16: Annotated[bool, typer.Option(help="Decode with weights in bfloat16: faster, less exact.")] = False,
+    weights: Annotated[DecodingWeights, typer.Option(help="On a CPU: fewer bytes are faster and less exact.")] = (
+        DecodingWeights.float32
+    ),
 ) -> None:
     """Answer OpenAI's clients over HTTP, and people on a page. Needs the extra `serve`.
 
@@ -208,7 +219,7 @@ def serve(
     from gptwright.cli import serving  # noqa: PLC0415
 
     limits = {"requests_per_minute": rate, "max_body_bytes": max_body, "timeout_seconds": timeout}
-    serving.serve(models, host, port, keys=keys, half=bfloat16, log_content=log_content, **limits)
+    serving.serve(models, host, port, keys=keys, weights=weights.value, log_content=log_content, **limits)
 
 
 @app.command()

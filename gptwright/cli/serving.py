@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptwright.engine.engine import Engine
+from gptwright.engine.native.decoder import Weights
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.pipeline.start import find_model
@@ -22,7 +23,7 @@ STOPPING_SECONDS = 30
 """How long answers may go on once the server is told to stop."""
 
 
-def serve(names: list[str], host: str, port: int, *, keys: Path | None, half: bool, **limits: Any) -> None:
+def serve(names: list[str], host: str, port: int, *, keys: Path | None, weights: Weights, **limits: Any) -> None:
     """Serve until interrupted; `limits` are fields of ServerSettings. Raises InputError without the extra, and for
     models and keys that cannot be taken.
     """
@@ -37,7 +38,7 @@ def serve(names: list[str], host: str, port: int, *, keys: Path | None, half: bo
         ) from None
     settings = ServerSettings(keys=read_keys(keys) if keys else {}, **limits)
     listening = _listen(host, port)
-    models = [load(name, half=half) for name in names]
+    models = [load(name, weights) for name in names]
     twice = {model.name for model in models if [other.name for other in models].count(model.name) > 1}
     if twice:
         raise InputError(f"two models would be called {min(twice)}: give them names, as in one={names[0]}")
@@ -72,7 +73,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def load(text: str, *, half: bool = False) -> Served:
+def load(text: str, weights: Weights = "float32") -> Served:
     """'NAME=MODEL' or a model, whose name is then that of its folder, behind that of its run."""
     from gptwright.serve.models import ServedModel, ServedReward  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ import torch
 
 from gptwright.engine.batch import Batch
 from gptwright.engine.constraint import Constraints
-from gptwright.engine.native.decoder import Decoder
+from gptwright.engine.native.decoder import Decoder, Weights
 from gptwright.engine.prefix import PrefixCache
 from gptwright.engine.request import Completion, Request
 from gptwright.engine.row import Row
@@ -35,8 +35,8 @@ class Engine:
     """Generates with one model. The model is read at each call, so a policy in training can be sampled as it is.
 
     Stop strings and grammars are text, which takes a tokenizer to see. On a CPU each step after the prompt is done by
-    `engine.native` where there is a compiler: with weights packed anew at each call, or once for a `frozen` model, in
-    bfloat16 if `half`.
+    `engine.native` where there is a compiler: with weights packed anew at each call, or once for a `frozen` model, as
+    exactly as `weights` says.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class Engine:
         max_rows: int = 128,
         tokenizer: Tokenizer | None = None,
         frozen: bool = False,
-        half: bool = False,
+        weights: Weights = "float32",
     ) -> None:
         self.model, self.stop_ids, self.max_rows, self.tokenizer = model, stop_ids, max_rows, tokenizer
-        self.frozen, self.half = frozen, half
+        self.frozen, self.weights = frozen, weights
         self._packed: Decoder | None = None
 
     def decoder(self, threads: int = 1) -> Decoder | None:
         """What decodes for a batch, sharing its rows among threads; None where torch does."""
         if self._packed is None or not self.frozen:
-            self._packed = Decoder.of(self.model, half=self.half, threads=threads)
+            self._packed = Decoder.of(self.model, weights=self.weights, threads=threads)
         return self._packed
 
     def batch(self, *, threads: int = 1, prefixes: PrefixCache | None = None) -> Batch:

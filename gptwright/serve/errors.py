@@ -33,7 +33,9 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, Any]:
         kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+        # Half a surrogate pair, quoted from the request, could not be sent.
+        message, param = (text and text.encode("utf-8", "replace").decode() for text in (str(self), self.param))
+        return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
 
 
 def as_api_error(error: Exception) -> ApiError:

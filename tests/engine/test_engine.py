@@ -59,18 +59,6 @@ def test_equal_prompts_are_read_once(model: LanguageModel, monkeypatch: pytest.M
     assert [each.ids for each in together] == [each.ids for each in alone]
 
 
-def test_greedy_equals_transformers(model: LanguageModel, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    save_model(model, tmp_path, eos=1, pad=0)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
-    for prompt in PROMPTS[:3]:
-        ids = torch.tensor([prompt])
-        config = transformers.GenerationConfig(max_new_tokens=15, do_sample=False, eos_token_id=1, pad_token_id=0)
-        wanted = theirs.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
-        completion = Engine(model, stop_ids={1}).generate([Request(prompt, greedy(15))])[0]
-        assert completion.ids == wanted[0, len(prompt) :].tolist()
-
-
 @pytest.mark.parametrize("max_rows", [1, 3, 128])
 def test_sampled_answers_do_not_depend_on_the_batch(model: LanguageModel, max_rows: int) -> None:
     """Rows differ in prompt length, limit, truncation and seed, and leave the batch at different times."""

@@ -12,7 +12,7 @@ import torch
 from gptwright.engine import engine as engine_module
 from gptwright.engine.engine import Engine
 from gptwright.engine.native import build
-from gptwright.engine.native.decoder import Decoder
+from gptwright.engine.native.decoder import FORMATS, Decoder, Weights
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
 from gptwright.model.cache import KVCache
@@ -63,23 +63,23 @@ def logits_of(decoder: Decoder, model: LanguageModel, ids_BT: torch.Tensor) -> t
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize(("half", "tolerance"), [(False, 3e-5), (True, 0.3)])
+@pytest.mark.parametrize(("weights", "tolerance"), [("float32", 3e-5), ("bfloat16", 0.3), ("int8", 0.6)])
 @torch.inference_mode()
-def test_logits_are_those_of_the_model(shape: dict[str, Any], half: bool, tolerance: float) -> None:
+def test_logits_are_those_of_the_model(shape: dict[str, Any], weights: Weights, tolerance: float) -> None:
     model = random_model(**shape)
     ids_BT = torch.randint(0, model.config.vocab_size, (7, 40), generator=torch.Generator().manual_seed(2))
     expected = model(ids_BT).transpose(0, 1)
-    found = logits_of(decoder_of(model, half=half), model, ids_BT)
+    found = logits_of(decoder_of(model, weights=weights), model, ids_BT)
     assert expected.std() > 1
     assert (found - expected).abs().max() < tolerance
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("weights", FORMATS)
 @pytest.mark.parametrize("threads", [1, 2])
 @torch.inference_mode()
-def test_a_row_has_the_same_bits_in_any_batch(half: bool, threads: int) -> None:
+def test_a_row_has_the_same_bits_in_any_batch(weights: Weights, threads: int) -> None:
     model = random_model(**SHAPES["qwen2, odd sizes"])
-    decoder = decoder_of(model, half=half, threads=threads)
+    decoder = decoder_of(model, weights=weights, threads=threads)
     ids_BT = torch.randint(0, 61, (23, 20), generator=torch.Generator().manual_seed(3))
     whole = logits_of(decoder, model, ids_BT)
     for rows in (slice(0, 1), slice(3, 5), slice(7, 14), slice(15, 23)):

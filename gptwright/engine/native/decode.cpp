@@ -6,12 +6,14 @@
 //
 // Every sum is taken in one order, whatever the other rows are: a row's logits are the same bits in any batch.
 //
-// A matrix (out, in) is stored as panels of 16 outputs. Within a panel the weights of two inputs stand together:
-// [out / 16][in / 2][16][2] in bfloat16, [out / 16][in][16] in float32. Both sides are padded with zeros.
+// A matrix (out, in) is stored as panels of 16 outputs: [out / 16][in][16] in float32 or in int8, which has a scale for
+// each output; in bfloat16 the weights of two inputs stand together, [out / 16][in / 2][16][2]. Both sides are padded
+// with zeros.
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <cmath>
+#include <type_traits>
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
 #endif
@@ -22,10 +24,14 @@ constexpr int LANES = 16;
 typedef float Floats __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t Words __attribute__((vector_size(64), aligned(4)));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
+typedef int8_t Bytes __attribute__((vector_size(16), aligned(1)));
+
+enum Format { FLOAT32, BFLOAT16, INT8 };
+constexpr int64_t WEIGHT_BYTES[] = {4, 2, 1};
 
 struct Matrix {
     const void* panels;
-    const float* bias;  // or null
+    const float *bias, *scale;  // of each output, or null
     int64_t in, out;
 };
 
@@ -38,7 +44,7 @@ struct Layer {
 
 // Must match `_Model` and its parts in decoder.py.
 struct Model {
-    int64_t width, layers, heads, kv_heads, head_dim, hidden, vocab, half;  // half: weights are bfloat16
+    int64_t width, layers, heads, kv_heads, head_dim, hidden, vocab, format;
     float eps, unused;
     const float *embedding, *cos, *sin, *norm;
     const Layer* layer;
@@ -111,10 +117,15 @@ inline Floats as_floats(Words words) {
     return found;
 }
 
-// acc[p][b] += panel p's weights of two inputs (half) or one, times row b's.
-template <bool HALF, int P, int B>
+inline Floats weights(const float* from) { return load(from); }
+inline Floats weights(const int8_t* from) {
+    return __builtin_convertvector(__builtin_convertvector(*reinterpret_cast<const Bytes*>(from), Ints), Floats);
+}
+
+// acc[p][b] += panel p's weights times row b's inputs.
+template <Format FORMAT, int P, int B>
 inline void multiply(const char* panels, int64_t stride, const float* x, int64_t ld, int64_t in, Floats (&acc)[P][B]) {
-    if constexpr (HALF) {
+    if constexpr (FORMAT == BFLOAT16) {
         for (int64_t i = 0; i < in; i += 2) {
             Words w[P];
             for (int p = 0; p < P; p++) w[p] = *reinterpret_cast<const Words*>(panels + p * stride + i * 32);
@@ -135,49 +146,54 @@ inline void multiply(const char* panels, int64_t stride, const float* x, int64_t
             }
         }
     } else {
+        using Weight = std::conditional_t<FORMAT == INT8, int8_t, float>;
         for (int64_t i = 0; i < in; i++) {
             Floats w[P];
-            for (int p = 0; p < P; p++) w[p] = load(reinterpret_cast<const float*>(panels + p * stride) + i * LANES);
+            for (int p = 0; p < P; p++) w[p] = weights(reinterpret_cast<const Weight*>(panels + p * stride) + i * LANES);
             for (int b = 0; b < B; b++)
                 for (int p = 0; p < P; p++) acc[p][b] += w[p] * x[b * ld + i];
         }
     }
 }
 
-template <bool HALF, int P, int B>
+template <Format FORMAT, int P, int B>
 inline void some_panels(const Matrix& m, int64_t panel, const float* x, int64_t ldx, float* y, int64_t ldy) {
-    int64_t in = (m.in + 1) / 2 * 2, stride = in * LANES * (HALF ? 2 : 4);
-    Floats acc[P][B];
+    int64_t in = (m.in + 1) / 2 * 2, stride = in * LANES * WEIGHT_BYTES[FORMAT];
+    Floats acc[P][B] = {};
+    multiply<FORMAT, P, B>(static_cast<const char*>(m.panels) + panel * stride, stride, x, ldx, in, acc);
     for (int p = 0; p < P; p++)
-        for (int b = 0; b < B; b++) acc[p][b] = m.bias ? load(m.bias + (panel + p) * LANES) : Floats{};
-    multiply<HALF, P, B>(static_cast<const char*>(m.panels) + panel * stride, stride, x, ldx, in, acc);
-    for (int p = 0; p < P; p++)
-        for (int b = 0; b < B; b++) store(y + b * ldy + (panel + p) * LANES, acc[p][b]);
+        for (int b = 0; b < B; b++) {
+            int64_t output = (panel + p) * LANES;
+            if (FORMAT == INT8) acc[p][b] *= load(m.scale + output);
+            if (m.bias) acc[p][b] += load(m.bias + output);
+            store(y + b * ldy + output, acc[p][b]);
+        }
 }
 
 // All panels for B rows at a time, `blocks` times: a panel's weights are still near when the next rows need them. More
 // panels together hide how long an addition takes; more rows together read each weight less often.
-template <bool HALF, int P, int B>
+template <Format FORMAT, int P, int B>
 void all_panels(const Matrix& m, int64_t blocks, const float* x, int64_t ldx, float* y, int64_t ldy) {
     int64_t panels = (m.out + LANES - 1) / LANES, panel = 0;
     for (; panel + P <= panels; panel += P)
-        for (int64_t b = 0; b < blocks * B; b += B) some_panels<HALF, P, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
+        for (int64_t b = 0; b < blocks * B; b += B) some_panels<FORMAT, P, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
     for (; panel < panels; panel++)
-        for (int64_t b = 0; b < blocks * B; b += B) some_panels<HALF, 1, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
+        for (int64_t b = 0; b < blocks * B; b += B) some_panels<FORMAT, 1, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
 }
 
-template <bool HALF>
+template <Format FORMAT>
 void product_of(const Matrix& m, int64_t rows, const float* x, int64_t ldx, float* y, int64_t ldy) {
     int64_t b = rows / 8 * 8;
-    if (b) all_panels<HALF, 2, 8>(m, b / 8, x, ldx, y, ldy);
-    if (rows & 4) all_panels<HALF, 4, 4>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 4;
-    if (rows & 2) all_panels<HALF, 6, 2>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 2;
-    if (rows & 1) all_panels<HALF, 8, 1>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy);
+    if (b) all_panels<FORMAT, 2, 8>(m, b / 8, x, ldx, y, ldy);
+    if (rows & 4) all_panels<FORMAT, 4, 4>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 4;
+    if (rows & 2) all_panels<FORMAT, 6, 2>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 2;
+    if (rows & 1) all_panels<FORMAT, 8, 1>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy);
 }
 
 // y (rows, ldy) = x (rows, ldx) times the matrix; y has room for whole panels.
 void product(const Model& model, const Matrix& m, int64_t rows, float* x, int64_t ldx, float* y, int64_t ldy) {
-    if (!model.half) return product_of<false>(m, rows, x, ldx, y, ldy);
+    if (model.format == FLOAT32) return product_of<FLOAT32>(m, rows, x, ldx, y, ldy);
+    if (model.format == INT8) return product_of<INT8>(m, rows, x, ldx, y, ldy);
     if (PAIRS)  // in place: the input is not read again
         for (int64_t b = 0; b < rows; b++) {
             float* row = x + b * ldx;
@@ -186,7 +202,7 @@ void product(const Model& model, const Matrix& m, int64_t rows, float* x, int64_
                 std::memcpy(reinterpret_cast<char*>(row) + 2 * i, &pair, 4);
             }
         }
-    product_of<true>(m, rows, x, ldx, y, ldy);
+    product_of<BFLOAT16>(m, rows, x, ldx, y, ldy);
 }
 
 void rms_norm(const float* x, const float* weight, int64_t size, float eps, float* y) {

@@ -1,6 +1,6 @@
 """A language model packed for decode.cpp.
 
-    decoder = Decoder.of(model, half=True)
+    decoder = Decoder.of(model, weights="bfloat16")
     logits_BV = decoder.step(ids_B, cache)
 
 Shapes: B rows, V vocabulary; O outputs and I inputs of a matrix.
@@ -12,6 +12,7 @@ import ctypes
 import itertools
 from collections.abc import Sequence
 from ctypes import c_float, c_int64, c_void_p
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from gptwright.lanes import Lanes
 from gptwright.model.cache import KVCache
 from gptwright.model.transformer import Block, LanguageModel
 
+Weights = Literal["float32", "bfloat16", "int8"]
+FORMATS: tuple[Weights, ...] = ("float32", "bfloat16", "int8")
+"""As `Format` in decode.cpp; in int8 each output has a scale, and only matrices are rounded."""
 LANES = 16
 """Outputs of a panel."""
 MAX_HEAD_DIM = 512
@@ -31,7 +35,7 @@ LANE_ROWS = 4
 
 
 class _Matrix(ctypes.Structure):
-    _fields_ = (("panels", c_void_p), ("bias", c_void_p), ("inputs", c_int64), ("outputs", c_int64))
+    _fields_ = (("panels", c_void_p), ("bias", c_void_p), ("scale", c_void_p), ("inputs", c_int64), ("outputs", c_int64))
 
 
 class _Layer(ctypes.Structure):
@@ -43,7 +47,7 @@ class _Layer(ctypes.Structure):
 
 class _Model(ctypes.Structure):
     _fields_ = (
-        *((n, c_int64) for n in ("width", "layers", "heads", "kv_heads", "head_dim", "hidden", "vocab", "half")),
+        *((n, c_int64) for n in ("width", "layers", "heads", "kv_heads", "head_dim", "hidden", "vocab", "format")),
         ("eps", c_float),
         ("unused", c_float),
         *((name, c_void_p) for name in ("embedding", "cos", "sin", "norm")),
@@ -53,22 +57,24 @@ class _Model(ctypes.Structure):
 
 
 class Decoder:
-    """One model's weights as they are now; `half` keeps them in bfloat16. A later change of the model is not seen."""
+    """One model's weights as they are now, in one of FORMATS. A later change of the model is not seen."""
 
-    def __init__(self, model: LanguageModel, code: ctypes.CDLL, *, half: bool, threads: int) -> None:
-        self.config, self.code, self.half, self.kept = model.config, code, half, list[Tensor]()
+    def __init__(self, model: LanguageModel, code: ctypes.CDLL, weights: Weights, threads: int) -> None:
+        self.config, self.code, self.weights, self.kept = model.config, code, weights, list[Tensor]()
         self.lanes = Lanes(threads) if threads > 1 else None
         config, trunk = model.config, model.model
         self.layers = (_Layer * config.layers)(*(self._layer(block) for block in trunk.layers))
         self.model = _Model(
             config.width, config.layers, config.heads, config.kv_heads, config.head_dim, config.hidden,
-            config.vocab_size, half, config.norm_eps, 0.0, self._keep(trunk.embed_tokens.weight), self._keep(trunk.cos),
+            config.vocab_size, FORMATS.index(weights), config.norm_eps, 0.0, self._keep(trunk.embed_tokens.weight), self._keep(trunk.cos),
             self._keep(trunk.sin), self._keep(trunk.norm.weight), self.layers, self._matrix(model.lm_head.weight),
         )  # fmt: skip
         self.ld_logits = code.padded(c_int64(config.vocab_size))
 
     @classmethod
-    def of(cls, model: LanguageModel, *, half: bool = False, threads: int | None = None) -> Decoder | None:
+    def of(
+        cls, model: LanguageModel, *, weights: Weights = "float32", threads: int | None = None
+    ) -> Decoder | None:
         """None where it cannot be: without a compiler, or for a model that is not in a CPU's memory in float32."""
         weight = model.model.embed_tokens.weight
         fits = model.config.head_dim <= MAX_HEAD_DIM
@@ -77,7 +83,7 @@ class Decoder:
         if code is None:
             return None
         code.padded.restype = code.scratch_size.restype = c_int64
-        return cls(model, code, half=half, threads=torch.get_num_threads() if threads is None else threads)
+        return cls(model, code, weights, torch.get_num_threads() if threads is None else threads)
 
     def step(self, ids_B: Tensor, cache: KVCache) -> Tensor:
         """Logits after each row's new token, which the cache then holds behind its `lengths_B` -> (B, V) float32."""
@@ -124,13 +130,18 @@ class Decoder:
 
     def _matrix(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> _Matrix:
         outputs, inputs = weight_OI.shape
-        weight_OI = F.pad(weight_OI.detach(), (0, inputs % 2, 0, -outputs % LANES))
-        together = 2 if self.half else 1
-        panels = weight_OI.to(torch.bfloat16 if self.half else torch.float32)
-        panels = panels.view(-1, LANES, weight_OI.shape[1] // together, together).transpose(1, 2).contiguous()
+        weight_OI = F.pad(weight_OI.detach().float(), (0, inputs % 2, 0, -outputs % LANES))
+        scale = None
+        if self.weights == "int8":
+            scale_O = weight_OI.abs().amax(1).clamp(min=1e-12) / 127
+            weight_OI, scale = (weight_OI / scale_O[:, None]).round().to(torch.int8), self._keep(scale_O)
+        elif self.weights == "bfloat16":
+            weight_OI = weight_OI.to(torch.bfloat16)
+        together = 2 if self.weights == "bfloat16" else 1
+        panels = weight_OI.view(-1, LANES, weight_OI.shape[1] // together, together).transpose(1, 2).contiguous()
         self.kept.append(panels)
         bias = None if bias_O is None else self._keep(F.pad(bias_O.detach(), (0, -outputs % LANES)))
-        return _Matrix(panels.data_ptr(), bias, inputs, outputs)
+        return _Matrix(panels.data_ptr(), bias, scale, inputs, outputs)
 
     def _keep(self, tensor: Tensor) -> int:
         self.kept.append(tensor.detach().float().contiguous())

@@ -1,0 +1,77 @@
+"""The greedy tokens of `transformers.generate`, for every supported family: batched, alone, and without a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gptwright.engine.engine import Engine
+from gptwright.engine.native import build
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Request
+from gptwright.model.config import ModelConfig
+from gptwright.model.folder import save_model
+from gptwright.model.transformer import LanguageModel, initialise
+
+transformers = pytest.importorskip("transformers")
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {"qk_norm": False},
+    "qwen2": {"qk_norm": False, "qkv_bias": True, "tied": False},
+    "qwen3": {},
+}
+PROMPTS, NEW, END = 200, 12, 1
+
+
+def random_model(family: str) -> LanguageModel:
+    shape = {"vocab_size": 97, "context": 96, "width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "hidden": 48}
+    model = LanguageModel(ModelConfig(**shape, **FAMILIES[family])).eval()
+    initialise(model, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "bias" in name:
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+        model.lm_head.weight.mul_(20)  # no two tokens nearly as likely
+    return model
+
+
+def prompts() -> list[list[int]]:
+    generator = torch.Generator().manual_seed(2)
+    lengths = torch.randint(1, 80, (PROMPTS,), generator=generator).tolist()
+    return [torch.randint(2, 97, (length,), generator=generator).tolist() for length in lengths]
+
+
+def without_cache(model: LanguageModel, prompt: list[int]) -> list[int]:
+    ids = list(prompt)
+    while len(ids) < len(prompt) + NEW and END not in ids[len(prompt) :]:
+        ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("compiler", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.inference_mode()
+def test_greedy_tokens(family: str, compiler: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(family)
+    save_model(model, tmp_path, eos=END, pad=0)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    assert theirs.config.model_type == family
+    config = transformers.GenerationConfig(max_new_tokens=NEW, do_sample=False, eos_token_id=END, pad_token_id=0)
+    expected = []
+    for prompt in prompts():
+        ids = torch.tensor([prompt])
+        found = theirs.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+        expected.append(found[0, len(prompt) :].tolist())
+    if not compiler:
+        monkeypatch.setattr("gptwright.engine.native.decoder.library", lambda: None)
+    elif build.library() is None:
+        pytest.skip("needs a C++ compiler")
+    engine = Engine(model, stop_ids={END}, frozen=True)
+    requests = [Request(prompt, SamplingParams(NEW, temperature=0)) for prompt in prompts()]
+    assert [completion.ids for completion in engine.generate(requests)] == expected
+    assert [engine.generate([request])[0].ids for request in requests] == expected
+    assert [without_cache(model, prompt) for prompt in prompts()[:40]] == expected[:40]
+    assert sum(ids[-1] == END for ids in expected) >= 1
