@@ -54,6 +54,11 @@ class Batch:
         """Whether there is anything left to do."""
         return bool(self.rows or self.readings)
 
+    @property
+    def capacity(self) -> int:
+        """Positions that each row's keys and values have room for."""
+        return self.cache.capacity if self.rows else 0
+
     def __len__(self) -> int:
         return len(self.rows) + sum(len(reading.rows) for reading in self.readings)
 

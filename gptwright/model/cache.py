@@ -70,10 +70,11 @@ class KVCache:
         return LayerCache(self.keys[index], self.values[index], positions_BT)
 
     def keep(self, rows: Tensor) -> None:
-        """Keep these rows (a LongTensor), in this order; a row named twice is copied."""
-        self.keys = [keys[rows] for keys in self.keys]
-        self.values = [values[rows] for values in self.values]
+        """Keep these rows (a LongTensor), in this order, and no more room than they fill; one named twice is copied."""
         self.lengths_B = self.lengths_B[rows]
+        room = -(-int(self.lengths_B.max()) // BLOCK) * BLOCK
+        self.keys = [keys[rows, :, :room] for keys in self.keys]
+        self.values = [values[rows, :, :room] for values in self.values]
 
     def put(self, places: Tensor, other: KVCache, rows: Tensor) -> None:
         """Write rows of `other` over these ones (LongTensors of equal length)."""

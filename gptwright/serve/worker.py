@@ -150,7 +150,7 @@ class Worker:
             if self.closed:
                 return None
             joining, rows = list[Ticket](), list(self.answered)
-            while self.waiting and self._fits([*rows, self.waiting[0].row]):
+            while self.waiting and self._fits([*rows, self.waiting[0].row], batch.capacity):
                 ticket = self.waiting.popleft()
                 if ticket.row.going:
                     joining.append(ticket)
@@ -159,9 +159,10 @@ class Worker:
                     ticket.tell(None)
             return joining
 
-    def _fits(self, rows: Sequence[Row]) -> bool:
-        """Whether so many may be answered at once, each with as much room as the longest takes."""
-        return len(rows) <= self.max_rows and len(rows) * max(map(_length, rows)) <= self.positions
+    def _fits(self, rows: Sequence[Row], capacity: int) -> bool:
+        """Whether so many may be answered at once, each with as much room as the longest takes or there is already."""
+        room = max(capacity, *map(_length, rows))
+        return len(rows) <= self.max_rows and len(rows) * room <= self.positions
 
 
 def _length(row: Row) -> int:
