@@ -91,6 +91,7 @@ class Decoder:
         cache.reserve(int(cache.lengths_B.max()) + 1)
         lengths_B = cache.lengths_B.contiguous()
         logits_BL = torch.empty(rows, self.ld_logits)
+        assert all(part.is_contiguous() for part in (*cache.keys, *cache.values))
         pointers = [(keys.data_ptr(), values.data_ptr()) for keys, values in zip(cache.keys, cache.values, strict=True)]
         row_bytes = 4 * cache.keys[0][0].numel()
 

@@ -222,7 +222,7 @@ function closeSettings() {
   const changed = key.get() !== at("key").value;
   key.set(at("key").value);
   keep();
-  if (changed) begins();
+  if (changed) listModels();
 }
 
 function exportAll() {
@@ -243,7 +243,7 @@ async function importAll(event) {
   event.target.value = "";
 }
 
-async function begins() {
+async function listModels() {
   try {
     const there = (await models()).filter((model) => model.kind === "assistant");
     at("model").replaceChildren(...there.map((model) => make("option", { value: model.id, textContent: model.id })));
@@ -292,4 +292,4 @@ at("model").onchange = () => {
   current.settings.model = at("model").value;
   keep();
 };
-begins();
+listModels();
