@@ -147,10 +147,14 @@ def complete(
     min_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 keeps all tokens.")] = 0.0,
     repetition_penalty: Annotated[float, typer.Option(help="1 is none.")] = 1.0,
     stop: Annotated[list[str] | None, typer.Option(help="End before this string; may be given several times.")] = None,
+    regex: Annotated[str | None, typer.Option(help="What follows matches this expression.")] = None,
+    choice: Annotated[list[str] | None, typer.Option(help="What follows is one of these.")] = None,
+    schema: Annotated[Path | None, typer.Option(help="What follows is JSON, by the schema in this file.")] = None,
+    template: Annotated[str | None, typer.Option(help="What follows is this, its {{name}} or {{name:regex}} filled.")] = None,
     seed: int = 0,
     json: AsJson = False,
 ) -> None:
-    """Continue a text, as a base model does.
+    """Continue a text, as a base model does. A form that the continuation must have needs the extra `constrain`.
 
     Example: gptwright complete runs/quickstart:base "The capital of France is" --temperature 0
     """
@@ -167,6 +171,7 @@ def complete(
         min_p=min_p,
         repetition_penalty=repetition_penalty,
         stop=tuple(stop or ()),
+        grammar=talk.grammar_of(regex=regex, choice=choice, schema=schema, template=template),
         seed=seed,
     )
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.prefix import PrefixCache
@@ -35,6 +36,26 @@ def load(name: str) -> tuple[LanguageModel, Tokenizer]:
     return load_language_model(folder), Tokenizer.load(folder)
 
 
+def grammar_of(
+    *, regex: str | None, choice: list[str] | None, schema: Path | None, template: str | None
+) -> Grammar | None:
+    """What was asked of the continuation. Raises InputError for more than one, and for a schema that cannot be read."""
+    asked = {"--regex": regex, "--choice": choice, "--schema": schema, "--template": template}
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} exclude each other: give one")
+    try:
+        if choice is not None:
+            return Grammar.choice(choice)
+        if template is not None:
+            return Grammar.template(template)
+        if schema is not None:
+            return Grammar.json_schema(json.loads(schema.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{given[0]} cannot be taken: {error}") from None
+    return None if regex is None else Grammar.regex(regex)
+
+
 def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
     """Continue `text`; streams it to stdout, or prints one JSON object. `sampling` are fields of SamplingParams.
 
@@ -57,6 +78,7 @@ def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
         "text": whole_text(completion.ids, tokenizer, params.stop),
         "tokens": completion.ids,
         "finish_reason": completion.finish_reason,
+        **({"blanks": completion.blanks} if completion.blanks else {}),
     }
     sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from gptwright.cli.talk import Talk
+from gptwright.cli.talk import Talk, grammar_of
 from gptwright.data.conversations import read_conversations
+from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
+from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise
 from gptwright.records import Message
@@ -129,6 +131,30 @@ def test_a_saved_conversation_can_be_learned_from(
     assert first.messages == (Message("user", "Hello"), Message("assistant", "So.", "Hm", (call,)))
     assert second.messages[0].content == "Again"
     assert "thinking" not in json.loads((tmp_path / "talks.jsonl").read_text().splitlines()[0])["messages"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"regex": "a", "choice": ["b"]}, "--regex and --choice exclude each other"),
+        ({"choice": [""]}, "--choice cannot be taken: a choice needs one option or more"),
+        ({"schema": Path("nowhere.json")}, "--schema cannot be taken"),
+        ({"template": "{{a}}{{a}}"}, "--template cannot be taken: the template has two blanks"),
+    ],
+)
+def test_forms_that_cannot_be_are_refused(asked: dict[str, Any], named: str) -> None:
+    nothing = {"regex": None, "choice": None, "schema": None, "template": None}
+    with pytest.raises(InputError, match=named):
+        grammar_of(**{**nothing, **asked})
+
+
+def test_a_form_is_what_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text('{"type": "integer"}')
+    nothing = {"regex": None, "choice": None, "schema": None, "template": None}
+    assert grammar_of(**nothing) is None
+    assert grammar_of(**{**nothing, "schema": tmp_path / "schema.json"}) == Grammar.json_schema({"type": "integer"})
+    assert grammar_of(**{**nothing, "regex": "a+"}) == Grammar.regex("a+")
+    assert grammar_of(**{**nothing, "choice": ["a", "b"]}) == Grammar.choice(["a", "b"])
 
 
 def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came(
