@@ -258,8 +258,9 @@ def decoding(result: dict[str, Any]) -> str:
     figures = result["figures"]
     lines = [
         "### Decoding\n",
-        "Tokens per second beside `generate` of transformers, random weights, greedy: one prompt alone, and 16 of mixed "
-        "lengths that end at different times. Each program with the best of float32 and bfloat16, one thread and all.\n",
+        "Tokens per second beside `generate` of transformers, random weights, greedy: one prompt alone, and 16 of "
+        "mixed lengths that end at different times. Each program with the best of float32 and bfloat16, one thread "
+        "and all.\n",
         "| parameters | what | gptwright | transformers | times |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -271,8 +272,9 @@ def decoding(result: dict[str, Any]) -> str:
     largest = list(figures["sizes"].values())[-1]
     share = largest["share_of_memory_speed"]
     lines.append(
-        f"\nAlone, the largest reads its weights at {share['float32']:.0%} (float32) and {share['bfloat16']:.0%} (bfloat16) "
-        f"of the {figures['memory_gb_per_second']:.0f} GB/s that memory gives. Following a JSON schema costs "
+        f"\nAlone, the largest reads its weights at {share['float32']:.0%} (float32) and "
+        f"{share['bfloat16']:.0%} (bfloat16) of the "
+        f"{figures['memory_gb_per_second']:.0f} GB/s that memory gives. Following a JSON schema costs "
         f"{figures['guided']['cost']:.1%} of the speed of eight answers on 26M parameters."
     )
     return section(lines, result)
@@ -285,9 +287,11 @@ def serving(result: dict[str, Any]) -> str:
         "### A server under load\n",
         f"`gptwright serve` with the quickstart's assistant, {figures['clients']} clients that stream for "
         f"{figures['minutes']:g} minutes: {figures['answers']:,} answers, {figures['hung_up']:,} clients that hung up, "
-        f"{figures['error_count']} errors. First token after {first['p50']:.0f} ms (99th percentile {first['p99']:.0f}), "
-        f"then one every {between['p50']:.1f} ms ({between['p99']:.1f}). Memory: {figures['memory_mb'][1]:.0f} MB in the "
-        f"second tenth of the time, {figures['memory_mb'][-1]:.0f} MB in the last.",
+        f"{figures['error_count']} errors. First token after {first['p50']:.0f} ms (99th percentile "
+        f"{first['p99']:.0f}), "
+        f"then one every {between['p50']:.1f} ms ({between['p99']:.1f}). "
+        f"Memory: {figures['memory_mb'][1]:.0f} MB in the second tenth of the time, "
+        f"{figures['memory_mb'][-1]:.0f} MB in the last.",
     ]
     return section(lines, result)
 

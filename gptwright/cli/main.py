@@ -150,7 +150,7 @@ def complete(
     regex: Annotated[str | None, typer.Option(help="What follows matches this expression.")] = None,
     choice: Annotated[list[str] | None, typer.Option(help="What follows is one of these.")] = None,
     schema: Annotated[Path | None, typer.Option(help="What follows is JSON, by the schema in this file.")] = None,
-    template: Annotated[str | None, typer.Option(help="What follows is this, its {{name}} or {{name:regex}} filled.")] = None,
+    template: Annotated[str | None, typer.Option(help="What follows is this, its {{name:regex}} filled.")] = None,
     seed: int = 0,
     json: AsJson = False,
 ) -> None:

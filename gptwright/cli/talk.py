@@ -25,7 +25,6 @@ from gptwright.records import Conversation, Message, to_json
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 
-
 PREFIX_BYTES = 2**27
 """Keys and values of the talk so far, so that a turn reads only what is new."""
 
@@ -211,9 +210,10 @@ class Talk:
                 sys.stdout.write(_in_terminal(part))
             sys.stdout.flush()
 
-        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(
-            self.engine.stream(request, self.prefixes)
-        ) as tokens:
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            contextlib.closing(self.engine.stream(request, self.prefixes)) as tokens,
+        ):
             for token in tokens:
                 if token not in self.engine.stop_ids:
                     show(parts.feed(token))

@@ -138,7 +138,9 @@ def _call(value: Any, where: str) -> str:
         arguments = called["arguments"]
         return call_text(called["name"], json.loads(arguments) if isinstance(arguments, str) else arguments)
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise InputError(f"{where}: each of tool_calls is an object with name and arguments; mend or remove it") from None
+        raise InputError(
+            f"{where}: each of tool_calls is an object with name and arguments; mend or remove it"
+        ) from None
 
 
 def _part_text(part: Any, where: str) -> str:

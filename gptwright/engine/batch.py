@@ -149,12 +149,10 @@ class Batch:
             taken, self.rows = [taken[place] for place in keep], [self.rows[place] for place in keep]
         # A row that has ended stays where it is, reading nothing, until the batch is compacted.
         new = [tokens if row.going else [] for tokens, row in zip(taken, self.rows, strict=True)]
-        counts = [len(tokens) for tokens in new]
-        if self.decoder is None or max(counts) > 1:
+        if self.decoder is None:
             self.logits_BV = self.model.lm_head(read(self.model, self.cache, new))
-            return
-        self.logits_BV = self.decoder.step(torch.tensor([tokens[0] if tokens else 0 for tokens in new]), self.cache)
-        self.cache.lengths_B = self.cache.lengths_B + torch.tensor(counts)
+        else:
+            self.logits_BV = self.decoder.step(new, self.cache)
 
 
 def _likeliest(logp_V: Tensor, count: int) -> dict[int, float]:

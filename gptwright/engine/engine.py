@@ -8,7 +8,7 @@ Requests of similar length share a batch; a row that has stopped leaves it, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
 
 import torch
@@ -94,8 +94,8 @@ class Engine:
                 raise row.error
         return [row.completion for row in rows]
 
-    def stream(self, request: Request, prefixes: PrefixCache | None = None) -> Iterator[int]:
-        """The answer's tokens as they come, on all cores; whoever stops asking ends it. Raises what `generate` raises."""
+    def stream(self, request: Request, prefixes: PrefixCache | None = None) -> Generator[int, None, None]:
+        """The answer's tokens as they come, on all cores; whoever stops asking ends it. Raises as `generate` does."""
         row, batch = self.row(request), self.batch(threads=torch.get_num_threads(), prefixes=prefixes)
         self.model.eval()
         batch.join([row])

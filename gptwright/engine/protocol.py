@@ -66,8 +66,8 @@ class PartStream:
 def tool_grammar(
     tools: Sequence[dict[str, Any]], tokenizer: Tokenizer, *, required: bool = False, name: str | None = None
 ) -> Grammar:
-    """Turns that call these tools, `{"name", "description", "parameters"}` each, as they want to be called: if the model
-    likes; once, if `required`; the one of that `name`. Raises ValueError for a name that no tool has.
+    """Turns that call these tools, `{"name", "description", "parameters"}` each, as they want to be called: if the
+    model likes; once, if `required`; the one of that `name`. Raises ValueError for a name that no tool has.
     """
     chosen = [tool for tool in tools if name in (None, tool["name"])]
     if not chosen:

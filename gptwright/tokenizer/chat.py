@@ -19,7 +19,16 @@ from gptwright.records import Message
 from gptwright.tokenizer.template import TEMPLATE_HASH, TEMPLATE_JINJA
 from gptwright.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["TEMPLATE_HASH", "TEMPLATE_JINJA", "Rendered", "render", "render_prompt", "response_ids", "turn_ids", "with_tools"]
+__all__ = [
+    "TEMPLATE_HASH",
+    "TEMPLATE_JINJA",
+    "Rendered",
+    "render",
+    "render_prompt",
+    "response_ids",
+    "turn_ids",
+    "with_tools",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,16 @@ PROMPTS, NEW, END = 200, 12, 1
 
 
 def random_model(family: str) -> LanguageModel:
-    shape = {"vocab_size": 97, "context": 96, "width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "hidden": 48}
+    shape = {
+        "vocab_size": 97,
+        "context": 96,
+        "width": 32,
+        "layers": 2,
+        "heads": 4,
+        "kv_heads": 2,
+        "head_dim": 8,
+        "hidden": 48,
+    }
     model = LanguageModel(ModelConfig(**shape, **FAMILIES[family])).eval()
     initialise(model, seed=0)
     generator = torch.Generator().manual_seed(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Completion, Request
 from gptwright.errors import InputError
 from gptwright.model.cache import BLOCK
-from gptwright.model.folder import save_model
 from gptwright.model.transformer import LanguageModel, initialise
 
 PROMPTS = [[3], [4, 9, 12, 30, 7, 7, 1], [8, 2], [20, 21, 22, 23, 24], [5, 5, 5], [36, 0, 36], [11, 6, 17, 29]]

@@ -57,8 +57,7 @@ def logits_of(decoder: Decoder, model: LanguageModel, ids_BT: torch.Tensor) -> t
     """Logits (T, B, V) of reading token by token."""
     cache, found = empty(model, len(ids_BT)), []
     for ids_B in ids_BT.T:
-        found.append(decoder.step(ids_B.contiguous(), cache))
-        cache.lengths_B = cache.lengths_B + 1
+        found.append(decoder.step([[token] for token in ids_B.tolist()], cache))
     return torch.stack(found)
 
 
@@ -93,11 +92,32 @@ def test_rows_of_different_lengths_go_on_from_a_prompt_read_by_torch() -> None:
     lengths_B, cache = torch.tensor([5, 29, 12]), empty(model, 3)
     model(ids_BT, cache)
     cache.lengths_B = lengths_B.clone()
-    found = decoder_of(model).step(ids_BT.gather(1, lengths_B[:, None])[:, 0].contiguous(), cache)
+    next_ids = ids_BT.gather(1, lengths_B[:, None]).tolist()
+    found = decoder_of(model).step(next_ids, cache)
     expected = torch.stack(
         [model(ids[None, : length + 1])[0, -1] for ids, length in zip(ids_BT, lengths_B, strict=True)]
     )
     assert torch.allclose(found, expected, atol=3e-5)
+
+
+@pytest.mark.parametrize("weights", FORMATS)
+@torch.inference_mode()
+def test_several_tokens_at_once_give_the_bits_of_one_after_the_other(weights: Weights) -> None:
+    model = random_model(**SHAPES["qwen2, odd sizes"])
+    decoder = decoder_of(model, weights=weights, threads=2)
+    ids_BT = torch.randint(0, 61, (12, 20), generator=torch.Generator().manual_seed(5))
+    expected, cache, at = logits_of(decoder, model, ids_BT), empty(model, 12), [0] * 12
+    generator = torch.Generator().manual_seed(6)
+    while min(at) < 20:
+        counts = torch.randint(0, 6, (12,), generator=generator).tolist()
+        chunks = [ids_BT[row, at[row] : at[row] + count].tolist() for row, count in enumerate(counts)]
+        if not any(chunks):
+            continue
+        found = decoder.step(chunks, cache)
+        at = [start + len(chunk) for start, chunk in zip(at, chunks, strict=True)]
+        assert cache.lengths_B.tolist() == at
+        for row, chunk in enumerate(chunks):
+            assert torch.equal(found[row], expected[at[row] - 1, row] if chunk else torch.zeros(61))
 
 
 @pytest.mark.parametrize("frozen", [False, True])

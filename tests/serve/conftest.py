@@ -89,7 +89,9 @@ class ScriptedWorker:
         """Its threads end with what they say."""
 
 
-def _scripted(name: str, tokenizer: Tokenizer, script: Script, *, assistant: bool = True, pause: float = 0.001) -> ServedModel:
+def _scripted(
+    name: str, tokenizer: Tokenizer, script: Script, *, assistant: bool = True, pause: float = 0.001
+) -> ServedModel:
     config = ModelConfig(
         vocab_size=tokenizer.vocab_size, context=4096, width=8, layers=1, heads=1, kv_heads=1, head_dim=8, hidden=8
     )

@@ -16,26 +16,56 @@ PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/score")
 SECONDS = 30
 
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=12), st.sampled_from(["", "\u0000", "💥", "\ud800"])
-)  # fmt: skip
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=6)
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=12),
+    st.sampled_from(["", "\u0000", "💥", "\ud800"]),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
 roles = st.sampled_from(["user", "assistant", "system", "developer", "tool", "king"])
 messages = st.lists(st.fixed_dictionaries({"role": roles, "content": st.text(max_size=20) | values}), max_size=3)
-calls = st.fixed_dictionaries({"type": st.just("function"), "function": st.fixed_dictionaries({"name": st.text(string.ascii_letters, max_size=5), "parameters": values})})
-schemas = st.fixed_dictionaries({"type": st.just("json_schema"), "json_schema": st.fixed_dictionaries({"name": st.just("x"), "schema": values})})
+calls = st.fixed_dictionaries(
+    {
+        "type": st.just("function"),
+        "function": st.fixed_dictionaries({"name": st.text(string.ascii_letters, max_size=5), "parameters": values}),
+    }
+)
+schemas = st.fixed_dictionaries(
+    {"type": st.just("json_schema"), "json_schema": st.fixed_dictionaries({"name": st.just("x"), "schema": values})}
+)
 # Each field is right often enough for the fields behind it to be reached.
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "model": st.sampled_from(["assistant"] * 4 + ["base", "judge", "nobody"]),
-    "messages": messages, "prompt": st.text(max_size=30) | values, "answers": st.lists(st.text(max_size=10), max_size=3) | values,
-    "temperature": st.floats(0, 2) | values, "top_p": st.floats(0.1, 1) | values, "top_k": st.integers(0, 50) | values,
-    "min_p": st.floats(0, 1) | values, "n": st.integers(1, 3) | values, "stop": st.text(min_size=1, max_size=3) | values,
-    "seed": st.integers() | values, "logprobs": st.booleans() | st.integers(0, 5), "top_logprobs": st.integers(0, 3) | values,
+    "messages": messages,
+    "prompt": st.text(max_size=30) | values,
+    "answers": st.lists(st.text(max_size=10), max_size=3) | values,
+    "temperature": st.floats(0, 2) | values,
+    "top_p": st.floats(0.1, 1) | values,
+    "top_k": st.integers(0, 50) | values,
+    "min_p": st.floats(0, 1) | values,
+    "n": st.integers(1, 3) | values,
+    "stop": st.text(min_size=1, max_size=3) | values,
+    "seed": st.integers() | values,
+    "logprobs": st.booleans() | st.integers(0, 5),
+    "top_logprobs": st.integers(0, 3) | values,
     "logit_bias": st.dictionaries(st.integers(0, 300).map(str), st.floats(-100, 100), max_size=2) | values,
-    "repetition_penalty": st.floats(0.5, 2) | values, "stream": st.booleans(), "response_format": schemas | values,
-    "tools": st.lists(calls, max_size=2) | values, "tool_choice": st.sampled_from(["auto", "none", "required"]) | values,
-    "guided_regex": st.text(max_size=8) | values, "guided_choice": st.lists(st.text(max_size=4), max_size=2) | values,
-    "guided_grammar": st.text(max_size=12) | values, "user": values, "unknown": values,
-}  # fmt: skip
+    "repetition_penalty": st.floats(0.5, 2) | values,
+    "stream": st.booleans(),
+    "response_format": schemas | values,
+    "tools": st.lists(calls, max_size=2) | values,
+    "tool_choice": st.sampled_from(["auto", "none", "required"]) | values,
+    "guided_regex": st.text(max_size=8) | values,
+    "guided_choice": st.lists(st.text(max_size=4), max_size=2) | values,
+    "guided_grammar": st.text(max_size=12) | values,
+    "user": values,
+    "unknown": values,
+}
 bodies = st.fixed_dictionaries(
     {"model": FIELDS["model"], "max_tokens": st.just(4)},
     optional={name: field for name, field in FIELDS.items() if name != "model"},
@@ -73,9 +103,22 @@ def test_bodies_that_are_anything(address: str, path: str, body: bytes) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/", "/v1/models/%00", "/v1/models/%F0%9F%92%A5", "/static/../app.py", "/static/%2e%2e/app.py",
-     "/static/..%2fapp.py", "/static/vendor", "//v1/models", "/v1/models/" + "a" * 3000, "/compare/x", "/openapi.json"],
-)  # fmt: skip
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/models/%00",
+        "/v1/models/%F0%9F%92%A5",
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/vendor",
+        "//v1/models",
+        "/v1/models/" + "a" * 3000,
+        "/compare/x",
+        "/openapi.json",
+    ],
+)
 def test_paths_that_lead_nowhere(address: str, method: str, path: str) -> None:
     status, told = send(address, method, path)
     assert status < 500
@@ -86,8 +129,12 @@ def test_paths_that_lead_nowhere(address: str, method: str, path: str) -> None:
 def test_headers_that_mislead(address: str) -> None:
     body = json.dumps({"model": "assistant", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}).encode()
     for headers in (
-        {"Authorization": "Bearer \xff\xfe"}, {"Authorization": "x" * 5000}, {"X-Forwarded-For": "1.2.3.4, \xe9"},
-        {"Accept-Encoding": "nonsense"}, {"Content-Type": "text/plain"}, {"Content-Type": "application/json; charset=utf-16"},
-    ):  # fmt: skip
+        {"Authorization": "Bearer \xff\xfe"},
+        {"Authorization": "x" * 5000},
+        {"X-Forwarded-For": "1.2.3.4, \xe9"},
+        {"Accept-Encoding": "nonsense"},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/json; charset=utf-16"},
+    ):
         assert send(address, "POST", "/v1/chat/completions", body, **headers)[0] < 500
     assert send(address, "POST", "/v1/chat/completions", body)[0] == 200

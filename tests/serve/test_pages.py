@@ -34,7 +34,12 @@ def script(prompt: str, tokenizer: Tokenizer) -> list[int]:
     asked = prompt.rsplit("<|user|>", 1)[-1].split("<|end_of_turn|>")[0]
     if asked == "think":
         ids = [tokenizer.think, *tokenizer.encode("2 and 2 is 4."), tokenizer.think_end, *tokenizer.encode("It is 4.")]
-        return [*ids, tokenizer.tool_call, *tokenizer.encode('{"name":"add","arguments":{"a":2}}'), tokenizer.end_of_turn]
+        return [
+            *ids,
+            tokenizer.tool_call,
+            *tokenizer.encode('{"name":"add","arguments":{"a":2}}'),
+            tokenizer.end_of_turn,
+        ]
     answers = {"attack": ATTACK, "markdown": MARKDOWN, "long": "word " * 600}
     text = POEM if "bread" in asked else answers.get(asked, f"You said: {asked}")
     return [*tokenizer.encode(text), tokenizer.end_of_turn]
@@ -113,7 +118,9 @@ def picture(page: Any, name: str) -> None:
 def test_a_question_is_answered_and_the_conversation_kept(site: Site) -> None:
     site.ask("Write a poem about bread and cheese.")
     site.wait("Answered")
-    assert site.answers() == ["Bread and cheese\n\nThe bread is warm, the cheese is old,\na small good meal against the cold."]
+    assert site.answers() == [
+        "Bread and cheese\n\nThe bread is warm, the cheese is old,\na small good meal against the cold."
+    ]
     assert site.page.locator("article.assistant strong").inner_text() == "Bread and cheese"
     site.ask("And now?")
     site.page.get_by_text("You said: And now?").wait_for()
@@ -259,7 +266,8 @@ def test_it_works_by_keyboard_alone(site: Site) -> None:
 
 
 NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, a")].filter((e) =>
-    !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length || e.closest("label"))).map((e) => e.outerHTML)"""
+    !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length || e.closest("label")))
+    .map((e) => e.outerHTML)"""
 
 
 @pytest.mark.parametrize("path", ["/", "/compare"])
@@ -298,7 +306,9 @@ def test_models_are_compared_side_by_side(site: Site) -> None:
     page.get_by_label("Prompt").fill("Write a poem about bread and cheese.")
     page.get_by_role("button", name="Ask all").click()
     site.wait("All have answered")
-    told = {article.locator("h2").inner_text(): article.inner_text() for article in page.locator("#answers article").all()}
+    told = {
+        article.locator("h2").inner_text(): article.inner_text() for article in page.locator("#answers article").all()
+    }
     assert list(told) == ["ppo", "sft", "base"]
     assert "Bread and cheese" in told["ppo"]
     assert "Bread is good." in told["sft"]

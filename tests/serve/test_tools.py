@@ -35,10 +35,16 @@ HELLO = [{"role": "user", "content": "What is 2 and 2?"}]
 def said(tokenizer: Tokenizer) -> list[int]:
     call = tokenizer.encode('{"name":"add","arguments":{"a":2,"b":"é"}}')
     return [
-        tokenizer.think, *tokenizer.encode("Hm ü."), tokenizer.think_end, *tokenizer.encode("Let me see."),
-        tokenizer.tool_call, *call, tokenizer.tool_call, *tokenizer.encode('{"name":"look","arguments":{}}'),
+        tokenizer.think,
+        *tokenizer.encode("Hm ü."),
+        tokenizer.think_end,
+        *tokenizer.encode("Let me see."),
+        tokenizer.tool_call,
+        *call,
+        tokenizer.tool_call,
+        *tokenizer.encode('{"name":"look","arguments":{}}'),
         tokenizer.end_of_turn,
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +64,9 @@ def test_parts_of_a_turn(tokenizer: Tokenizer) -> None:
     assert together["content"] == "Let me see."
     calls = [part for part in parts if part.kind == "tool_call"]
     assert calls == [
-        Part("tool_call", '{"name":"add","arguments":{"a":2,"b":"é"}}'), Part("tool_call", '{"name":"look","arguments":{}}'),
-    ]  # fmt: skip
+        Part("tool_call", '{"name":"add","arguments":{"a":2,"b":"é"}}'),
+        Part("tool_call", '{"name":"look","arguments":{}}'),
+    ]
     assert [part.kind for part in parts].index("tool_call") > max(i for i, p in enumerate(parts) if p.kind == "content")
 
 
@@ -107,9 +114,14 @@ def test_a_model_that_knows_nothing_calls_a_tool_as_it_wants_to_be_called(client
     named = {"type": "function", "function": {"name": "add"}}
     for choice in ("required", named):
         (found,) = client.chat.completions.create(
-            model="assistant", messages=[{"role": "user", "content": "2+2"}], tools=[ADD], tool_choice=choice, seed=seed,
-            max_tokens=60, extra_body={"temperature": 1.0},
-        ).choices  # fmt: skip
+            model="assistant",
+            messages=[{"role": "user", "content": "2+2"}],
+            tools=[ADD],
+            tool_choice=choice,
+            seed=seed,
+            max_tokens=60,
+            extra_body={"temperature": 1.0},
+        ).choices
         assert found.finish_reason == "tool_calls"
         assert found.message.content is None
         (call,) = found.message.tool_calls

@@ -18,7 +18,8 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 contents = st.one_of(st.text(max_size=20), st.sampled_from(["", " ", "\n", " cat \n\n", "{{ x }}", "{% if %}", "<|us"]))
 calls = st.lists(contents, max_size=2).map(tuple)
 turns = st.one_of(
-    st.builds(Message, st.sampled_from(ROLES), contents), st.builds(Message, st.just("assistant"), contents, contents, calls)
+    st.builds(Message, st.sampled_from(ROLES), contents),
+    st.builds(Message, st.just("assistant"), contents, contents, calls),
 )
 chats = st.lists(turns, min_size=1, max_size=5)
 

@@ -1,4 +1,4 @@
-// One decoding step of the transformer in model/transformer.py for a few rows, on one core.
+// One step of the transformer in model/transformer.py, for one or a few new tokens of some rows, on one core.
 //
 // A step of a small model is a few hundred operations, each of them shorter than calling it from Python; and torch's
 // product of a matrix with one vector reads weights at a fraction of what memory gives. Here the whole step is one call,
@@ -269,69 +269,71 @@ extern "C" {
 
 int64_t padded(int64_t size) { return (size + 2 * LANES - 1) / LANES * LANES; }
 
-// Floats of scratch that a step of so many rows needs.
-int64_t scratch_size(const Model* m, int64_t rows, int64_t capacity) {
+// Floats of scratch that a step of so many tokens needs.
+int64_t scratch_size(const Model* m, int64_t tokens, int64_t capacity) {
     int64_t query = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim;
-    return rows * (2 * padded(m->width) + padded(query + 2 * kv) + padded(query) + padded(2 * m->hidden) +
+    return tokens * (2 * padded(m->width) + padded(query + 2 * kv) + padded(query) + padded(2 * m->hidden) +
                    padded(m->hidden)) + padded(query) + padded(capacity);
 }
 
-// Rows' tokens `ids` stand at `positions`; keys[l] and values[l] are layer l's (rows, kv_heads, capacity, head_dim).
-// Logits are (rows, ld_logits), with room for whole panels.
-void step(const Model* model, int64_t rows, const int64_t* ids, const int64_t* positions, float* const* keys,
-          float* const* values, int64_t capacity, float* logits, int64_t ld_logits, float* scratch) {
+// `tokens` ids, each at its position of a cache row; those of one row follow each other. keys[l] and values[l] are layer
+// l's (cache rows, kv_heads, capacity, head_dim). Logits (wanted tokens, ld_logits) are those after the tokens numbered in
+// `last`, with room for whole panels.
+void step(const Model* model, int64_t tokens, const int64_t* ids, const int64_t* positions, const int64_t* rows,
+          float* const* keys, float* const* values, int64_t capacity, int64_t wanted, const int64_t* last, float* logits,
+          int64_t ld_logits, float* scratch) {
     const Model& m = *model;
     int64_t size = m.head_dim, query = m.heads * size, kv = m.kv_heads * size, group = m.heads / m.kv_heads;
     int64_t ld = padded(m.width), ld_qkv = padded(query + 2 * kv), ld_q = padded(query);
     int64_t ld_gu = padded(2 * m.hidden), ld_h = padded(m.hidden);
     float* x = scratch;
-    float* h = x + rows * ld;
-    float* qkv = h + rows * ld;
-    float* mixed = qkv + rows * ld_qkv;
-    float* gate_up = mixed + rows * ld_q;
-    float* inner = gate_up + rows * ld_gu;
-    float* q = inner + rows * ld_h;
+    float* h = x + tokens * ld;
+    float* qkv = h + tokens * ld;
+    float* mixed = qkv + tokens * ld_qkv;
+    float* gate_up = mixed + tokens * ld_q;
+    float* inner = gate_up + tokens * ld_gu;
+    float* q = inner + tokens * ld_h;
     float* scores = q + ld_q;
     // Padding behind a row meets weights of 0, and must not be NaN.
-    std::memset(scratch, 0, scratch_size(model, rows, capacity) * sizeof(float));
-    for (int64_t b = 0; b < rows; b++)
-        std::memcpy(x + b * ld, m.embedding + ids[b] * m.width, m.width * sizeof(float));
+    std::memset(scratch, 0, scratch_size(model, tokens, capacity) * sizeof(float));
+    for (int64_t t = 0; t < tokens; t++)
+        std::memcpy(x + t * ld, m.embedding + ids[t] * m.width, m.width * sizeof(float));
     for (int64_t l = 0; l < m.layers; l++) {
         const Layer& layer = m.layer[l];
-        for (int64_t b = 0; b < rows; b++) rms_norm(x + b * ld, layer.input_norm, m.width, m.eps, h + b * ld);
-        product(m, layer.qkv, rows, h, ld, qkv, ld_qkv);
-        for (int64_t b = 0; b < rows; b++) {
-            const float *cos = m.cos + positions[b] * size, *sin = m.sin + positions[b] * size;
-            const float* row = qkv + b * ld_qkv;
+        for (int64_t t = 0; t < tokens; t++) rms_norm(x + t * ld, layer.input_norm, m.width, m.eps, h + t * ld);
+        product(m, layer.qkv, tokens, h, ld, qkv, ld_qkv);
+        for (int64_t t = 0; t < tokens; t++) {
+            const float *cos = m.cos + positions[t] * size, *sin = m.sin + positions[t] * size;
+            const float* row = qkv + t * ld_qkv;
             for (int64_t g = 0; g < m.kv_heads; g++) {
-                int64_t at = (b * m.kv_heads + g) * capacity * size;
+                int64_t at = (rows[t] * m.kv_heads + g) * capacity * size;
                 float *k = keys[l] + at, *v = values[l] + at;
-                place(m, row + query + g * size, layer.k_norm, cos, sin, k + positions[b] * size);
-                std::memcpy(v + positions[b] * size, row + query + kv + g * size, size * sizeof(float));
+                place(m, row + query + g * size, layer.k_norm, cos, sin, k + positions[t] * size);
+                std::memcpy(v + positions[t] * size, row + query + kv + g * size, size * sizeof(float));
                 for (int64_t i = g * group; i < (g + 1) * group; i++) {
                     place(m, row + i * size, layer.q_norm, cos, sin, q);
-                    attend(q, k, v, positions[b] + 1, size, scores, mixed + b * ld_q + i * size);
+                    attend(q, k, v, positions[t] + 1, size, scores, mixed + t * ld_q + i * size);
                 }
             }
         }
-        product(m, layer.out, rows, mixed, ld_q, h, ld);
-        for (int64_t b = 0; b < rows; b++) {
-            for (int64_t i = 0; i < m.width; i++) x[b * ld + i] += h[b * ld + i];
-            rms_norm(x + b * ld, layer.post_norm, m.width, m.eps, h + b * ld);
+        product(m, layer.out, tokens, mixed, ld_q, h, ld);
+        for (int64_t t = 0; t < tokens; t++) {
+            for (int64_t i = 0; i < m.width; i++) x[t * ld + i] += h[t * ld + i];
+            rms_norm(x + t * ld, layer.post_norm, m.width, m.eps, h + t * ld);
         }
-        product(m, layer.gate_up, rows, h, ld, gate_up, ld_gu);
-        for (int64_t b = 0; b < rows; b++)
-            for (int64_t i = 0; i < m.hidden; i += LANES) {  // the end of up's room may be passed: inner has a panel more
-                Floats gate = load(gate_up + b * ld_gu + i), up = load(gate_up + b * ld_gu + m.hidden + i);
+        product(m, layer.gate_up, tokens, h, ld, gate_up, ld_gu);
+        for (int64_t t = 0; t < tokens; t++)
+            for (int64_t i = 0; i < m.hidden; i += LANES) {  // up's room may be passed: padding has a panel more
+                Floats gate = load(gate_up + t * ld_gu + i), up = load(gate_up + t * ld_gu + m.hidden + i);
                 Floats value = gate / (1.0f + exponential(-gate)) * up;
                 int64_t left = m.hidden - i;
-                std::memcpy(inner + b * ld_h + i, &value, (left < LANES ? left : LANES) * sizeof(float));
+                std::memcpy(inner + t * ld_h + i, &value, (left < LANES ? left : LANES) * sizeof(float));
             }
-        product(m, layer.down, rows, inner, ld_h, h, ld);
-        for (int64_t b = 0; b < rows; b++)
-            for (int64_t i = 0; i < m.width; i++) x[b * ld + i] += h[b * ld + i];
+        product(m, layer.down, tokens, inner, ld_h, h, ld);
+        for (int64_t t = 0; t < tokens; t++)
+            for (int64_t i = 0; i < m.width; i++) x[t * ld + i] += h[t * ld + i];
     }
-    for (int64_t b = 0; b < rows; b++) rms_norm(x + b * ld, m.norm, m.width, m.eps, h + b * ld);
-    product(m, m.head, rows, h, ld, logits, ld_logits);
+    for (int64_t w = 0; w < wanted; w++) rms_norm(x + last[w] * ld, m.norm, m.width, m.eps, h + w * ld);
+    product(m, m.head, wanted, h, ld, logits, ld_logits);
 }
 }

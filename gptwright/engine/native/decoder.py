@@ -1,7 +1,7 @@
 """A language model packed for decode.cpp.
 
     decoder = Decoder.of(model, weights="bfloat16")
-    logits_BV = decoder.step(ids_B, cache)
+    logits_BV = decoder.step([[token], ...], cache)
 
 Shapes: B rows, V vocabulary; O outputs and I inputs of a matrix.
 """
@@ -35,7 +35,13 @@ LANE_ROWS = 4
 
 
 class _Matrix(ctypes.Structure):
-    _fields_ = (("panels", c_void_p), ("bias", c_void_p), ("scale", c_void_p), ("inputs", c_int64), ("outputs", c_int64))
+    _fields_ = (
+        ("panels", c_void_p),
+        ("bias", c_void_p),
+        ("scale", c_void_p),
+        ("inputs", c_int64),
+        ("outputs", c_int64),
+    )
 
 
 class _Layer(ctypes.Structure):
@@ -64,17 +70,16 @@ class Decoder:
         self.lanes = Lanes(threads) if threads > 1 else None
         config, trunk = model.config, model.model
         self.layers = (_Layer * config.layers)(*(self._layer(block) for block in trunk.layers))
+        sizes = (config.width, config.layers, config.heads, config.kv_heads, config.head_dim, config.hidden)
+        tensors = (trunk.embed_tokens.weight, trunk.cos, trunk.sin, trunk.norm.weight)
         self.model = _Model(
-            config.width, config.layers, config.heads, config.kv_heads, config.head_dim, config.hidden,
-            config.vocab_size, FORMATS.index(weights), config.norm_eps, 0.0, self._keep(trunk.embed_tokens.weight), self._keep(trunk.cos),
-            self._keep(trunk.sin), self._keep(trunk.norm.weight), self.layers, self._matrix(model.lm_head.weight),
+            *sizes, config.vocab_size, FORMATS.index(weights), config.norm_eps, 0.0, *map(self._keep, tensors),
+            self.layers, self._matrix(model.lm_head.weight),
         )  # fmt: skip
         self.ld_logits = code.padded(c_int64(config.vocab_size))
 
     @classmethod
-    def of(
-        cls, model: LanguageModel, *, weights: Weights = "float32", threads: int | None = None
-    ) -> Decoder | None:
+    def of(cls, model: LanguageModel, *, weights: Weights = "float32", threads: int | None = None) -> Decoder | None:
         """None where it cannot be: without a compiler, or for a model that is not in a CPU's memory in float32."""
         weight = model.model.embed_tokens.weight
         fits = model.config.head_dim <= MAX_HEAD_DIM
@@ -85,34 +90,39 @@ class Decoder:
         code.padded.restype = code.scratch_size.restype = c_int64
         return cls(model, code, weights, torch.get_num_threads() if threads is None else threads)
 
-    def step(self, ids_B: Tensor, cache: KVCache) -> Tensor:
-        """Logits after each row's new token, which the cache then holds behind its `lengths_B` -> (B, V) float32."""
-        rows = len(ids_B)
-        cache.reserve(int(cache.lengths_B.max()) + 1)
-        lengths_B = cache.lengths_B.contiguous()
-        logits_BL = torch.empty(rows, self.ld_logits)
+    def step(self, chunks: Sequence[Sequence[int]], cache: KVCache) -> Tensor:
+        """Read each row's new tokens into the cache; logits after its last one -> (B, V) float32, of a row without new
+        tokens 0.
+        """
+        starts, counts = cache.lengths_B.tolist(), [len(chunk) for chunk in chunks]
+        cache.reserve(max(start + count for start, count in zip(starts, counts, strict=True)))
+        cache.lengths_B = cache.lengths_B + torch.tensor(counts)
         assert all(part.is_contiguous() for part in (*cache.keys, *cache.values))
-        pointers = [(keys.data_ptr(), values.data_ptr()) for keys, values in zip(cache.keys, cache.values, strict=True)]
-        row_bytes = 4 * cache.keys[0][0].numel()
+        pointers = [*(keys.data_ptr() for keys in cache.keys), *(values.data_ptr() for values in cache.values)]
+        layers, logits_BL = len(cache.keys), torch.zeros(len(chunks), self.ld_logits)
 
-        def work(part: range) -> None:
-            first, model = part.start, ctypes.byref(self.model)
-            many = c_void_p * len(pointers)
-            keys = many(*(key + first * row_bytes for key, _ in pointers))
-            values = many(*(value + first * row_bytes for _, value in pointers))
-            scratch = torch.empty(self.code.scratch_size(model, c_int64(len(part)), c_int64(cache.capacity)))
+        def work(rows: Sequence[int]) -> None:
+            ids = [token for row in rows for token in chunks[row]]
+            positions = [starts[row] + i for row in rows for i in range(counts[row])]
+            places = [row for row in rows for _ in range(counts[row])]
+            last = [end - 1 for end in itertools.accumulate(counts[row] for row in rows)]
+            found = torch.empty(len(rows), self.ld_logits)
+            size = self.code.scratch_size(ctypes.byref(self.model), c_int64(len(ids)), c_int64(cache.capacity))
+            scratch = torch.empty(size)
             self.code.step(
-                model, c_int64(len(part)), c_void_p(ids_B.data_ptr() + 8 * first),
-                c_void_p(lengths_B.data_ptr() + 8 * first), keys, values, c_int64(cache.capacity),
-                c_void_p(logits_BL.data_ptr() + 4 * first * self.ld_logits), c_int64(self.ld_logits),
-                c_void_p(scratch.data_ptr()),
+                ctypes.byref(self.model), c_int64(len(ids)), _numbers(ids), _numbers(positions), _numbers(places),
+                (c_void_p * layers)(*pointers[:layers]), (c_void_p * layers)(*pointers[layers:]),
+                c_int64(cache.capacity), c_int64(len(rows)), _numbers(last), c_void_p(found.data_ptr()),
+                c_int64(self.ld_logits), c_void_p(scratch.data_ptr()),
             )  # fmt: skip
+            logits_BL[rows] = found
 
-        parts = _parts(rows, self.lanes.count if self.lanes else 1)
+        reading = [row for row, count in enumerate(counts) if count]
+        parts = _parts(reading, self.lanes.count if self.lanes else 1)
         if self.lanes and len(parts) > 1:
             self.lanes.map(work, parts)
         else:
-            work(range(rows))
+            work(reading)
         return logits_BL[:, : self.config.vocab_size]
 
     def _layer(self, block: nn.Module) -> _Layer:
@@ -149,8 +159,12 @@ class Decoder:
         return self.kept[-1].data_ptr()
 
 
-def _parts(rows: int, count: int) -> Sequence[range]:
-    """`rows` in up to `count` parts of nearly equal size."""
-    count = max(1, min(count, rows // LANE_ROWS))
-    borders = [rows * i // count for i in range(count + 1)]
-    return [range(start, end) for start, end in itertools.pairwise(borders)]
+def _numbers(values: list[int]) -> ctypes.Array[c_int64]:
+    return (c_int64 * len(values))(*values)
+
+
+def _parts(rows: list[int], count: int) -> list[list[int]]:
+    """The rows in up to `count` parts of nearly equal size."""
+    count = max(1, min(count, len(rows) // LANE_ROWS))
+    borders = [len(rows) * i // count for i in range(count + 1)]
+    return [rows[start:end] for start, end in itertools.pairwise(borders)]
