@@ -36,7 +36,7 @@ def tokenizer() -> Tokenizer:
 
 def random_model(tokenizer: Tokenizer, seed: int) -> LanguageModel:
     config = ModelConfig(
-        vocab_size=tokenizer.vocab_size, context=128, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48
+        vocab_size=tokenizer.vocab_size, context=512, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48
     )
     model = LanguageModel(config).eval()
     initialise(model, seed)

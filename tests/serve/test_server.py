@@ -146,7 +146,7 @@ def test_a_client_that_leaves_frees_its_row(client: Any, models: dict[str, Serve
         ({"response_format": {"type": "json_schema"}}, 400, "response_format: json_schema is given with the type"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}}, 400, "json schema"),
         ({"extra_body": {"guided_regex": "(open"}}, 400, "the regex cannot be followed"),
-        ({"messages": [{"role": "user", "content": "long " * 100}]}, 400, "the context of assistant holds 128"),
+        ({"messages": [{"role": "user", "content": "long " * 200}]}, 400, "the context of assistant holds 512"),
     ],
 )
 def test_what_cannot_be_is_refused_in_openais_shape(

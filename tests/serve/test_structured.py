@@ -70,7 +70,7 @@ def test_a_reward_model_gives_scores(client: Any, judge: ServedReward) -> None:
     [
         ({"model": "assistant", "answers": ["x"]}, "assistant is no reward model"),
         ({"model": "judge", "answers": []}, "answers"),
-        ({"model": "judge", "answers": ["long " * 100]}, "judge reads 128"),
+        ({"model": "judge", "answers": ["long " * 200]}, "judge reads 512"),
         ({"model": "nobody", "answers": ["x"]}, "no model is called 'nobody'"),
     ],
 )

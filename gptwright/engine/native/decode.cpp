@@ -164,9 +164,12 @@ inline void some_panels(const Matrix& m, int64_t panel, const float* x, int64_t 
     for (int p = 0; p < P; p++)
         for (int b = 0; b < B; b++) {
             int64_t output = (panel + p) * LANES;
-            if (FORMAT == INT8) acc[p][b] *= load(m.scale + output);
-            if (m.bias) acc[p][b] += load(m.bias + output);
-            store(y + b * ldy + output, acc[p][b]);
+            float* to = y + b * ldy + output;
+            store(to, FORMAT == INT8 ? acc[p][b] * load(m.scale + output) : acc[p][b]);
+            if (!m.bias) continue;
+            // The product above is rounded before the sum, here as in every other instance of this template.
+            asm volatile("" ::: "memory");
+            store(to, load(to) + load(m.bias + output));
         }
 }
 

@@ -101,7 +101,7 @@ class Decoder:
         pointers = [*(keys.data_ptr() for keys in cache.keys), *(values.data_ptr() for values in cache.values)]
         layers, logits_BL = len(cache.keys), torch.zeros(len(chunks), self.ld_logits)
 
-        def work(rows: Sequence[int]) -> None:
+        def work(rows: Sequence[int]) -> Tensor:
             ids = [token for row in rows for token in chunks[row]]
             positions = [starts[row] + i for row in rows for i in range(counts[row])]
             places = [row for row in rows for _ in range(counts[row])]
@@ -115,14 +115,13 @@ class Decoder:
                 c_int64(cache.capacity), c_int64(len(rows)), _numbers(last), c_void_p(found.data_ptr()),
                 c_int64(self.ld_logits), c_void_p(scratch.data_ptr()),
             )  # fmt: skip
-            logits_BL[rows] = found
+            return found
 
         reading = [row for row, count in enumerate(counts) if count]
         parts = _parts(reading, self.lanes.count if self.lanes else 1)
-        if self.lanes and len(parts) > 1:
-            self.lanes.map(work, parts)
-        else:
-            work(reading)
+        done = self.lanes.map(work, parts) if self.lanes and len(parts) > 1 else [work(part) for part in parts]
+        for rows, found in zip(parts, done, strict=True):
+            logits_BL[rows] = found
         return logits_BL[:, : self.config.vocab_size]
 
     def _layer(self, block: nn.Module) -> _Layer:
