@@ -22,7 +22,7 @@ from gptwright.records import Role
 from gptwright.tokenizer import tokenizer_json
 from gptwright.tokenizer.adopted import adopt, is_ours, open_adopted
 from gptwright.tokenizer.special import SpecialToken
-from gptwright.tokenizer.template import TEMPLATE_JINJA
+from gptwright.tokenizer.template import EARLIER_HASHES, TEMPLATE_JINJA
 from gptwright.tokenizer.vocabulary import OwnVocabulary, Vocabulary
 
 
@@ -137,7 +137,9 @@ def _refuse_other_template(folder: Path) -> None:
             template = json.loads(config_path.read_text(encoding="utf-8")).get("chat_template")
         except ValueError as error:
             raise InputError(f"{config_path} is not valid JSON ({error}): copy the folder again") from None
-    if template is not None and template != TEMPLATE_JINJA:
+    if template is None or template == TEMPLATE_JINJA:
+        return
+    if hashlib.sha256(template.encode()).hexdigest()[:16] not in EARLIER_HASHES:
         raise InputError(
             f"{folder} has another chat template than this version of gptwright renders: "
             "use the version that wrote it, or train the tokenizer again"

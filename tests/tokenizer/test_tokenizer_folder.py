@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -129,6 +130,13 @@ def test_a_cut_configuration_is_refused(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text('{"chat_', encoding="utf-8")
     with pytest.raises(InputError, match=r"tokenizer_config\.json is not valid JSON"):
         Tokenizer.load(folder)
+
+
+def test_an_earlier_chat_template_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(folder / "tokenizer_config.json", chat_template="{{ messages }}")
+    known = hashlib.sha256(b"{{ messages }}").hexdigest()[:16]
+    monkeypatch.setattr("gptwright.tokenizer.tokenizer.EARLIER_HASHES", (known,))
+    assert Tokenizer.load(folder).vocab_size > 256
 
 
 def test_another_chat_template_is_refused(folder: Path) -> None:
