@@ -42,5 +42,5 @@ TEMPLATE_JINJA = (
     "{%- if add_generation_prompt -%}{{- '" + SpecialToken.ASSISTANT + "' -}}{%- endif -%}"
 )
 TEMPLATE_HASH = hashlib.sha256(TEMPLATE_JINJA.encode()).hexdigest()[:16]
-EARLIER_HASHES = ("c17b72d15fbaf2d9",)
+EARLIER_HASHES = ("4d197a77a033c858",)
 """Of templates that render chats without thinking and tool calls to the same ids."""
