@@ -145,7 +145,8 @@ def test_models_that_cannot_answer(cli: Any, run_copy: Path) -> None:
     refused(cli(*complete, f"{run_copy}:base", "Once", "--stop", ""), "stop", "not empty")
     refused(cli("chat", f"{run_copy}:reward", stdin="Hello\n"), "reward model", "give a language model")
     refused(cli(*complete, f"{run_copy}:base", "Once upon a time " * 100), "tokens", "context of 256")
-    refused(cli("serve", f"{run_copy}:reward", "--port", "0"), "reward model", "give a language model")
+    refused(cli(*complete, f"{run_copy}:base", "Once", "--regex", "(open"), "the regex cannot be followed")
+    refused(cli("serve", f"{run_copy}:base", "--keys", "nowhere.txt"), "cannot read the keys in nowhere.txt")
     refused(cli("serve", f"{run_copy}:base", f"{run_copy}:base", "--port", "0"), "two models would be called")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
