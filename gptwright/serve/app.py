@@ -39,6 +39,7 @@ def create_app(models: Sequence[Served], settings: ServerSettings | None = None)
     settings, metrics = settings or ServerSettings(), Metrics()
     for model in models:
         if isinstance(model, ServedModel):
+            model.start()
             model.worker.meter = Meter(metrics, model.name)
 
     @contextlib.asynccontextmanager

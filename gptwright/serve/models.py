@@ -29,8 +29,10 @@ class ServedModel:
     created: int = field(default_factory=lambda: int(time.time()))
     worker: Worker = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.worker = Worker(self.engine)
+    def start(self) -> None:
+        """Begin to answer. Not sooner: a thread at work would outlive the error that another model brings."""
+        if not hasattr(self, "worker"):
+            self.worker = Worker(self.engine)
 
     @property
     def context(self) -> int:

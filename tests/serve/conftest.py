@@ -98,7 +98,6 @@ def _scripted(
     stops = {tokenizer.document_end, tokenizer.end_of_turn}
     engine = Engine(LanguageModel(config).eval(), stop_ids=stops, tokenizer=tokenizer)
     model = ServedModel(name, engine, tokenizer, assistant)
-    model.worker.close()
     model.worker = ScriptedWorker(engine, script, pause)  # type: ignore[assignment]
     return model
 
