@@ -168,8 +168,6 @@ def test_models_are_served_under_the_names_of_run_and_stage(finished: Any) -> No
     base, assistant, named = load(f"{run}:base"), load(f"{run}:ppo"), load(f"mine={run}:sft")
     assert [model.name for model in (base, assistant, named)] == [f"{run.name}-base", f"{run.name}-ppo", "mine"]
     assert [model.assistant for model in (base, assistant, named)] == [False, True, True]
-    for model in (base, assistant, named):
-        model.worker.close()
 
 
 def test_chat_answers_each_line_of_stdin(cli: Any, finished: Any) -> None:
