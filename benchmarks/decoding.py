@@ -176,7 +176,7 @@ def guided_cost(rounds: int, threads: int) -> dict[str, float]:
     initialise(model, seed=0)
     stops = {tokenizer.end_of_turn}
     engine = Engine(model, stop_ids=stops, tokenizer=tokenizer, frozen=True, weights="bfloat16")
-    grammar = Grammar.json_schema({"type": "array", "items": {"type": "string", "minLength": 200}})
+    grammar = Grammar.json_schema({"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 200}})
     never_ends = {tokenizer.end_of_turn: -100.0}
 
     def work(wanted: Grammar | None) -> Work:
@@ -185,7 +185,11 @@ def guided_cost(rounds: int, threads: int) -> dict[str, float]:
         return lambda: [completion.ids for completion in engine.generate(requests)]
 
     torch.set_num_threads(threads)
-    found = rates({"free": work(None), "guided": work(grammar)}, GUIDED * 150, rounds)
+    ways = {"free": work(None), "guided": work(grammar)}
+    for name, way in ways.items():
+        if sum(map(len, way())) != GUIDED * 150:
+            raise SystemExit(f"an answer of the kind {name} ended early: the two cannot be compared")
+    found = rates(ways, GUIDED * 150, rounds)
     return found | {"cost": 1 - found["guided"] / found["free"]}
 
 

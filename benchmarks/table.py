@@ -271,12 +271,13 @@ def decoding(result: dict[str, Any]) -> str:
             lines.append(f"| {size['parameters'] / 1e6:.1f}M | {told} | {cells} |")
     largest = list(figures["sizes"].values())[-1]
     share = largest["share_of_memory_speed"]
+    told = f"{share['float32']:.0%} (float32) and {share['bfloat16']:.0%} (bfloat16)"
     lines.append(
-        f"\nAlone, the largest reads its weights at {share['float32']:.0%} (float32) and "
-        f"{share['bfloat16']:.0%} (bfloat16) of the "
-        f"{figures['memory_gb_per_second']:.0f} GB/s that memory gives. Following a JSON schema costs "
-        f"{figures['guided']['cost']:.1%} of the speed of eight answers on 26M parameters."
+        f"\nAlone, the largest reads its weights at {told} of the {figures['memory_gb_per_second']:.0f} GB/s that "
+        "memory gives."
     )
+    if "guided" in figures:
+        lines.append(f"Following a JSON schema costs {figures['guided']['cost']:.1%} of the speed of eight answers.")
     return section(lines, result)
 
 

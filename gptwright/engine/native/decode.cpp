@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -119,7 +119,12 @@ inline Floats as_floats(Words words) {
 
 inline Floats weights(const float* from) { return load(from); }
 inline Floats weights(const int8_t* from) {
+#if defined(__AVX512F__)  // compilers take the general way below apart into single bytes
+    __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return reinterpret_cast<Floats>(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+#else
     return __builtin_convertvector(__builtin_convertvector(*reinterpret_cast<const Bytes*>(from), Ints), Floats);
+#endif
 }
 
 // acc[p][b] += panel p's weights times row b's inputs.
