@@ -150,8 +150,9 @@ def address(models: dict[str, ServedModel], judge: ServedReward) -> Iterator[str
 
 
 @pytest.fixture(scope="session")
-def client(address: str) -> Any:
-    return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+def client(address: str) -> Iterator[Any]:
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as found:
+        yield found
 
 
 @pytest.fixture

@@ -27,8 +27,9 @@ HELLO = [{"role": "user", "content": "Hello."}]
 
 
 def ask(address: str, key: str = "none", **wishes: Any) -> Any:
-    client = openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0)
-    return client.chat.completions.create(model="assistant", messages=HELLO, **{"max_tokens": 4, **wishes})
+    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as client:
+        found = client.chat.completions.create(model="assistant", messages=HELLO, **{"max_tokens": 4, **wishes})
+        return list(found) if wishes.get("stream") else found
 
 
 def get(address: str, path: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, str]:

@@ -50,8 +50,8 @@ def said(tokenizer: Tokenizer) -> list[int]:
 @pytest.fixture(scope="module")
 def talker(tokenizer: Tokenizer, scripted: Any, at_work: Any) -> Iterator[tuple[Any, ServedModel]]:
     model = scripted("assistant", tokenizer, lambda _: said(tokenizer))
-    with at_work([model]) as address:
-        yield openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0), model
+    with at_work([model]) as address, openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        yield client, model
 
 
 def test_parts_of_a_turn(tokenizer: Tokenizer) -> None:
