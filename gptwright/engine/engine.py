@@ -95,8 +95,8 @@ class Engine:
         return [row.completion for row in rows]
 
     def stream(self, request: Request, prefixes: PrefixCache | None = None) -> Generator[int, None, None]:
-        """The answer's tokens as they come, on all cores; whoever stops asking ends it. Raises as `generate` does."""
-        row, batch = self.row(request), self.batch(threads=torch.get_num_threads(), prefixes=prefixes)
+        """The answer's tokens as they come; whoever stops asking ends it. Raises as `generate` does."""
+        row, batch = self.row(request), self.batch(prefixes=prefixes)
         self.model.eval()
         batch.join([row])
         while batch.busy:

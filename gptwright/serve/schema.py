@@ -25,16 +25,18 @@ MAX_CHOICES = 16
 Stops = str | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None
 
 
-class StreamOptions(BaseModel):
+class Strict(BaseModel):
+    """Refuses fields that it does not know."""
+
     model_config = ConfigDict(extra="forbid")
 
+
+class StreamOptions(Strict):
     include_usage: bool = False
 
 
-class Sampling(BaseModel, ABC):
+class Sampling(Strict, ABC):
     """What chat and text completions have in common."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
@@ -112,16 +114,12 @@ class Sampling(BaseModel, ABC):
         ]
 
 
-class TextPart(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class TextPart(Strict):
     type: Literal["text"]
     text: str
 
 
-class CalledFunction(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CalledFunction(Strict):
     name: str
     arguments: str
     """A JSON object."""
@@ -145,9 +143,7 @@ class ToolCall(BaseModel):
         return call_text(self.function.name, json.loads(self.function.arguments))
 
 
-class ToolFunction(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ToolFunction(Strict):
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
@@ -159,29 +155,21 @@ class ToolFunction(BaseModel):
         return self.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
 
 
-class Tool(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Tool(Strict):
     type: Literal["function"]
     function: ToolFunction
 
 
-class NamedFunction(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class NamedFunction(Strict):
     name: str
 
 
-class NamedTool(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class NamedTool(Strict):
     type: Literal["function"]
     function: NamedFunction
 
 
-class ChatMessage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ChatMessage(Strict):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
     reasoning_content: str | None = None
@@ -208,9 +196,7 @@ class ChatMessage(BaseModel):
 Messages = Annotated[list[ChatMessage], Field(min_length=1)]
 
 
-class JsonSchema(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class JsonSchema(Strict):
     name: str = "answer"
     description: str | None = None
     strict: bool | None = None
@@ -218,9 +204,7 @@ class JsonSchema(BaseModel):
     shape: Annotated[dict[str, Any] | bool, Field(alias="schema")] = True
 
 
-class ResponseFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ResponseFormat(Strict):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
@@ -298,10 +282,8 @@ class CompletionRequest(Sampling):
         return self.logprobs
 
 
-class ScoreRequest(BaseModel):
+class ScoreRequest(Strict):
     """POST /v1/score: how good a reward model finds each of these answers to the messages."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     messages: Messages

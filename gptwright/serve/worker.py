@@ -44,7 +44,7 @@ class Ticket:
 
     def __init__(self, row: Row) -> None:
         self.row, self.loop = row, asyncio.get_running_loop()
-        self.since = time.monotonic()
+        self.since, self.begun = time.monotonic(), False
         self.events: asyncio.Queue[int | Exception | None] = asyncio.Queue()
 
     def tell(self, event: int | Exception | None) -> None:
@@ -125,7 +125,8 @@ class Worker:
                 for row, token in batch.step():
                     ticket = self.answered[row]
                     if self.meter:
-                        ticket.since = self.meter.token(ticket.since, first=len(row.completion.ids) == 1)
+                        ticket.since = self.meter.token(ticket.since, first=not ticket.begun)
+                    ticket.begun = True
                     ticket.tell(token)
             except Exception as error:  # whatever it was, the next request finds a working server
                 for ticket in self.answered.values():

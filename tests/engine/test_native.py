@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def test_a_compiler_that_fails_is_as_good_as_none(monkeypatch: pytest.MonkeyPatc
     broken = tmp_path / "g++"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("PATH", os.pathsep.join((str(tmp_path), os.environ["PATH"])))
     monkeypatch.setenv("GPTWRIGHT_CACHE", str(tmp_path / "cache"))
     build.library.cache_clear()
     assert build.library() is None
