@@ -19,7 +19,7 @@ from torch import Tensor
 from gptwright.engine.native.decoder import Decoder
 from gptwright.engine.penalties import adjust_logits
 from gptwright.engine.prefix import PrefixCache
-from gptwright.engine.reading import Reading, read
+from gptwright.engine.reading import Reading, next_logits
 from gptwright.engine.row import Row
 from gptwright.engine.sampling import distribution, draw
 from gptwright.model.cache import KVCache
@@ -65,7 +65,7 @@ class Batch:
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> Reading:
         """Add new rows; the next steps read their prompts."""
-        self.readings.append(Reading(self.model, rows, self.prefixes))
+        self.readings.append(Reading(self.model, rows, self.prefixes, self.decoder))
         return self.readings[-1]
 
     @torch.inference_mode()
@@ -149,10 +149,7 @@ class Batch:
             taken, self.rows = [taken[place] for place in keep], [self.rows[place] for place in keep]
         # A row that has ended stays where it is, reading nothing, until the batch is compacted.
         new = [tokens if row.going else [] for tokens, row in zip(taken, self.rows, strict=True)]
-        if self.decoder is None:
-            self.logits_BV = self.model.lm_head(read(self.model, self.cache, new))
-        else:
-            self.logits_BV = self.decoder.step(new, self.cache)
+        self.logits_BV = next_logits(self.model, self.decoder, self.cache, new)
 
 
 def _likeliest(logp_V: Tensor, count: int) -> dict[int, float]:

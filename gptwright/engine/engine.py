@@ -27,6 +27,10 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 
 LANE_ROWS = 16
 """Fewer rows than this are not worth a batch of their own beside another one; half as many, with a decoder."""
+TEAM_FROM = 8_000_000
+"""Parameters of the smallest model whose batches follow each other, each with all cores: no core's cache holds it, so
+that batches side by side would each read it from memory.
+"""
 OnToken = Callable[[int, int], None]
 """Called with (index of the request, new token id), on a CPU from several threads."""
 
@@ -34,9 +38,9 @@ OnToken = Callable[[int, int], None]
 class Engine:
     """Generates with one model. The model is read at each call, so a policy in training can be sampled as it is.
 
-    Stop strings and grammars are text, which takes a tokenizer to see. On a CPU each step after the prompt is done by
-    `engine.native` where there is a compiler: with weights packed anew at each call, or once for a `frozen` model, as
-    exactly as `weights` says.
+    Stop strings and grammars are text, which takes a tokenizer to see. On a CPU `engine.native` reads and decodes
+    where there is a compiler: with weights packed anew at each call, or once for a `frozen` model, as exactly as
+    `weights` says.
     """
 
     def __init__(
@@ -53,15 +57,15 @@ class Engine:
         self.frozen, self.weights = frozen, weights
         self._packed: Decoder | None = None
 
-    def decoder(self, threads: int = 1) -> Decoder | None:
-        """What decodes for a batch, sharing its rows among threads; None where torch does."""
+    def decoder(self) -> Decoder | None:
+        """What decodes for a batch; None where torch does."""
         if self._packed is None or not self.frozen:
-            self._packed = Decoder.of(self.model, weights=self.weights, threads=threads)
+            self._packed = Decoder.of(self.model, weights=self.weights)
         return self._packed
 
-    def batch(self, *, threads: int = 1, prefixes: PrefixCache | None = None) -> Batch:
+    def batch(self, prefixes: PrefixCache | None = None) -> Batch:
         """An empty batch of this model."""
-        return Batch(self.model, self.stop_ids, prefixes=prefixes, decoder=self.decoder(threads))
+        return Batch(self.model, self.stop_ids, prefixes=prefixes, decoder=self.decoder())
 
     def generate(self, requests: Sequence[Request], on_token: OnToken | None = None) -> list[Completion]:
         """One completion per request, in order. Raises InputError for a prompt that is empty or leaves no room to
@@ -84,7 +88,8 @@ class Engine:
 
         order = sorted(rows, key=lambda row: len(row.request.prompt_ids))
         on_cpu = self.model.model.embed_tokens.weight.device.type == "cpu"
-        lanes = torch.get_num_threads() if on_cpu else 1
+        one_by_one = decoder is not None and self.model.config.parameter_count() >= TEAM_FROM
+        lanes = torch.get_num_threads() if on_cpu and not one_by_one else 1
         size = min(self.max_rows, max(LANE_ROWS // 2 if decoder else LANE_ROWS, -(-len(order) // lanes)))
         groups = [order[start : start + size] for start in range(0, len(order), size)]
         side_by_side(finish, groups, lanes)
@@ -96,7 +101,7 @@ class Engine:
 
     def stream(self, request: Request, prefixes: PrefixCache | None = None) -> Generator[int, None, None]:
         """The answer's tokens as they come; whoever stops asking ends it. Raises as `generate` does."""
-        row, batch = self.row(request), self.batch(prefixes=prefixes)
+        row, batch = self.row(request), self.batch(prefixes)
         self.model.eval()
         batch.join([row])
         while batch.busy:

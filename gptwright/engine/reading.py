@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gptwright.engine.native.decoder import Decoder
 from gptwright.engine.prefix import PrefixCache
 from gptwright.engine.row import Row
 from gptwright.model.cache import KVCache
@@ -21,8 +22,14 @@ class Reading:
     has. When all is read, `cache` and `logits_BV` hold one line for each row.
     """
 
-    def __init__(self, model: LanguageModel, rows: Sequence[Row], prefixes: PrefixCache | None = None) -> None:
-        self.model, self.rows, self.prefixes = model, list(rows), prefixes
+    def __init__(
+        self,
+        model: LanguageModel,
+        rows: Sequence[Row],
+        prefixes: PrefixCache | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
+        self.model, self.rows, self.prefixes, self.decoder = model, list(rows), prefixes, decoder
         weight = model.model.embed_tokens.weight
         self.prompts = list(dict.fromkeys(tuple(row.request.prompt_ids) for row in rows))
         self.cache = KVCache(model.config, len(self.prompts), device=weight.device, dtype=weight.dtype)
@@ -37,14 +44,14 @@ class Reading:
             prompt[start : start + CHUNK]
             for prompt, start in zip(self.prompts, self.cache.lengths_B.tolist(), strict=True)
         ]
-        hidden_BD = read(self.model, self.cache, chunks)
+        logits_BV = next_logits(self.model, self.decoder, self.cache, chunks)
         ends = [
             row
             for row, (prompt, length) in enumerate(zip(self.prompts, self.cache.lengths_B.tolist(), strict=True))
             if chunks[row] and length == len(prompt)
         ]
         if ends:
-            self.logits_BV[ends] = self.model.lm_head(hidden_BD[ends]).float()
+            self.logits_BV[ends] = logits_BV[ends].float()
         if self.cache.lengths_B.tolist() != [len(prompt) for prompt in self.prompts]:
             return False
         self._spread()
@@ -62,10 +69,14 @@ class Reading:
         self.logits_BV = self.logits_BV[copies_B]
 
 
-def read(model: LanguageModel, cache: KVCache, chunks: Sequence[Sequence[int]]) -> Tensor:
-    """Put each row's new tokens, any number of them, through the model and into the cache -> the hidden state of each
-    one's last (B, D); where a row has none, nobody may look at it.
+def next_logits(
+    model: LanguageModel, decoder: Decoder | None, cache: KVCache, chunks: Sequence[Sequence[int]]
+) -> Tensor:
+    """Put each row's new tokens, any number of them, through the model and into the cache -> logits after each one's
+    last (B, V); where a row has none, nobody may look at them.
     """
+    if decoder is not None:
+        return decoder.step(chunks, cache)
     counts = [len(chunk) for chunk in chunks]
     longest = max(counts)
     device = cache.lengths_B.device
@@ -73,6 +84,5 @@ def read(model: LanguageModel, cache: KVCache, chunks: Sequence[Sequence[int]]) 
     hidden_BTD = model.model(ids_BT, cache)
     counts_B = torch.tensor(counts, device=device)
     cache.lengths_B = cache.lengths_B + counts_B
-    if longest == 1:
-        return hidden_BTD[:, 0]
-    return hidden_BTD[torch.arange(len(counts), device=device), (counts_B - 1).clamp(min=0)]
+    last_B = (counts_B - 1).clamp(min=0)
+    return model.lm_head(hidden_BTD[torch.arange(len(counts), device=device), last_B])

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
-import torch
 
 from gptwright.engine.batch import JUMP, Batch
 from gptwright.engine.engine import Engine
@@ -139,7 +138,7 @@ class Worker:
             ticket.tell(Busy("the server is stopping"))
 
     def _new_batch(self) -> Batch:
-        return self.engine.batch(threads=torch.get_num_threads(), prefixes=self.prefixes)
+        return self.engine.batch(self.prefixes)
 
     def _next(self, batch: Batch) -> list[Ticket] | None:
         """What joins before the next step; waits while there is nothing to do. None when the worker is closed."""

@@ -1,18 +1,21 @@
-// One step of the transformer in model/transformer.py, for one or a few new tokens of some rows, on one core.
+// One step of the transformer in model/transformer.py, for one or a few new tokens of some rows, by a team of threads.
 //
 // A step of a small model is a few hundred operations, each of them shorter than calling it from Python; and torch's
 // product of a matrix with one vector reads weights at a fraction of what memory gives. Here the whole step is one call,
 // and matrices are laid out so that they are read once, from front to back, for up to eight rows together.
 //
-// Every sum is taken in one order, whatever the other rows are: a row's logits are the same bits in any batch.
+// A team shares the outputs of every product, so that each weight is read once, by one of its cores, and not once a
+// core. Every sum is taken in one order, whatever the other rows and the team: a row's logits are the same bits always.
 //
 // A matrix (out, in) is stored as panels of 16 outputs: [out / 16][in][16] in float32 or in int8, which has a scale for
 // each output; in bfloat16 the weights of two inputs stand together, [out / 16][in / 2][16][2]. Both sides are padded
 // with zeros.
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <thread>
 #include <type_traits>
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -52,6 +55,24 @@ struct Model {
 };
 
 namespace {
+
+// One of the `size` threads that take a step together; `arrived` counts how often any of them has waited.
+struct Member {
+    int64_t part, size;
+    std::atomic<int64_t>* arrived;
+    int64_t meetings = 0;
+
+    // Whatever the others wrote before they called this can be read now.
+    void wait_for_all() {
+        if (size == 1) return;
+        meetings++;
+        arrived->fetch_add(1, std::memory_order_acq_rel);
+        for (int64_t turn = 0; arrived->load(std::memory_order_acquire) < meetings * size; turn++)
+            if (turn > 4000) std::this_thread::yield();  // its core may have been given to another program
+    }
+    int64_t first(int64_t items) const { return items * part / size; }
+    int64_t end(int64_t items) const { return items * (part + 1) / size; }
+};
 
 inline Floats load(const float* from) { return *reinterpret_cast<const Floats*>(from); }
 inline void store(float* to, Floats value) { *reinterpret_cast<Floats*>(to) = value; }
@@ -178,39 +199,42 @@ inline void some_panels(const Matrix& m, int64_t panel, const float* x, int64_t 
         }
 }
 
-// All panels for B rows at a time, `blocks` times: a panel's weights are still near when the next rows need them. More
+// These panels for B rows at a time, `blocks` times: a panel's weights are still near when the next rows need them. More
 // panels together hide how long an addition takes; more rows together read each weight less often.
 template <Format FORMAT, int P, int B>
-void all_panels(const Matrix& m, int64_t blocks, const float* x, int64_t ldx, float* y, int64_t ldy) {
-    int64_t panels = (m.out + LANES - 1) / LANES, panel = 0;
-    for (; panel + P <= panels; panel += P)
+void panels_of(const Matrix& m, int64_t panel, int64_t end, int64_t blocks, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    for (; panel + P <= end; panel += P)
         for (int64_t b = 0; b < blocks * B; b += B) some_panels<FORMAT, P, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
-    for (; panel < panels; panel++)
-        for (int64_t b = 0; b < blocks * B; b += B) some_panels<FORMAT, 1, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
+    if constexpr (P > 1) panels_of<FORMAT, P / 2, B>(m, panel, end, blocks, x, ldx, y, ldy);
 }
 
 template <Format FORMAT>
-void product_of(const Matrix& m, int64_t rows, const float* x, int64_t ldx, float* y, int64_t ldy) {
-    int64_t b = rows / 8 * 8;
-    if (b) all_panels<FORMAT, 2, 8>(m, b / 8, x, ldx, y, ldy);
-    if (rows & 4) all_panels<FORMAT, 4, 4>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 4;
-    if (rows & 2) all_panels<FORMAT, 6, 2>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 2;
-    if (rows & 1) all_panels<FORMAT, 8, 1>(m, 1, x + b * ldx, ldx, y + b * ldy, ldy);
+void product_of(const Member& me, const Matrix& m, int64_t rows, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    int64_t fours = (m.out + 4 * LANES - 1) / (4 * LANES), panels = (m.out + LANES - 1) / LANES, b = rows / 8 * 8;
+    int64_t first = 4 * me.first(fours), end = 4 * me.end(fours) < panels ? 4 * me.end(fours) : panels;
+    if (b) panels_of<FORMAT, 2, 8>(m, first, end, b / 8, x, ldx, y, ldy);
+    if (rows & 4) panels_of<FORMAT, 4, 4>(m, first, end, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 4;
+    if (rows & 2) panels_of<FORMAT, 6, 2>(m, first, end, 1, x + b * ldx, ldx, y + b * ldy, ldy), b += 2;
+    if (rows & 1) panels_of<FORMAT, 8, 1>(m, first, end, 1, x + b * ldx, ldx, y + b * ldy, ldy);
 }
 
-// y (rows, ldy) = x (rows, ldx) times the matrix; y has room for whole panels.
-void product(const Model& model, const Matrix& m, int64_t rows, float* x, int64_t ldx, float* y, int64_t ldy) {
-    if (model.format == FLOAT32) return product_of<FLOAT32>(m, rows, x, ldx, y, ldy);
-    if (model.format == INT8) return product_of<INT8>(m, rows, x, ldx, y, ldy);
-    if (PAIRS)  // in place: the input is not read again
-        for (int64_t b = 0; b < rows; b++) {
-            float* row = x + b * ldx;
-            for (int64_t i = 0; i < m.in; i += 2) {
-                uint32_t pair = rounded(row[i]) | (i + 1 < m.in ? rounded(row[i + 1]) << 16 : 0);
-                std::memcpy(reinterpret_cast<char*>(row) + 2 * i, &pair, 4);
-            }
-        }
-    product_of<BFLOAT16>(m, rows, x, ldx, y, ldy);
+// y (rows, ldy) = x (rows, ldx) times the matrix, this member's part of it; y has room for whole panels. All members must
+// have `prepared` their rows of x before, and be waited for before y is read.
+void product(Member& me, const Model& model, const Matrix& m, int64_t rows, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    me.wait_for_all();
+    if (model.format == FLOAT32) product_of<FLOAT32>(me, m, rows, x, ldx, y, ldy);
+    else if (model.format == INT8) product_of<INT8>(me, m, rows, x, ldx, y, ldy);
+    else product_of<BFLOAT16>(me, m, rows, x, ldx, y, ldy);
+    me.wait_for_all();
+}
+
+// A row as products read it, in place.
+void prepare(const Model& model, float* row, int64_t size) {
+    if (!PAIRS || model.format != BFLOAT16) return;
+    for (int64_t i = 0; i < size; i += 2) {
+        uint32_t pair = rounded(row[i]) | (i + 1 < size ? rounded(row[i + 1]) << 16 : 0);
+        std::memcpy(reinterpret_cast<char*>(row) + 2 * i, &pair, 4);
+    }
 }
 
 void rms_norm(const float* x, const float* weight, int64_t size, float eps, float* y) {
@@ -278,18 +302,20 @@ extern "C" {
 int64_t padded(int64_t size) { return (size + 2 * LANES - 1) / LANES * LANES; }
 
 // Floats of scratch that a step of so many tokens needs.
-int64_t scratch_size(const Model* m, int64_t tokens, int64_t capacity) {
+int64_t scratch_size(const Model* m, int64_t parts, int64_t tokens, int64_t capacity) {
     int64_t query = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim;
     return tokens * (2 * padded(m->width) + padded(query + 2 * kv) + padded(query) + padded(2 * m->hidden) +
-                   padded(m->hidden)) + padded(query) + padded(capacity);
+                   padded(m->hidden)) + parts * (padded(query) + padded(capacity));
 }
 
 // `tokens` ids, each at its position of a cache row; those of one row follow each other. keys[l] and values[l] are layer
 // l's (cache rows, kv_heads, capacity, head_dim). Logits (wanted tokens, ld_logits) are those after the tokens numbered in
-// `last`, with room for whole panels.
-void step(const Model* model, int64_t tokens, const int64_t* ids, const int64_t* positions, const int64_t* rows,
-          float* const* keys, float* const* values, int64_t capacity, int64_t wanted, const int64_t* last, float* logits,
-          int64_t ld_logits, float* scratch) {
+// `last`, with room for whole panels. All of the team's `parts` threads call this with the same `arrived`, which is 0 at
+// first, and the same scratch.
+void step(const Model* model, int64_t part, int64_t parts, int64_t* arrived, int64_t tokens, const int64_t* ids,
+          const int64_t* positions, const int64_t* rows, float* const* keys, float* const* values, int64_t capacity,
+          int64_t wanted, const int64_t* last, float* logits, int64_t ld_logits, float* scratch) {
+    Member me{part, parts, reinterpret_cast<std::atomic<int64_t>*>(arrived)};
     const Model& m = *model;
     int64_t size = m.head_dim, query = m.heads * size, kv = m.kv_heads * size, group = m.heads / m.kv_heads;
     int64_t ld = padded(m.width), ld_qkv = padded(query + 2 * kv), ld_q = padded(query);
@@ -300,48 +326,66 @@ void step(const Model* model, int64_t tokens, const int64_t* ids, const int64_t*
     float* mixed = qkv + tokens * ld_qkv;
     float* gate_up = mixed + tokens * ld_q;
     float* inner = gate_up + tokens * ld_gu;
-    float* q = inner + tokens * ld_h;
+    float* q = inner + tokens * ld_h + part * (ld_q + padded(capacity));
     float* scores = q + ld_q;
+    int64_t first = me.first(tokens), end = me.end(tokens), heads = tokens * m.kv_heads;
     // Padding behind a row meets weights of 0, and must not be NaN.
-    std::memset(scratch, 0, scratch_size(model, tokens, capacity) * sizeof(float));
-    for (int64_t t = 0; t < tokens; t++)
+    int64_t room = scratch_size(model, parts, tokens, capacity);
+    std::memset(scratch + me.first(room), 0, (me.end(room) - me.first(room)) * sizeof(float));
+    me.wait_for_all();
+    for (int64_t t = first; t < end; t++)
         std::memcpy(x + t * ld, m.embedding + ids[t] * m.width, m.width * sizeof(float));
     for (int64_t l = 0; l < m.layers; l++) {
         const Layer& layer = m.layer[l];
-        for (int64_t t = 0; t < tokens; t++) rms_norm(x + t * ld, layer.input_norm, m.width, m.eps, h + t * ld);
-        product(m, layer.qkv, tokens, h, ld, qkv, ld_qkv);
-        for (int64_t t = 0; t < tokens; t++) {
+        for (int64_t t = first; t < end; t++) {
+            rms_norm(x + t * ld, layer.input_norm, m.width, m.eps, h + t * ld);
+            prepare(m, h + t * ld, m.width);
+        }
+        product(me, m, layer.qkv, tokens, h, ld, qkv, ld_qkv);
+        for (int64_t i = me.first(heads); i < me.end(heads); i++) {
+            int64_t t = i / m.kv_heads, g = i % m.kv_heads;
+            int64_t at = ((rows[t] * m.kv_heads + g) * capacity + positions[t]) * size;
             const float *cos = m.cos + positions[t] * size, *sin = m.sin + positions[t] * size;
-            const float* row = qkv + t * ld_qkv;
-            for (int64_t g = 0; g < m.kv_heads; g++) {
-                int64_t at = (rows[t] * m.kv_heads + g) * capacity * size;
-                float *k = keys[l] + at, *v = values[l] + at;
-                place(m, row + query + g * size, layer.k_norm, cos, sin, k + positions[t] * size);
-                std::memcpy(v + positions[t] * size, row + query + kv + g * size, size * sizeof(float));
-                for (int64_t i = g * group; i < (g + 1) * group; i++) {
-                    place(m, row + i * size, layer.q_norm, cos, sin, q);
-                    attend(q, k, v, positions[t] + 1, size, scores, mixed + t * ld_q + i * size);
-                }
+            const float* key = qkv + t * ld_qkv + query + g * size;
+            place(m, key, layer.k_norm, cos, sin, keys[l] + at);
+            std::memcpy(values[l] + at, key + kv, size * sizeof(float));
+        }
+        me.wait_for_all();  // a token also sees those of its row that another member has placed
+        for (int64_t i = me.first(heads); i < me.end(heads); i++) {
+            int64_t t = i / m.kv_heads, g = i % m.kv_heads, at = (rows[t] * m.kv_heads + g) * capacity * size;
+            for (int64_t j = g * group; j < (g + 1) * group; j++) {
+                place(m, qkv + t * ld_qkv + j * size, layer.q_norm, m.cos + positions[t] * size,
+                      m.sin + positions[t] * size, q);
+                attend(q, keys[l] + at, values[l] + at, positions[t] + 1, size, scores, mixed + t * ld_q + j * size);
             }
         }
-        product(m, layer.out, tokens, mixed, ld_q, h, ld);
-        for (int64_t t = 0; t < tokens; t++) {
+        me.wait_for_all();
+        for (int64_t t = first; t < end; t++) prepare(m, mixed + t * ld_q, query);
+        product(me, m, layer.out, tokens, mixed, ld_q, h, ld);
+        for (int64_t t = first; t < end; t++) {
             for (int64_t i = 0; i < m.width; i++) x[t * ld + i] += h[t * ld + i];
             rms_norm(x + t * ld, layer.post_norm, m.width, m.eps, h + t * ld);
+            prepare(m, h + t * ld, m.width);
         }
-        product(m, layer.gate_up, tokens, h, ld, gate_up, ld_gu);
-        for (int64_t t = 0; t < tokens; t++)
+        product(me, m, layer.gate_up, tokens, h, ld, gate_up, ld_gu);
+        for (int64_t t = first; t < end; t++) {
             for (int64_t i = 0; i < m.hidden; i += LANES) {  // up's room may be passed: padding has a panel more
                 Floats gate = load(gate_up + t * ld_gu + i), up = load(gate_up + t * ld_gu + m.hidden + i);
                 Floats value = gate / (1.0f + exponential(-gate)) * up;
                 int64_t left = m.hidden - i;
                 std::memcpy(inner + t * ld_h + i, &value, (left < LANES ? left : LANES) * sizeof(float));
             }
-        product(m, layer.down, tokens, inner, ld_h, h, ld);
-        for (int64_t t = 0; t < tokens; t++)
+            prepare(m, inner + t * ld_h, m.hidden);
+        }
+        product(me, m, layer.down, tokens, inner, ld_h, h, ld);
+        for (int64_t t = first; t < end; t++)
             for (int64_t i = 0; i < m.width; i++) x[t * ld + i] += h[t * ld + i];
     }
-    for (int64_t w = 0; w < wanted; w++) rms_norm(x + last[w] * ld, m.norm, m.width, m.eps, h + w * ld);
-    product(m, m.head, wanted, h, ld, logits, ld_logits);
+    me.wait_for_all();
+    for (int64_t w = me.first(wanted); w < me.end(wanted); w++) {
+        rms_norm(x + last[w] * ld, m.norm, m.width, m.eps, h + w * ld);
+        prepare(m, h + w * ld, m.width);
+    }
+    product(me, m, m.head, wanted, h, ld, logits, ld_logits);
 }
 }

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from ctypes import c_float, c_int64, c_void_p
 from typing import Literal
 
@@ -19,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gptwright.engine.native.build import library
-from gptwright.lanes import Lanes
 from gptwright.model.cache import KVCache
 from gptwright.model.transformer import Block, LanguageModel
 
@@ -30,8 +31,10 @@ LANES = 16
 """Outputs of a panel."""
 MAX_HEAD_DIM = 512
 """What decode.cpp has room for."""
-LANE_ROWS = 4
-"""Fewer rows than this for each core are not worth a thread of their own."""
+MOST_TOKENS = 1024
+"""Tokens that are read together, unless a row has more: what is known of them all is held at once."""
+WORTH_A_TEAM = 4_000_000
+"""Products of a step below which one thread takes it alone: to begin another takes longer than its half."""
 
 
 class _Matrix(ctypes.Structure):
@@ -65,9 +68,10 @@ class _Model(ctypes.Structure):
 class Decoder:
     """One model's weights as they are now, in one of FORMATS. A later change of the model is not seen."""
 
-    def __init__(self, model: LanguageModel, code: ctypes.CDLL, weights: Weights, threads: int) -> None:
+    def __init__(self, model: LanguageModel, code: ctypes.CDLL, weights: Weights) -> None:
         self.config, self.code, self.weights, self.kept = model.config, code, weights, list[Tensor]()
-        self.lanes = Lanes(threads) if threads > 1 else None
+        self.threads, self.work, self.lock = torch.get_num_threads(), model.config.parameter_count(), threading.Lock()
+        self.team = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="decoder")  # and the caller
         config, trunk = model.config, model.model
         self.layers = (_Layer * config.layers)(*(self._layer(block) for block in trunk.layers))
         sizes = (config.width, config.layers, config.heads, config.kv_heads, config.head_dim, config.hidden)
@@ -79,7 +83,7 @@ class Decoder:
         self.ld_logits = code.padded(c_int64(config.vocab_size))
 
     @classmethod
-    def of(cls, model: LanguageModel, *, weights: Weights = "float32", threads: int | None = None) -> Decoder | None:
+    def of(cls, model: LanguageModel, *, weights: Weights = "float32") -> Decoder | None:
         """None where it cannot be: without a compiler, or for a model that is not in a CPU's memory in float32."""
         weight = model.model.embed_tokens.weight
         fits = model.config.head_dim <= MAX_HEAD_DIM
@@ -88,7 +92,7 @@ class Decoder:
         if code is None:
             return None
         code.padded.restype = code.scratch_size.restype = c_int64
-        return cls(model, code, weights, torch.get_num_threads() if threads is None else threads)
+        return cls(model, code, weights)
 
     def step(self, chunks: Sequence[Sequence[int]], cache: KVCache) -> Tensor:
         """Read each row's new tokens into the cache; logits after its last one -> (B, V) float32, of a row without new
@@ -98,31 +102,50 @@ class Decoder:
         cache.reserve(max(start + count for start, count in zip(starts, counts, strict=True)))
         cache.lengths_B = cache.lengths_B + torch.tensor(counts)
         assert all(part.is_contiguous() for part in (*cache.keys, *cache.values))
-        pointers = [*(keys.data_ptr() for keys in cache.keys), *(values.data_ptr() for values in cache.values)]
-        layers, logits_BL = len(cache.keys), torch.zeros(len(chunks), self.ld_logits)
+        logits_BV = torch.zeros(len(chunks), self.config.vocab_size)
+        for rows in _groups(counts):
+            news = [(row, chunks[row], range(starts[row], starts[row] + counts[row])) for row in rows]
+            logits_BV[rows] = self._read(news, cache)[:, : self.config.vocab_size]
+        return logits_BV
 
-        def work(rows: Sequence[int]) -> Tensor:
-            ids = [token for row in rows for token in chunks[row]]
-            positions = [starts[row] + i for row in rows for i in range(counts[row])]
-            places = [row for row in rows for _ in range(counts[row])]
-            last = [end - 1 for end in itertools.accumulate(counts[row] for row in rows)]
-            found = torch.empty(len(rows), self.ld_logits)
-            size = self.code.scratch_size(ctypes.byref(self.model), c_int64(len(ids)), c_int64(cache.capacity))
-            scratch = torch.empty(size)
-            self.code.step(
-                ctypes.byref(self.model), c_int64(len(ids)), _numbers(ids), _numbers(positions), _numbers(places),
-                (c_void_p * layers)(*pointers[:layers]), (c_void_p * layers)(*pointers[layers:]),
-                c_int64(cache.capacity), c_int64(len(rows)), _numbers(last), c_void_p(found.data_ptr()),
-                c_int64(self.ld_logits), c_void_p(scratch.data_ptr()),
-            )  # fmt: skip
-            return found
+    def _read(self, news: Sequence[tuple[int, Sequence[int], range]], cache: KVCache) -> Tensor:
+        """(row, its new tokens, their positions) each, into the cache -> logits after each row's last."""
+        ids = [token for _, chunk, _ in news for token in chunk]
+        places = [row for row, chunk, _ in news for _ in chunk]
+        positions = [position for _, _, span in news for position in span]
+        last = [end - 1 for end in itertools.accumulate(len(chunk) for _, chunk, _ in news)]
+        model, capacity, layers = ctypes.byref(self.model), c_int64(cache.capacity), len(cache.keys)
+        pointers = [(c_void_p * layers)(*(part.data_ptr() for part in parts)) for parts in (cache.keys, cache.values)]
+        size = min(self.threads, torch.get_num_threads()) if self.work * len(ids) >= WORTH_A_TEAM else 1
+        scratch = torch.empty(self.code.scratch_size(model, c_int64(size), c_int64(len(ids)), capacity))
+        arrived, found_BL = c_int64(0), torch.empty(len(news), self.ld_logits)
+        rest = (
+            c_int64(size), ctypes.byref(arrived), c_int64(len(ids)), _numbers(ids), _numbers(positions),
+            _numbers(places), *pointers, capacity, c_int64(len(news)), _numbers(last), c_void_p(found_BL.data_ptr()),
+            c_int64(self.ld_logits), c_void_p(scratch.data_ptr()),
+        )  # fmt: skip
 
-        reading = [row for row, count in enumerate(counts) if count]
-        parts = _parts(reading, self.lanes.count if self.lanes else 1)
-        done = self.lanes.map(work, parts) if self.lanes and len(parts) > 1 else [work(part) for part in parts]
-        for rows, found in zip(parts, done, strict=True):
-            logits_BL[rows] = found
-        return logits_BL[:, : self.config.vocab_size]
+        def part(number: int) -> None:
+            self.code.step(model, c_int64(number), *rest)
+
+        if size == 1:
+            part(0)
+        else:
+            self._together(part, size, arrived)
+        return found_BL
+
+    def _together(self, part: Callable[[int], None], size: int, arrived: c_int64) -> None:
+        """All parts of a step at the same time, of one step at a time: they wait for each other."""
+        others: list[Future[None]] = []
+        with self.lock:
+            try:
+                others += [self.team.submit(part, number) for number in range(1, size)]
+                part(0)
+            except BaseException:
+                arrived.value = 2**62  # Ctrl-C came before the last part began: let the others end
+                raise
+            finally:
+                wait(others)
 
     def _layer(self, block: nn.Module) -> _Layer:
         assert isinstance(block, Block)
@@ -162,8 +185,15 @@ def _numbers(values: list[int]) -> ctypes.Array[c_int64]:
     return (c_int64 * len(values))(*values)
 
 
-def _parts(rows: list[int], count: int) -> list[list[int]]:
-    """The rows in up to `count` parts of nearly equal size."""
-    count = max(1, min(count, len(rows) // LANE_ROWS))
-    borders = [len(rows) * i // count for i in range(count + 1)]
-    return [rows[start:end] for start, end in itertools.pairwise(borders)]
+def _groups(counts: Sequence[int]) -> Iterator[list[int]]:
+    """Rows that have new tokens, about MOST_TOKENS at a time."""
+    group, tokens = list[int](), 0
+    for row, count in enumerate(counts):
+        if group and tokens + count > MOST_TOKENS:
+            yield group
+            group, tokens = [], 0
+        if count:
+            group.append(row)
+            tokens += count
+    if group:
+        yield group
