@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
-
 from gptwright.engine.batch import JUMP, Batch
 from gptwright.engine.engine import Engine
 from gptwright.engine.prefix import PrefixCache
