@@ -84,9 +84,12 @@ def load(text: str, weights: Weights = "float32") -> Served:
     tokenizer = Tokenizer.load(folder)
     if stage == "reward":
         return ServedReward(name or default, load_scalar_model(folder), tokenizer)
-    # Of either kind: a base model ends a document, an assistant its turn.
     engine = Engine(
-        load_language_model(folder), stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer
+        load_language_model(folder),
+        stop_ids={tokenizer.document_end, tokenizer.end_of_turn},  # a base model ends a document, an assistant its turn
+        tokenizer=tokenizer,
+        frozen=True,
+        weights=weights,
     )
     return ServedModel(name or default, engine, tokenizer, assistant=stage != "base")
 
