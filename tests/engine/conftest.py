@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -27,3 +30,23 @@ def model() -> LanguageModel:
     with torch.no_grad():
         model.lm_head.weight.mul_(20)
     return model
+
+
+@pytest.fixture(scope="session")
+def random_model() -> Callable[..., LanguageModel]:
+    """`random_model(width=..., heads=..., ...)`: norms and biases are random too, so that each counts, and no two
+    tokens are nearly as likely.
+    """
+
+    def make(**shape: Any) -> LanguageModel:
+        model = LanguageModel(ModelConfig(**{"layers": 2, **shape})).eval()
+        initialise(model, seed=0)
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "norm" in name or "bias" in name:
+                    parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+            model.lm_head.weight.mul_(20)
+        return model
+
+    return make

@@ -12,39 +12,17 @@ from gptwright.engine.engine import Engine
 from gptwright.engine.native import build
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
-from gptwright.model.config import ModelConfig
 from gptwright.model.folder import save_model
-from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.model.transformer import LanguageModel
 
 transformers = pytest.importorskip("transformers")
+SHAPE = {"vocab_size": 97, "context": 96, "width": 32, "heads": 4, "kv_heads": 2, "head_dim": 8, "hidden": 48}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {"qk_norm": False},
     "qwen2": {"qk_norm": False, "qkv_bias": True, "tied": False},
     "qwen3": {},
 }
 PROMPTS, NEW = 200, 12
-
-
-def random_model(family: str) -> LanguageModel:
-    shape = {
-        "vocab_size": 97,
-        "context": 96,
-        "width": 32,
-        "layers": 2,
-        "heads": 4,
-        "kv_heads": 2,
-        "head_dim": 8,
-        "hidden": 48,
-    }
-    model = LanguageModel(ModelConfig(**shape, **FAMILIES[family])).eval()
-    initialise(model, seed=0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name or "bias" in name:
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-        model.lm_head.weight.mul_(20)  # no two tokens nearly as likely
-    return model
 
 
 def prompts() -> list[list[int]]:
@@ -63,8 +41,10 @@ def without_cache(model: LanguageModel, prompt: list[int], end: int) -> list[int
 @pytest.mark.parametrize("compiler", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.inference_mode()
-def test_greedy_tokens(family: str, compiler: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = random_model(family)
+def test_greedy_tokens(
+    random_model: Any, family: str, compiler: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model(**SHAPE, **FAMILIES[family])
     end = without_cache(model, prompts()[0], end=-1)[NEW // 2]  # one that is said
     save_model(model, tmp_path, eos=end, pad=0)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()

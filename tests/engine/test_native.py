@@ -19,31 +19,21 @@ from gptwright.engine.native.decoder import FORMATS, Decoder, Weights
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
 from gptwright.model.cache import KVCache
-from gptwright.model.config import ModelConfig
-from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.model.transformer import LanguageModel
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, build.COMPILERS)), reason="needs a C++ compiler")
 
+SMALL = {"vocab_size": 64, "context": 64}
 SHAPES: dict[str, dict[str, Any]] = {
-    "qwen3": {"width": 32, "heads": 4, "kv_heads": 2, "head_dim": 16, "hidden": 48},
-    "qwen2, odd sizes": {
+    "qwen3": SMALL | {"width": 32, "heads": 4, "kv_heads": 2, "head_dim": 16, "hidden": 48},
+    "qwen2, odd sizes": SMALL | {
         "width": 33, "heads": 3, "kv_heads": 1, "head_dim": 10, "hidden": 41, "qk_norm": False, "qkv_bias": True,
         "tied": False, "vocab_size": 61,
     },
-    "llama, heads of 64": {"width": 64, "heads": 2, "kv_heads": 2, "head_dim": 64, "hidden": 80, "qk_norm": False},
+    "llama, heads of 64": SMALL | {
+        "width": 64, "heads": 2, "kv_heads": 2, "head_dim": 64, "hidden": 80, "qk_norm": False,
+    },
 }  # fmt: skip
-
-
-def random_model(**shape: Any) -> LanguageModel:
-    model = LanguageModel(ModelConfig(**{"vocab_size": 64, "context": 64, "layers": 2, **shape})).eval()
-    initialise(model, seed=0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name or "bias" in name:
-                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-        model.lm_head.weight.mul_(20)
-    return model
 
 
 def decoder_of(model: LanguageModel, weights: Weights = "float32") -> Decoder:
@@ -67,7 +57,9 @@ def logits_of(decoder: Decoder, model: LanguageModel, ids_BT: torch.Tensor) -> t
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(("weights", "tolerance"), [("float32", 3e-5), ("bfloat16", 0.3), ("int8", 0.6)])
 @torch.inference_mode()
-def test_logits_are_those_of_the_model(shape: dict[str, Any], weights: Weights, tolerance: float) -> None:
+def test_logits_are_those_of_the_model(
+    random_model: Any, shape: dict[str, Any], weights: Weights, tolerance: float
+) -> None:
     model = random_model(**shape)
     ids_BT = torch.randint(0, model.config.vocab_size, (7, 40), generator=torch.Generator().manual_seed(2))
     expected = model(ids_BT).transpose(0, 1)
@@ -78,7 +70,9 @@ def test_logits_are_those_of_the_model(shape: dict[str, Any], weights: Weights, 
 
 @pytest.mark.parametrize("weights", FORMATS)
 @torch.inference_mode()
-def test_a_row_has_the_same_bits_in_any_batch_by_any_team(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_has_the_same_bits_in_any_batch_by_any_team(
+    random_model: Any, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = random_model(**SHAPES["qwen2, odd sizes"])
     ids_BT = torch.randint(0, 61, (23, 20), generator=torch.Generator().manual_seed(3))
     expected = logits_of(decoder_of(model, weights=weights), model, ids_BT)
@@ -91,7 +85,7 @@ def test_a_row_has_the_same_bits_in_any_batch_by_any_team(weights: Weights, monk
 
 
 @torch.inference_mode()
-def test_a_team_is_let_go_when_its_caller_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_team_is_let_go_when_its_caller_is_interrupted(random_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(**SHAPES["qwen3"])
     monkeypatch.setattr(decoder_module, "WORTH_A_TEAM", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
@@ -114,7 +108,7 @@ def test_a_team_is_let_go_when_its_caller_is_interrupted(monkeypatch: pytest.Mon
 
 
 @torch.inference_mode()
-def test_rows_of_different_lengths_go_on_from_a_prompt_read_by_torch() -> None:
+def test_rows_of_different_lengths_go_on_from_a_prompt_read_by_torch(random_model: Any) -> None:
     model = random_model(**SHAPES["qwen3"])
     ids_BT = torch.randint(0, 64, (3, 30), generator=torch.Generator().manual_seed(4))
     lengths_B, cache = torch.tensor([5, 29, 12]), empty(model, 3)
@@ -131,7 +125,7 @@ def test_rows_of_different_lengths_go_on_from_a_prompt_read_by_torch() -> None:
 @pytest.mark.parametrize("weights", FORMATS)
 @torch.inference_mode()
 def test_several_tokens_at_once_give_the_bits_of_one_after_the_other(
-    weights: Weights, monkeypatch: pytest.MonkeyPatch
+    random_model: Any, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = random_model(**SHAPES["qwen2, odd sizes"])
     monkeypatch.setattr(decoder_module, "WORTH_A_TEAM", 0)
@@ -153,7 +147,7 @@ def test_several_tokens_at_once_give_the_bits_of_one_after_the_other(
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_model_that_changes_is_packed_anew_unless_it_is_frozen(frozen: bool) -> None:
+def test_a_model_that_changes_is_packed_anew_unless_it_is_frozen(random_model: Any, frozen: bool) -> None:
     model = random_model(**SHAPES["qwen3"])
     engine, request = Engine(model, stop_ids=set(), frozen=frozen), Request([1, 2, 3], SamplingParams(30, seed=1))
     first = engine.generate([request])[0].ids
@@ -165,7 +159,7 @@ def test_a_model_that_changes_is_packed_anew_unless_it_is_frozen(frozen: bool) -
     assert again == (first if frozen else new)
 
 
-def test_without_a_compiler_torch_decodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_compiler_torch_decodes(random_model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     model = random_model(**SHAPES["qwen3"])
     requests = [Request([n, 2, 3], SamplingParams(30, seed=n)) for n in range(5)]
     expected = [completion.ids for completion in Engine(model, stop_ids={7}).generate(requests)]
@@ -176,7 +170,9 @@ def test_without_a_compiler_torch_decodes(monkeypatch: pytest.MonkeyPatch, tmp_p
     build.library.cache_clear()
 
 
-def test_a_compiler_that_fails_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_compiler_that_fails_is_as_good_as_none(
+    random_model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     broken = tmp_path / "g++"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
@@ -188,7 +184,7 @@ def test_a_compiler_that_fails_is_as_good_as_none(monkeypatch: pytest.MonkeyPatc
     build.library.cache_clear()
 
 
-def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_is_compiled_once(random_model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GPTWRIGHT_CACHE", str(tmp_path))
     build.library.cache_clear()
     assert build.library() is not None
@@ -200,7 +196,7 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     build.library.cache_clear()
 
 
-def test_the_engine_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_takes_it(random_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = []
     step = Decoder.step
     monkeypatch.setattr(engine_module.Decoder, "step", lambda self, *a: steps.append(1) or step(self, *a))
