@@ -15,6 +15,7 @@ import argparse
 import ctypes
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,9 @@ class LlamaCpp:
 
     def _likeliest(self, place: int) -> int:
         logits = llama_cpp.llama_get_logits_ith(self.context, place)
-        return int(np.ctypeslib.as_array(ctypes.cast(logits, ctypes.POINTER(ctypes.c_float)), (self.vocabulary,)).argmax())
+        return int(
+            np.ctypeslib.as_array(ctypes.cast(logits, ctypes.POINTER(ctypes.c_float)), (self.vocabulary,)).argmax()
+        )
 
     def generate(self, prompts: list[list[int]], wanted: list[int]) -> list[list[int]]:
         """Greedy answers, all rows together; a row that has what it wants leaves."""
@@ -137,7 +140,7 @@ def measure(name: str, rounds: int, threads: int) -> dict[str, Any]:
                 if not path.is_file():
                     write_gguf(model, quantization, path)
                 theirs = LlamaCpp(path, model.config.vocab_size, len(prompts), threads)
-                ways[f"llama.cpp, {precision}"] = lambda theirs=theirs: theirs.generate(prompts, wanted)  # type: ignore[misc]
+                ways[f"llama.cpp, {precision}"] = partial(theirs.generate, prompts, wanted)
                 ways[f"gptwright, {precision}"] = our_work(model, prompts, wanted, precision)
             same = ways["gptwright, float32"]() == ways["llama.cpp, float32"]()
             speeds = rates(ways, sum(wanted), rounds)

@@ -14,7 +14,7 @@ import torch
 from gptwright.engine import engine as engine_module
 from gptwright.engine.engine import Engine
 from gptwright.engine.native import build
-from gptwright.engine.native import decoder as decoder_module
+from gptwright.engine.native import team as team_module
 from gptwright.engine.native.decoder import FORMATS, Decoder, Weights
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
@@ -76,7 +76,7 @@ def test_a_row_has_the_same_bits_in_any_batch_by_any_team(
     model = random_model(**SHAPES["qwen2, odd sizes"])
     ids_BT = torch.randint(0, 61, (23, 20), generator=torch.Generator().manual_seed(3))
     expected = logits_of(decoder_of(model, weights=weights), model, ids_BT)
-    monkeypatch.setattr(decoder_module, "WORTH_A_TEAM", 0)
+    monkeypatch.setattr(team_module, "WORTH_A_TEAM", 0)
     for team in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda team=team: team)
         decoder = decoder_of(model, weights=weights)
@@ -87,7 +87,7 @@ def test_a_row_has_the_same_bits_in_any_batch_by_any_team(
 @torch.inference_mode()
 def test_a_team_is_let_go_when_its_caller_is_interrupted(random_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(**SHAPES["qwen3"])
-    monkeypatch.setattr(decoder_module, "WORTH_A_TEAM", 0)
+    monkeypatch.setattr(team_module, "WORTH_A_TEAM", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     decoder, caller, cache = decoder_of(model), threading.get_ident(), empty(model, 1)
     step, begun = decoder.code.step, threading.Event()
@@ -128,7 +128,7 @@ def test_several_tokens_at_once_give_the_bits_of_one_after_the_other(
     random_model: Any, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = random_model(**SHAPES["qwen2, odd sizes"])
-    monkeypatch.setattr(decoder_module, "WORTH_A_TEAM", 0)
+    monkeypatch.setattr(team_module, "WORTH_A_TEAM", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     decoder = decoder_of(model, weights=weights)
     ids_BT = torch.randint(0, 61, (12, 20), generator=torch.Generator().manual_seed(5))

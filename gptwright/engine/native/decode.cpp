@@ -15,7 +15,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <thread>
 #include <type_traits>
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -23,7 +22,7 @@
 
 namespace {
 
-constexpr int LANES = 16;
+constexpr int LANES = 16, SPINS = 2000;
 typedef float Floats __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t Words __attribute__((vector_size(64), aligned(4)));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
@@ -65,10 +64,11 @@ struct Member {
     // Whatever the others wrote before they called this can be read now.
     void wait_for_all() {
         if (size == 1) return;
-        meetings++;
-        arrived->fetch_add(1, std::memory_order_acq_rel);
-        for (int64_t turn = 0; arrived->load(std::memory_order_acquire) < meetings * size; turn++)
-            if (turn > 4000) std::this_thread::yield();  // its core may have been given to another program
+        int64_t all = ++meetings * size, seen = arrived->fetch_add(1, std::memory_order_acq_rel) + 1;
+        if (seen >= all) return arrived->notify_all();
+        for (int turn = 0; turn < SPINS && seen < all; turn++) seen = arrived->load(std::memory_order_acquire);
+        // One of them has no core: whoever sleeps leaves it this one.
+        for (; seen < all; seen = arrived->load(std::memory_order_acquire)) arrived->wait(seen, std::memory_order_acquire);
     }
     int64_t first(int64_t items) const { return items * part / size; }
     int64_t end(int64_t items) const { return items * (part + 1) / size; }
@@ -300,6 +300,13 @@ void attend(const float* q, const float* k, const float* v, int64_t seen, int64_
 extern "C" {
 
 int64_t padded(int64_t size) { return (size + 2 * LANES - 1) / LANES * LANES; }
+
+// The members of a team that one of them has left need not wait any longer; what they compute is worth nothing.
+void release(int64_t* arrived) {
+    auto* count = reinterpret_cast<std::atomic<int64_t>*>(arrived);
+    count->store(INT64_MAX / 2);
+    count->notify_all();
+}
 
 // Floats of scratch that a step of so many tokens needs.
 int64_t scratch_size(const Model* m, int64_t parts, int64_t tokens, int64_t capacity) {

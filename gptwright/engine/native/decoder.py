@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from ctypes import c_float, c_int64, c_void_p
 from typing import Literal
 
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gptwright.engine.native.build import library
+from gptwright.engine.native.team import Team
 from gptwright.model.cache import KVCache
 from gptwright.model.transformer import Block, LanguageModel
 
@@ -33,8 +32,6 @@ MAX_HEAD_DIM = 512
 """What decode.cpp has room for."""
 MOST_TOKENS = 1024
 """Tokens that are read together, unless a row has more: what is known of them all is held at once."""
-WORTH_A_TEAM = 4_000_000
-"""Products of a step below which one thread takes it alone: to begin another takes longer than its half."""
 
 
 class _Matrix(ctypes.Structure):
@@ -70,8 +67,7 @@ class Decoder:
 
     def __init__(self, model: LanguageModel, code: ctypes.CDLL, weights: Weights) -> None:
         self.config, self.code, self.weights, self.kept = model.config, code, weights, list[Tensor]()
-        self.threads, self.work, self.lock = torch.get_num_threads(), model.config.parameter_count(), threading.Lock()
-        self.team = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="decoder")  # and the caller
+        self.team, self.products = Team(code.release), model.config.parameter_count()
         config, trunk = model.config, model.model
         self.layers = (_Layer * config.layers)(*(self._layer(block) for block in trunk.layers))
         sizes = (config.width, config.layers, config.heads, config.kv_heads, config.head_dim, config.hidden)
@@ -116,7 +112,7 @@ class Decoder:
         last = [end - 1 for end in itertools.accumulate(len(chunk) for _, chunk, _ in news)]
         model, capacity, layers = ctypes.byref(self.model), c_int64(cache.capacity), len(cache.keys)
         pointers = [(c_void_p * layers)(*(part.data_ptr() for part in parts)) for parts in (cache.keys, cache.values)]
-        size = min(self.threads, torch.get_num_threads()) if self.work * len(ids) >= WORTH_A_TEAM else 1
+        size = self.team.size(self.products, len(ids))
         scratch = torch.empty(self.code.scratch_size(model, c_int64(size), c_int64(len(ids)), capacity))
         arrived, found_BL = c_int64(0), torch.empty(len(news), self.ld_logits)
         rest = (
@@ -128,24 +124,8 @@ class Decoder:
         def part(number: int) -> None:
             self.code.step(model, c_int64(number), *rest)
 
-        if size == 1:
-            part(0)
-        else:
-            self._together(part, size, arrived)
+        self.team.run(part, size, len(ids), arrived)
         return found_BL
-
-    def _together(self, part: Callable[[int], None], size: int, arrived: c_int64) -> None:
-        """All parts of a step at the same time, of one step at a time: they wait for each other."""
-        others: list[Future[None]] = []
-        with self.lock:
-            try:
-                others += [self.team.submit(part, number) for number in range(1, size)]
-                part(0)
-            except BaseException:
-                arrived.value = 2**62  # Ctrl-C came before the last part began: let the others end
-                raise
-            finally:
-                wait(others)
 
     def _layer(self, block: nn.Module) -> _Layer:
         assert isinstance(block, Block)
