@@ -43,16 +43,28 @@ def grammar_of(
     given = [name for name, value in asked.items() if value is not None]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} exclude each other: give one")
+    if schema is not None:
+        return Grammar.json_schema(_read_schema(schema))
     try:
         if choice is not None:
             return Grammar.choice(choice)
         if template is not None:
             return Grammar.template(template)
-        if schema is not None:
-            return Grammar.json_schema(json.loads(schema.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{given[0]} cannot be taken: {error}") from None
     return None if regex is None else Grammar.regex(regex)
+
+
+def _read_schema(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path} line {error.lineno}: not JSON ({error.msg}); --schema wants one JSON schema"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InputError(f"cannot read {path} ({reason}): --schema wants a file with one JSON schema") from None
 
 
 def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
@@ -69,8 +81,7 @@ def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
     # A base model ends a document, an assistant its turn; either ends the text.
     engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer, frozen=True)
     if not as_json:
-        sys.stdout.write(text)
-        _stream(engine, request, tokenizer)
+        _stream(text, engine, request, tokenizer)
         return
     completion = engine.generate([request])[0]
     result = {
@@ -230,10 +241,11 @@ def _in_terminal(part: Part) -> str:
     return f"{begin}[calls {part.text}]{end}" if part.kind == "tool_call" else f"{begin}{part.text}{end}"
 
 
-def _stream(engine: Engine, request: Request, tokenizer: Tokenizer) -> None:
-    """Write text to stdout as its bytes become whole characters."""
+def _stream(begin: str, engine: Engine, request: Request, tokenizer: Tokenizer) -> None:
+    """Write `begin`, once the request is known to be one, and then text as its bytes become whole characters."""
     stream = TextStream(tokenizer, request.params.stop)
     for token in engine.stream(request):
-        sys.stdout.write(stream.feed(token))
+        sys.stdout.write(begin + stream.feed(token))
         sys.stdout.flush()
-    sys.stdout.write(stream.finish() + "\n")
+        begin = ""
+    sys.stdout.write(begin + stream.finish() + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,9 @@ def test_a_saved_conversation_can_be_learned_from(
     [
         ({"regex": "a", "choice": ["b"]}, "--regex and --choice exclude each other"),
         ({"choice": [""]}, "--choice cannot be taken: a choice needs one option or more"),
-        ({"schema": Path("nowhere.json")}, "--schema cannot be taken"),
+        ({"schema": Path("nowhere.json")}, "cannot read nowhere.json"),
+        ({"schema": Path(__file__)}, "test_talk.py line 1: not JSON"),
+        ({"schema": Path(sys.executable)}, "it is not text"),
         ({"template": "{{a}}{{a}}"}, "--template cannot be taken: the template has two blanks"),
     ],
 )
