@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -82,29 +81,6 @@ def test_a_row_has_the_same_bits_in_any_batch_by_any_team(
         decoder = decoder_of(model, weights=weights)
         for rows in (slice(0, 23), slice(0, 1), slice(3, 5), slice(7, 14), slice(15, 23)):
             assert torch.equal(logits_of(decoder, model, ids_BT[rows]), expected[:, rows])
-
-
-@torch.inference_mode()
-def test_a_team_is_let_go_when_its_caller_is_interrupted(random_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = random_model(**SHAPES["qwen3"])
-    monkeypatch.setattr(team_module, "WORTH_A_TEAM", 0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    decoder, caller, cache = decoder_of(model), threading.get_ident(), empty(model, 1)
-    step, begun = decoder.code.step, threading.Event()
-
-    def interrupted(*arguments: object) -> None:
-        if threading.get_ident() != caller:
-            begun.set()
-            step(*arguments)
-        elif begun.wait(60):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(decoder.code, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        decoder.step([[1]], cache)
-    monkeypatch.undo()
-    expected = logits_of(decoder, model, torch.tensor([[1, 2, 3]]))
-    assert torch.equal(expected, logits_of(decoder_of(model), model, torch.tensor([[1, 2, 3]])))
 
 
 @torch.inference_mode()

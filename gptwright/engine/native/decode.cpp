@@ -4,14 +4,13 @@
 // product of a matrix with one vector reads weights at a fraction of what memory gives. Here the whole step is one call,
 // and matrices are laid out so that they are read once, from front to back, for up to eight rows together.
 //
-// A team shares the outputs of every product, so that each weight is read once, by one of its cores, and not once a
-// core. Every sum is taken in one order, whatever the other rows and the team: a row's logits are the same bits always.
+// A team shares the outputs of each product, so that every weight is read by one core. Every sum is taken in one order,
+// whatever the other rows and the team: a row's logits are the same bits always.
 //
 // A matrix (out, in) is stored as panels of 16 outputs: [out / 16][in][16] in float32 or in int8, which has a scale for
 // each output; in bfloat16 the weights of two inputs stand together, [out / 16][in / 2][16][2]. Both sides are padded
 // with zeros.
 
-#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -19,10 +18,13 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 namespace {
 
-constexpr int LANES = 16, SPINS = 2000;
+constexpr int LANES = 16;
 typedef float Floats __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t Words __attribute__((vector_size(64), aligned(4)));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
@@ -53,22 +55,25 @@ struct Model {
     Matrix head;
 };
 
+// New tokens, each at its position of a cache row; those of one row follow each other. keys[l] and values[l] are layer l's
+// (cache rows, kv_heads, capacity, head_dim). Logits (wanted, ld_logits) are those after the tokens numbered in `last`,
+// whole panels of them. Must match `_News` in decoder.py.
+struct News {
+    int64_t tokens, capacity, wanted, ld_logits;
+    const int64_t *ids, *positions, *rows, *last;
+    float *const *keys, *const *values;
+    float *logits, *scratch;
+};
+
 namespace {
 
-// One of the `size` threads that take a step together; `arrived` counts how often any of them has waited.
+// One of the `size` threads that take a step together.
 struct Member {
-    int64_t part, size;
-    std::atomic<int64_t>* arrived;
-    int64_t meetings = 0;
+    int64_t part = 0, size = 1;
 
     // Whatever the others wrote before they called this can be read now.
-    void wait_for_all() {
-        if (size == 1) return;
-        int64_t all = ++meetings * size, seen = arrived->fetch_add(1, std::memory_order_acq_rel) + 1;
-        if (seen >= all) return arrived->notify_all();
-        for (int turn = 0; turn < SPINS && seen < all; turn++) seen = arrived->load(std::memory_order_acquire);
-        // One of them has no core: whoever sleeps leaves it this one.
-        for (; seen < all; seen = arrived->load(std::memory_order_acquire)) arrived->wait(seen, std::memory_order_acquire);
+    void wait_for_all() const {
+#pragma omp barrier
     }
     int64_t first(int64_t items) const { return items * part / size; }
     int64_t end(int64_t items) const { return items * (part + 1) / size; }
@@ -113,15 +118,10 @@ inline Floats exponential(Floats x) {
     return p * two;
 }
 
-inline uint32_t bits(float value) {
-    uint32_t found;
-    std::memcpy(&found, &value, 4);
-    return found;
-}
-
 // To the nearest bfloat16, ties to even.
 inline uint32_t rounded(float value) {
-    uint32_t b = bits(value);
+    uint32_t b;
+    std::memcpy(&b, &value, 4);
     return (b + 0x7fff + ((b >> 16) & 1)) >> 16;
 }
 
@@ -202,7 +202,8 @@ inline void some_panels(const Matrix& m, int64_t panel, const float* x, int64_t 
 // These panels for B rows at a time, `blocks` times: a panel's weights are still near when the next rows need them. More
 // panels together hide how long an addition takes; more rows together read each weight less often.
 template <Format FORMAT, int P, int B>
-void panels_of(const Matrix& m, int64_t panel, int64_t end, int64_t blocks, const float* x, int64_t ldx, float* y, int64_t ldy) {
+void panels_of(const Matrix& m, int64_t panel, int64_t end, int64_t blocks, const float* x, int64_t ldx, float* y,
+               int64_t ldy) {
     for (; panel + P <= end; panel += P)
         for (int64_t b = 0; b < blocks * B; b += B) some_panels<FORMAT, P, B>(m, panel, x + b * ldx, ldx, y + b * ldy, ldy);
     if constexpr (P > 1) panels_of<FORMAT, P / 2, B>(m, panel, end, blocks, x, ldx, y, ldy);
@@ -218,9 +219,9 @@ void product_of(const Member& me, const Matrix& m, int64_t rows, const float* x,
     if (rows & 1) panels_of<FORMAT, 8, 1>(m, first, end, 1, x + b * ldx, ldx, y + b * ldy, ldy);
 }
 
-// y (rows, ldy) = x (rows, ldx) times the matrix, this member's part of it; y has room for whole panels. All members must
-// have `prepared` their rows of x before, and be waited for before y is read.
-void product(Member& me, const Model& model, const Matrix& m, int64_t rows, const float* x, int64_t ldx, float* y, int64_t ldy) {
+// y (rows, ldy) = x (rows, ldx) times the matrix, each member a part of it; y has room for whole panels.
+void product(const Member& me, const Model& model, const Matrix& m, int64_t rows, const float* x, int64_t ldx, float* y,
+             int64_t ldy) {
     me.wait_for_all();
     if (model.format == FLOAT32) product_of<FLOAT32>(me, m, rows, x, ldx, y, ldy);
     else if (model.format == INT8) product_of<INT8>(me, m, rows, x, ldx, y, ldy);
@@ -301,47 +302,32 @@ extern "C" {
 
 int64_t padded(int64_t size) { return (size + 2 * LANES - 1) / LANES * LANES; }
 
-// The members of a team that one of them has left need not wait any longer; what they compute is worth nothing.
-void release(int64_t* arrived) {
-    auto* count = reinterpret_cast<std::atomic<int64_t>*>(arrived);
-    count->store(INT64_MAX / 2);
-    count->notify_all();
-}
-
-// Floats of scratch that a step of so many tokens needs.
+// Floats of scratch that so many threads need for a step of so many tokens.
 int64_t scratch_size(const Model* m, int64_t parts, int64_t tokens, int64_t capacity) {
     int64_t query = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim;
     return tokens * (2 * padded(m->width) + padded(query + 2 * kv) + padded(query) + padded(2 * m->hidden) +
-                   padded(m->hidden)) + parts * (padded(query) + padded(capacity));
+                     padded(m->hidden)) + parts * (padded(query) + padded(capacity));
+}
 }
 
-// `tokens` ids, each at its position of a cache row; those of one row follow each other. keys[l] and values[l] are layer
-// l's (cache rows, kv_heads, capacity, head_dim). Logits (wanted tokens, ld_logits) are those after the tokens numbered in
-// `last`, with room for whole panels. All of the team's `parts` threads call this with the same `arrived`, which is 0 at
-// first, and the same scratch.
-void step(const Model* model, int64_t part, int64_t parts, int64_t* arrived, int64_t tokens, const int64_t* ids,
-          const int64_t* positions, const int64_t* rows, float* const* keys, float* const* values, int64_t capacity,
-          int64_t wanted, const int64_t* last, float* logits, int64_t ld_logits, float* scratch) {
-    Member me{part, parts, reinterpret_cast<std::atomic<int64_t>*>(arrived)};
-    const Model& m = *model;
+namespace {
+
+// One member's part of a step.
+void step_of(const Member& me, const Model& m, const News& news) {
+    int64_t tokens = news.tokens, capacity = news.capacity;
+    const int64_t *positions = news.positions, *rows = news.rows;
     int64_t size = m.head_dim, query = m.heads * size, kv = m.kv_heads * size, group = m.heads / m.kv_heads;
     int64_t ld = padded(m.width), ld_qkv = padded(query + 2 * kv), ld_q = padded(query);
     int64_t ld_gu = padded(2 * m.hidden), ld_h = padded(m.hidden);
-    float* x = scratch;
-    float* h = x + tokens * ld;
-    float* qkv = h + tokens * ld;
-    float* mixed = qkv + tokens * ld_qkv;
-    float* gate_up = mixed + tokens * ld_q;
-    float* inner = gate_up + tokens * ld_gu;
-    float* q = inner + tokens * ld_h + part * (ld_q + padded(capacity));
-    float* scores = q + ld_q;
+    float *x = news.scratch, *h = x + tokens * ld, *qkv = h + tokens * ld, *mixed = qkv + tokens * ld_qkv;
+    float *gate_up = mixed + tokens * ld_q, *inner = gate_up + tokens * ld_gu;
+    float *q = inner + tokens * ld_h + me.part * (ld_q + padded(capacity)), *scores = q + ld_q;
     int64_t first = me.first(tokens), end = me.end(tokens), heads = tokens * m.kv_heads;
     // Padding behind a row meets weights of 0, and must not be NaN.
-    int64_t room = scratch_size(model, parts, tokens, capacity);
-    std::memset(scratch + me.first(room), 0, (me.end(room) - me.first(room)) * sizeof(float));
+    int64_t room = scratch_size(&m, me.size, tokens, capacity);
+    std::memset(news.scratch + me.first(room), 0, (me.end(room) - me.first(room)) * sizeof(float));
     me.wait_for_all();
-    for (int64_t t = first; t < end; t++)
-        std::memcpy(x + t * ld, m.embedding + ids[t] * m.width, m.width * sizeof(float));
+    for (int64_t t = first; t < end; t++) std::memcpy(x + t * ld, m.embedding + news.ids[t] * m.width, m.width * sizeof(float));
     for (int64_t l = 0; l < m.layers; l++) {
         const Layer& layer = m.layer[l];
         for (int64_t t = first; t < end; t++) {
@@ -354,8 +340,8 @@ void step(const Model* model, int64_t part, int64_t parts, int64_t* arrived, int
             int64_t at = ((rows[t] * m.kv_heads + g) * capacity + positions[t]) * size;
             const float *cos = m.cos + positions[t] * size, *sin = m.sin + positions[t] * size;
             const float* key = qkv + t * ld_qkv + query + g * size;
-            place(m, key, layer.k_norm, cos, sin, keys[l] + at);
-            std::memcpy(values[l] + at, key + kv, size * sizeof(float));
+            place(m, key, layer.k_norm, cos, sin, news.keys[l] + at);
+            std::memcpy(news.values[l] + at, key + kv, size * sizeof(float));
         }
         me.wait_for_all();  // a token also sees those of its row that another member has placed
         for (int64_t i = me.first(heads); i < me.end(heads); i++) {
@@ -363,7 +349,8 @@ void step(const Model* model, int64_t part, int64_t parts, int64_t* arrived, int
             for (int64_t j = g * group; j < (g + 1) * group; j++) {
                 place(m, qkv + t * ld_qkv + j * size, layer.q_norm, m.cos + positions[t] * size,
                       m.sin + positions[t] * size, q);
-                attend(q, keys[l] + at, values[l] + at, positions[t] + 1, size, scores, mixed + t * ld_q + j * size);
+                float* to = mixed + t * ld_q + j * size;
+                attend(q, news.keys[l] + at, news.values[l] + at, positions[t] + 1, size, scores, to);
             }
         }
         me.wait_for_all();
@@ -385,14 +372,28 @@ void step(const Model* model, int64_t part, int64_t parts, int64_t* arrived, int
             prepare(m, inner + t * ld_h, m.hidden);
         }
         product(me, m, layer.down, tokens, inner, ld_h, h, ld);
-        for (int64_t t = first; t < end; t++)
-            for (int64_t i = 0; i < m.width; i++) x[t * ld + i] += h[t * ld + i];
+        for (int64_t i = first * ld; i < end * ld; i++) x[i] += h[i];
     }
     me.wait_for_all();
-    for (int64_t w = me.first(wanted); w < me.end(wanted); w++) {
-        rms_norm(x + last[w] * ld, m.norm, m.width, m.eps, h + w * ld);
+    for (int64_t w = me.first(news.wanted); w < me.end(news.wanted); w++) {
+        rms_norm(x + news.last[w] * ld, m.norm, m.width, m.eps, h + w * ld);
         prepare(m, h + w * ld, m.width);
     }
-    product(me, m, m.head, wanted, h, ld, logits, ld_logits);
+    product(me, m, m.head, news.wanted, h, ld, news.logits, news.ld_logits);
+}
+
+}  // namespace
+
+extern "C" {
+// Up to `parts` threads take the step together.
+void step(const Model* model, int64_t parts, const News* news) {
+#if defined(_OPENMP)
+    if (parts > 1) {
+#pragma omp parallel num_threads(static_cast<int>(parts))
+        step_of(Member{omp_get_thread_num(), omp_get_num_threads()}, *model, *news);
+        return;
+    }
+#endif
+    step_of(Member{}, *model, *news);
 }
 }

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from ctypes import c_float, c_int64, c_void_p
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -62,12 +63,19 @@ class _Model(ctypes.Structure):
     )
 
 
+class _News(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("tokens", "capacity", "wanted", "ld_logits")),
+        *((name, c_void_p) for name in ("ids", "positions", "rows", "last", "keys", "values", "logits", "scratch")),
+    )
+
+
 class Decoder:
     """One model's weights as they are now, in one of FORMATS. A later change of the model is not seen."""
 
     def __init__(self, model: LanguageModel, code: ctypes.CDLL, weights: Weights) -> None:
         self.config, self.code, self.weights, self.kept = model.config, code, weights, list[Tensor]()
-        self.team, self.products = Team(code.release), model.config.parameter_count()
+        self.team, self.products = Team(), model.config.parameter_count()
         config, trunk = model.config, model.model
         self.layers = (_Layer * config.layers)(*(self._layer(block) for block in trunk.layers))
         sizes = (config.width, config.layers, config.heads, config.kv_heads, config.head_dim, config.hidden)
@@ -110,21 +118,21 @@ class Decoder:
         places = [row for row, chunk, _ in news for _ in chunk]
         positions = [position for _, _, span in news for position in span]
         last = [end - 1 for end in itertools.accumulate(len(chunk) for _, chunk, _ in news)]
-        model, capacity, layers = ctypes.byref(self.model), c_int64(cache.capacity), len(cache.keys)
-        pointers = [(c_void_p * layers)(*(part.data_ptr() for part in parts)) for parts in (cache.keys, cache.values)]
         size = self.team.size(self.products, len(ids))
-        scratch = torch.empty(self.code.scratch_size(model, c_int64(size), c_int64(len(ids)), capacity))
-        arrived, found_BL = c_int64(0), torch.empty(len(news), self.ld_logits)
-        rest = (
-            c_int64(size), ctypes.byref(arrived), c_int64(len(ids)), _numbers(ids), _numbers(positions),
-            _numbers(places), *pointers, capacity, c_int64(len(news)), _numbers(last), c_void_p(found_BL.data_ptr()),
-            c_int64(self.ld_logits), c_void_p(scratch.data_ptr()),
+        room = self.code.scratch_size(
+            ctypes.byref(self.model), c_int64(size), c_int64(len(ids)), c_int64(cache.capacity)
+        )
+        scratch, found_BL = torch.empty(room), torch.empty(len(news), self.ld_logits)
+        arrays: list[ctypes.Array[Any]] = [(c_int64 * len(part))(*part) for part in (ids, positions, places, last)]
+        for kept in (cache.keys, cache.values):
+            arrays.append((c_void_p * len(kept))(*(part.data_ptr() for part in kept)))
+        told = _News(
+            len(ids), cache.capacity, len(news), self.ld_logits, *map(ctypes.addressof, arrays), found_BL.data_ptr(),
+            scratch.data_ptr(),
         )  # fmt: skip
-
-        def part(number: int) -> None:
-            self.code.step(model, c_int64(number), *rest)
-
-        self.team.run(part, size, len(ids), arrived)
+        started = time.perf_counter()
+        self.code.step(ctypes.byref(self.model), c_int64(size), ctypes.byref(told))
+        self.team.see(size, len(ids), time.perf_counter() - started)
         return found_BL
 
     def _layer(self, block: nn.Module) -> _Layer:
@@ -159,10 +167,6 @@ class Decoder:
     def _keep(self, tensor: Tensor) -> int:
         self.kept.append(tensor.detach().float().contiguous())
         return self.kept[-1].data_ptr()
-
-
-def _numbers(values: list[int]) -> ctypes.Array[c_int64]:
-    return (c_int64 * len(values))(*values)
 
 
 def _groups(counts: Sequence[int]) -> Iterator[list[int]]:

@@ -7,11 +7,6 @@ gives the same bits either way.
 
 from __future__ import annotations
 
-import ctypes
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import torch
@@ -57,38 +52,19 @@ class Pace:
 
 
 class Team:
-    """As many threads as torch uses, the caller's among them; one step at a time."""
+    """How many threads take a step, by its size: one, or as many as torch uses."""
 
-    def __init__(self, release: Callable[[object], None]) -> None:
-        self.threads, self.release, self.lock = torch.get_num_threads(), release, threading.Lock()
-        self.pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="decoder")
+    def __init__(self) -> None:
         self.paces: dict[int, Pace] = {}
 
     def size(self, products: int, tokens: int) -> int:
-        """How many threads should take a step of so many products a token."""
-        threads = min(self.threads, torch.get_num_threads())  # fewer, where others work beside this one
+        """For a step of so many products a token."""
+        threads = torch.get_num_threads()  # one, where others work beside this one
         if threads == 1 or products * tokens < WORTH_A_TEAM:
             return 1
         return threads if self.paces.setdefault(tokens.bit_length(), Pace()).choose() else 1
 
-    def run(self, part: Callable[[int], None], size: int, tokens: int, arrived: ctypes.c_int64) -> None:
-        """`part(0)` to `part(size - 1)`, which wait for each other by `arrived`."""
-        started = time.perf_counter()
-        if size == 1:
-            part(0)
-        else:
-            self._together(part, size, arrived)
+    def see(self, size: int, tokens: int, seconds: float) -> None:
+        """What a step of that size took."""
         if pace := self.paces.get(tokens.bit_length()):
-            pace.see(size > 1, (time.perf_counter() - started) / tokens)
-
-    def _together(self, part: Callable[[int], None], size: int, arrived: ctypes.c_int64) -> None:
-        others: list[Future[None]] = []
-        with self.lock:
-            try:
-                others += [self.pool.submit(part, number) for number in range(1, size)]
-                part(0)
-            except BaseException:
-                self.release(ctypes.byref(arrived))  # Ctrl-C came before the last part began: let the others end
-                raise
-            finally:
-                wait(others)
+            pace.see(size > 1, seconds / tokens)
