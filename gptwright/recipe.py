@@ -18,7 +18,18 @@ from gptwright.corpus_settings import DataSettings
 from gptwright.errors import InputError
 from gptwright.grid import SweepSettings
 from gptwright.midtraining import RopeScalingSettings, decay_over_the_finish, refuse_unsaid_context
-from gptwright.settings import Count, CountOrNone, Decay, Positive, Section, Seed, Share, apply_override, explain
+from gptwright.practice_settings import DpoSettings, GrpoSettings, PpoSettings, RejectionSettings
+from gptwright.settings import (
+    Count,
+    CountOrNone,
+    Decay,
+    OptimizerSettings,
+    Positive,
+    Section,
+    Seed,
+    apply_override,
+    explain,
+)
 from gptwright.sizes import size_named
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -62,38 +73,6 @@ class ModelSettings(Section):
     """With pretrain.start: how positions are stretched when context is longer than the one it was trained with, such as
     {kind: yarn}.
     """
-
-
-class OptimizerSettings(Section):
-    """How weights move: AdamW, with Muon for the matrices inside the blocks where asked."""
-
-    learning_rate: Positive = 3e-3
-    """Peak, of AdamW; Muon's update is scaled to the same size, so it takes the same number."""
-    muon: bool = True
-    muon_learning_rate: Positive | None = None
-    """Peak, of Muon; null is learning_rate."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    weight_decay_final: Share = 1.0
-    """Weight decay at the end as a share of that at the start; it changes linearly."""
-    betas: tuple[Decay, Decay] = (0.9, 0.95)
-    eps: Positive = 1e-8
-    clip: Positive = 1.0
-    """Largest norm of the whole gradient."""
-    schedule: Literal["cosine", "stable_decay", "linear", "constant"] = "cosine"
-    warmup: Share = 0.02
-    """Share of the steps in which the rate rises from 0."""
-    decay: Share = 0.3
-    """With stable_decay: share of the steps, at the end, in which the rate falls."""
-    final: Share = 0.1
-    """The rate at the end, as a share of the peak."""
-
-    @model_validator(mode="after")
-    def _nothing_without_effect(self) -> Self:
-        if not self.muon:
-            self._refuse_changed(("muon_learning_rate",), "with muon: false")
-        if self.schedule != "stable_decay":
-            self._refuse_changed(("decay",), f"with schedule: {self.schedule}")
-        return self
 
 
 class MachineSettings(Section):
@@ -203,54 +182,6 @@ class RewardSettings(Section):
         return self
 
 
-class PpoSettings(Section):
-    """Proximal policy optimization against the reward model; defaults follow docs/ppo.md."""
-
-    steps: Count = 40
-    """Rounds of rollout and update."""
-    episodes: Count = 128
-    """Answers sampled per round."""
-    minibatches: Count = 4
-    """Optimizer steps per pass over a round's answers."""
-    epochs: Count = 1
-    """Passes over a round's answers."""
-    max_new_tokens: Count = 80
-    temperature: Positive = 1.0
-    """Of sampling and of every log-probability."""
-    beta: Annotated[float, Field(ge=0)] = 0.05
-    """Weight of the per-token KL to the SFT model in the reward."""
-    adaptive_kl: Positive | None = None
-    """Target KL in nats per answer for the controller of Ziegler et al.; null keeps beta fixed."""
-    gamma: Share = 1.0
-    lam: Share = 0.95
-    clip: Positive = 0.2
-    value_clip: Positive = 0.2
-    value_warmup: Annotated[int, Field(ge=0)] = 2
-    """Rounds at the start in which only the value model learns."""
-    no_end_score: float = -1.0
-    """Score of an answer that ran into the length limit."""
-    approx_kl_limit: Positive = 0.1
-    """Stop a round's inner updates when the policy has moved this far from the one that sampled."""
-    pretrain_mix: Annotated[float, Field(ge=0)] = 0.1
-    """PPO-ptx: the pretraining gradient's norm, as a ratio to the policy gradient's; 0 turns it off."""
-    pretrain_rows: Count = 8
-    """Rows of pretraining text behind each of those gradients."""
-    ema: Decay = 0.0
-    """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
-    interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """How far the saved weights go from the SFT model to the policy; 1 saves the policy (InstructGPT). Less gives up
-    some score and gets back most of what practice unlearned.
-    """
-    policy: OptimizerSettings = OptimizerSettings(
-        learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
-    )
-    value: OptimizerSettings = OptimizerSettings(
-        learning_rate=5e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
-    )
-    evaluations: Annotated[int, Field(ge=0)] = 4
-    """How often held-out gold score is measured on the way (never trained on)."""
-
-
 class EvaluateSettings(Section):
     prompts: Count = 1_000
     """Held-out prompts that every model answers."""
@@ -273,6 +204,9 @@ class Recipe(Section):
     pretrain: PretrainSettings = PretrainSettings()
     sft: SftSettings | None = None
     reward: RewardSettings | None = None
+    dpo: DpoSettings | None = None
+    rejection: RejectionSettings | None = None
+    grpo: GrpoSettings | None = None
     ppo: PpoSettings | None = None
     evaluate: EvaluateSettings | None = None
     sweep: SweepSettings | None = None
@@ -307,8 +241,9 @@ class Recipe(Section):
     def _stages_have_what_they_need(self) -> Self:
         if self.reward and not self.sft:
             raise ValueError("reward needs an sft section: the reward model starts from the SFT model")
-        if self.ppo and not self.reward:
-            raise ValueError("ppo needs a reward section: without a reward model there is nothing to practise against")
+        for name in ("ppo", "grpo", "rejection", "dpo"):
+            if getattr(self, name) and not self.reward:
+                raise ValueError(f"{name} needs a reward section: without ranked answers there is nothing to go by")
         if self.evaluate and not self.sft:
             raise ValueError("evaluate needs an sft section: it measures assistants; remove one or add the other")
         if self.evaluate and self.evaluate.without_mix and not (self.ppo and self.ppo.pretrain_mix):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -63,6 +63,38 @@ class Section(BaseModel):
         for name in names:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect {reason}; remove one of the two")
+
+
+class OptimizerSettings(Section):
+    """How weights move: AdamW, with Muon for the matrices inside the blocks where asked."""
+
+    learning_rate: Positive = 3e-3
+    """Peak, of AdamW; Muon's update is scaled to the same size, so it takes the same number."""
+    muon: bool = True
+    muon_learning_rate: Positive | None = None
+    """Peak, of Muon; null is learning_rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay_final: Share = 1.0
+    """Weight decay at the end as a share of that at the start; it changes linearly."""
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
+    eps: Positive = 1e-8
+    clip: Positive = 1.0
+    """Largest norm of the whole gradient."""
+    schedule: Literal["cosine", "stable_decay", "linear", "constant"] = "cosine"
+    warmup: Share = 0.02
+    """Share of the steps in which the rate rises from 0."""
+    decay: Share = 0.3
+    """With stable_decay: share of the steps, at the end, in which the rate falls."""
+    final: Share = 0.1
+    """The rate at the end, as a share of the peak."""
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> Self:
+        if not self.muon:
+            self._refuse_changed(("muon_learning_rate",), "with muon: false")
+        if self.schedule != "stable_decay":
+            self._refuse_changed(("decay",), f"with schedule: {self.schedule}")
+        return self
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:

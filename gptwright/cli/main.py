@@ -128,6 +128,33 @@ def reward(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = 
 
 
 @app.command()
+def dpo(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """A recipe's comparisons learned by the policy itself, without a reward model in between, and what it needs.
+
+    Example: gptwright dpo quickstart -o dpo.beta=0.1
+    """
+    _run_until(recipe, override, dir, "dpo")
+
+
+@app.command("best-of-n")
+def best_of_n(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """Rejection sampling: finetuning on the best of many answers by a recipe's reward model, and what it needs.
+
+    Example: gptwright best-of-n quickstart -o rejection.answers=16
+    """
+    _run_until(recipe, override, dir, "rejection")
+
+
+@app.command()
+def grpo(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
+    """Reinforcement learning without a value model (GRPO, RLOO, REINFORCE), and what it needs.
+
+    Example: gptwright grpo quickstart -o grpo.baseline=leave_one_out
+    """
+    _run_until(recipe, override, dir, "grpo")
+
+
+@app.command()
 def ppo(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = None) -> None:
     """Reinforcement learning against a recipe's reward model, and what it needs.
 

@@ -29,7 +29,7 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
     say(f"\n{recipe.name} done in {clock(time.monotonic() - started)}")
     if (run.folder / "report.html").is_file():
         say(f"report:  {run.folder / 'report.html'}")
-    for stage in ("ppo", "sft"):
+    for stage in ("ppo", "grpo", "rejection", "dpo", "sft"):
         if (run.folder / stage / "config.json").is_file():
             say(f"talk:    gptwright chat {run.folder}:{stage}")
             return

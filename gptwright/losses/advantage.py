@@ -1,12 +1,17 @@
-"""Per-token rewards and generalized advantage estimation (Schulman et al., arXiv:1506.02438).
+"""Per-token rewards and advantages: generalized advantage estimation (Schulman et al., arXiv:1506.02438), and those of
+whole answers, which need no value model.
 
 Shapes: B answers, T tokens of prompt and response, right-padded; `mask_BT` is true on response tokens.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Baseline = Literal["group", "leave_one_out", "batch"]
 
 
 def token_rewards(score_B: Tensor, kl_BT: Tensor, mask_BT: Tensor, beta: float) -> Tensor:
@@ -44,3 +49,26 @@ def generalized_advantage(
     advantages_BT = torch.stack(advantages[::-1], dim=1)
     returns_BT = torch.where(mask_BT, advantages_BT + values_BT, torch.zeros_like(values_BT))
     return advantages_BT, returns_BT
+
+
+def answer_advantage(reward_N: Tensor, group_N: Tensor, baseline: Baseline) -> Tensor:
+    """How much better each of N answers is than expected -> (N,); answers to one prompt have the same group.
+
+    group          (r - mean of the group) / std of the group      Shao et al., arXiv:2402.03300, section 4.1.2
+    leave_one_out  r - mean of the group's other answers           Ahmadian et al., arXiv:2402.14740, section 3.2
+    batch          r - mean of all                                 Williams 1992, REINFORCE with a baseline
+
+    A group whose answers are all as good teaches nothing: its advantages are 0. Raises ValueError where a group that is
+    compared within itself has one answer.
+    """
+    if baseline == "batch":
+        return reward_N - reward_N.mean()
+    _, place_N, count_G = group_N.unique(return_inverse=True, return_counts=True)
+    if int(count_G.min()) < 2:
+        raise ValueError(f"baseline {baseline!r} needs two or more answers to a prompt")
+    sums_G = torch.zeros(len(count_G), dtype=reward_N.dtype, device=reward_N.device)
+    over_N = reward_N - (sums_G.index_add(0, place_N, reward_N) / count_G)[place_N]
+    if baseline == "leave_one_out":
+        return over_N * (count_G / (count_G - 1))[place_N]
+    variance_G = sums_G.index_add(0, place_N, over_N**2) / (count_G - 1)
+    return over_N / (variance_G.sqrt()[place_N] + 1e-4)

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 STATISTICS_ANSWERS = 300
 BEHAVIOUR_PROMPTS = 100
-ASSISTANTS = ("sft", "ppo", "ppo_without_mix")
+PREFERRED = ("dpo", "rejection", "grpo", "ppo")
+"""Those that went on from SFT by what people prefer."""
+ASSISTANTS = ("sft", *PREFERRED, "ppo_without_mix")
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:
         facts = [row.correct for row in answers.scored if row.fact and row.correct is not None]
         if facts:
             found["held_out_facts"][name] = proportion(sum(facts), len(facts)).to_json()
-    pairs = [("sft", "base"), ("sft", "base_few_shot"), ("ppo", "sft"), ("ppo", "base"), ("ppo", "ppo_without_mix")]
+    pairs = [("sft", "base"), ("sft", "base_few_shot"), *((name, "sft") for name in PREFERRED)]
+    pairs += [("ppo", "base"), ("ppo", "ppo_without_mix")]
     for first, second in pairs:
         if first in answered and second in answered:
             gold = [[row.score for row in answered[name].scored] for name in (first, second)]
@@ -284,9 +287,14 @@ _WORDS = {
     "base": ("pretraining", "raw text of the world, seven sources by LLaMA's shares", "predict the next token"),
     "sft": ("supervised finetuning", "demonstrations", "predict the next token of the answer"),
     "reward": ("reward model", "ranked answers of the SFT model", "binary classification of pairs"),
+    "dpo": ("direct preference optimization", "ranked answers of the SFT model", "pairs by the policy's own odds"),
+    "rejection": ("rejection sampling", "the best of many answers by the reward model", "predict the next token"),
+    "grpo": ("reinforcement learning", "prompts, several answers each", "rewards compared within a prompt"),
     "ppo": ("reinforcement learning", "prompts, answers by the policy", "PPO, per-token KL, pretraining mix"),
 }
-_PARENTS = {"base": "from random weights", "sft": "from base", "reward": "from SFT", "ppo": "from SFT, judged by RM"}
+_PARENTS = {"base": "from random weights", "sft": "from base", "reward": "from SFT", "dpo": "from SFT"} | dict.fromkeys(
+    ("rejection", "grpo", "ppo"), "from SFT, judged by RM"
+)
 
 
 def _parent(stage: str, lineage: dict[str, Any]) -> str:

@@ -97,13 +97,22 @@ def _recipe_name(path: Path) -> str:
         raise InputError(f"{path} is damaged: delete it if the folder is that of this recipe's run") from None
 
 
+def _needed(stages: list[Stage], name: str) -> list[Stage]:
+    """The stage called `name` and those it needs, in order."""
+    needs = {stage.name: stage.needs for stage in stages}
+    found, left = set[str](), [name]
+    while left:
+        found.add(each := left.pop())
+        left += needs[each]
+    return [stage for stage in stages if stage.name in found]
+
+
 def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
-    """Run what is missing or stale, up to and including stage `until`."""
+    """Run what is missing or stale: everything, or stage `until` and what it needs."""
     if until is not None and until not in {stage.name for stage in stages}:
         raise InputError(f"recipe {run.recipe.name!r} has no stage {until!r}: add its section to the recipe")
-    names = [stage.name for stage in stages]
-    stages = stages[: names.index(until) + 1] if until else stages
     ranks = run.ranks
+    stages = _needed(stages, until) if until else stages
     if ranks.size > 1:
         stages = _for_many(stages, ranks.size, until)
     for stage in stages:

@@ -14,37 +14,39 @@ from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_conversations
 from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
-from gptwright.model.folder import load_language_model, load_scalar_model, save_model
-from gptwright.model.transformer import LanguageModel, ScalarModel, initialise
+from gptwright.model.folder import load_language_model
+from gptwright.model.transformer import LanguageModel, initialise
 from gptwright.pipeline.data_card import data_card
 from gptwright.pipeline.evaluation import evaluate_run
+from gptwright.pipeline.practice import practice_stages
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.start import find_model, start_model, start_tokenizer
 from gptwright.pipeline.text import input_files, text_sources
 from gptwright.pipeline.wiring import (
+    MEASURE_PROMPTS,
     check_corpus,
     check_sizes,
+    finish_model,
+    gold_measure,
     model_config,
     open_run_corpus,
     place,
+    pretrain_batches,
     split_comparisons,
     workspace,
 )
-from gptwright.recipe import PpoSettings, Recipe
-from gptwright.records import Comparison, Conversation, Prompt, to_json
+from gptwright.recipe import Recipe
+from gptwright.records import Comparison, Conversation, to_json
 from gptwright.report import write_data_card, write_report
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import build_corpus, build_tokenizer
-from gptwright.stages.ppo import Ppo, ppo
-from gptwright.stages.pretrain import evaluate_language, measure_untrained, pretrain
+from gptwright.stages.pretrain import measure_untrained, pretrain
 from gptwright.stages.reward import RewardTrainer, train_reward_model
-from gptwright.stages.sft import Measure, PretrainBatch, SftTrainer, sft
-from gptwright.stages.workspace import Workspace
+from gptwright.stages.sft import SftTrainer, sft
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import say
 
-MEASURE_PROMPTS = 200
 MIXED_IN_TOKENS = 1_000_000
 """How much of an endless source is written for the stages that mix pretraining text in, where no pretraining is."""
 
@@ -71,10 +73,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
         collected = ("reward.data", "reward.prompts", "reward.answers", "reward.labellers", "reward.temperature")
         stages.append(Stage("comparisons", collected, ("sft",), _comparisons, own, rankable))
         stages.append(Stage("reward", ("reward",), ("comparisons",), _reward))
-    if recipe.ppo:
-        stages.append(Stage("ppo", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo")))
-        if recipe.evaluate and recipe.evaluate.without_mix:
-            stages.append(Stage("ppo_without_mix", ("ppo",), ("reward",), lambda run: _ppo(run, "ppo_without_mix")))
+    stages += practice_stages(recipe)
     if recipe.evaluate:
         before = tuple(stage.name for stage in stages)
         stages.append(Stage("evaluation", ("evaluate",), before, evaluate_run, leaves=("evaluation.json",)))
@@ -137,34 +136,7 @@ def train_base(run: Run, stage: str = "base") -> None:
         result = measure_untrained(model, tokenizer, corpus, spot)
     flops = config.flops_per_token(config.context) * result.tokens
     figures = {**parent, **dataclasses.asdict(result)}
-    run.ranks.of_first(lambda: _finish_model(run, spot, model, tokenizer, flops=flops, **figures))
-
-
-def _finish_model(
-    run: Run, spot: Workspace, model: LanguageModel | ScalarModel, tokenizer: Tokenizer, **figures: Any
-) -> None:
-    """Write weights and tokenizer as one Hugging Face folder with its lineage."""
-
-    def write(folder: Path) -> None:
-        save_model(model, folder, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
-        tokenizer.save(folder)
-
-    lineage = run.lineage(
-        spot.stage, tokenizer=tokenizer.fingerprint, parameters=model.config.parameter_count(), **figures
-    )
-    spot.finish(write, lineage)
-
-
-def _measure(run: Run, tokenizer: Tokenizer) -> Measure:
-    """Accuracy and gold score on the validation pool, sampled as in evaluation."""
-    prompts = world.prompts("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
-    prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
-
-    def measure(model: LanguageModel) -> dict[str, float]:
-        sampled = sample_answers(model, tokenizer, prompts, seed=run.recipe.seed, temperature=1.0, max_new_tokens=80)
-        return world_task.figures(prompts, [answer_text(each[0], tokenizer) for each in sampled])
-
-    return measure
+    run.ranks.of_first(lambda: finish_model(run, spot, model, tokenizer, flops=flops, **figures))
 
 
 def _sft(run: Run) -> None:
@@ -175,13 +147,13 @@ def _sft(run: Run) -> None:
     if settings.data is None:
         train = world.demonstrations("sft", settings.demonstrations, seed=run.recipe.seed)
         validation = world.demonstrations("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
-        measure = _measure(run, tokenizer)
+        measure = gold_measure(run, tokenizer)
     else:
         train, validation = _split_conversations(settings.data)
     trainer = SftTrainer(model, tokenizer, train, validation, pretrain_batches(run), settings, spot)
     result = sft(trainer, measure)
     flops = model.config.flops_per_token(model.config.context) * result.tokens
-    _finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
+    finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
 def _split_conversations(path: str) -> tuple[list[Conversation], list[Conversation]]:
@@ -244,42 +216,7 @@ def _reward(run: Run) -> None:
     trainer = RewardTrainer(sft_model, tokenizer, train, held_out, settings, spot)
     result = train_reward_model(trainer, demonstrations)
     flops = sft_model.config.flops_per_token(64) * result.tokens
-    _finish_model(run, spot, trainer.model, tokenizer, flops=flops, **dataclasses.asdict(result))
-
-
-def pretrain_batches(run: Run) -> PretrainBatch:
-    """Rows of the pretraining mixture, for the stages that mix them in."""
-    corpus = open_run_corpus(run)
-
-    def batch(index: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs, targets = corpus.rows.batch(index, rows)
-        return torch.from_numpy(inputs), torch.from_numpy(targets)
-
-    return batch
-
-
-def _rl_prompts(run: Run, settings: PpoSettings) -> list[Prompt]:
-    return world.prompts("rl", settings.steps * settings.episodes, seed=run.recipe.seed)
-
-
-def _ppo(run: Run, stage: str) -> None:
-    settings = run.recipe.ppo
-    assert settings is not None
-    if stage == "ppo_without_mix":
-        settings = settings.model_copy(update={"pretrain_mix": 0.0})
-    tokenizer = Tokenizer.load(run.folder / "sft")
-    policy, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
-    corpus, spot = open_run_corpus(run), workspace(run, stage)
-
-    trainer = Ppo(policy, reward_model, tokenizer, _rl_prompts(run, settings), pretrain_batches(run), settings, spot)
-    result = ppo(trainer, _measure(run, tokenizer) if settings.evaluations else None)
-    per_token = policy.config.flops_per_token(64)
-    # Sampling is a forward pass; scoring takes four more (policy, reference, value, reward); two models train.
-    flops = per_token / 3 * (result.tokens_sampled + 4 * result.tokens_trained) + per_token * 2 * result.tokens_trained
-    final = trainer.result()
-    nats, bits, _ = evaluate_language(final, tokenizer, corpus, spot)
-    figures = {"seconds": result.seconds, "tokens": result.tokens_trained, "tokens_sampled": result.tokens_sampled}
-    _finish_model(run, spot, final, tokenizer, flops=flops, validation_loss=nats, bits_per_byte=bits, **figures)
+    finish_model(run, spot, trainer.model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
 def _report(run: Run) -> None:

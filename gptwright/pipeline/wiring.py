@@ -1,22 +1,36 @@
-"""What the wired stages share: a stage's place in the run, the model's sizes, the corpus, the split of comparisons."""
+"""What the wired stages share: a stage's place in the run, the model's sizes, the corpus, the split of comparisons,
+what is measured on the way, the folder of a model.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
-from gptwright import launch
+import torch
+
+from gptwright import launch, world
 from gptwright.data.conversations import read_comparisons
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
+from gptwright.model.folder import save_model
+from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import start_config, start_tokenizer
 from gptwright.recipe import Recipe
 from gptwright.records import Comparison, Message
+from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import Corpus, open_corpus
 from gptwright.stages.pretrain import rows_of_rank
+from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
+from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, choose
+
+MEASURE_PROMPTS = 200
+"""Validation prompts that are answered while a stage trains."""
 
 
 def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
@@ -119,3 +133,41 @@ def split_comparisons(run: Run) -> tuple[list[Comparison], list[Comparison]]:
     held_out = set(sorted(names, key=names.__getitem__)[:: max(2, round(1 / settings.held_out))])
     train = [c for c in compared if c.prompt.messages not in held_out]
     return train, [c for c in compared if c.prompt.messages in held_out]
+
+
+def finish_model(
+    run: Run, spot: Workspace, model: LanguageModel | ScalarModel, tokenizer: Tokenizer, **figures: Any
+) -> None:
+    """Write weights and tokenizer as one Hugging Face folder with its lineage."""
+
+    def write(folder: Path) -> None:
+        save_model(model, folder, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
+        tokenizer.save(folder)
+
+    lineage = run.lineage(
+        spot.stage, tokenizer=tokenizer.fingerprint, parameters=model.config.parameter_count(), **figures
+    )
+    spot.finish(write, lineage)
+
+
+def gold_measure(run: Run, tokenizer: Tokenizer) -> Measure:
+    """Accuracy and gold score on the validation pool, sampled as in evaluation."""
+    prompts = world.prompts("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
+    prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
+
+    def measure(model: LanguageModel) -> dict[str, float]:
+        sampled = sample_answers(model, tokenizer, prompts, seed=run.recipe.seed, temperature=1.0, max_new_tokens=80)
+        return world_task.figures(prompts, [answer_text(each[0], tokenizer) for each in sampled])
+
+    return measure
+
+
+def pretrain_batches(run: Run) -> PretrainBatch:
+    """Rows of the pretraining mixture, for the stages that mix them in."""
+    corpus = open_run_corpus(run)
+
+    def batch(index: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, targets = corpus.rows.batch(index, rows)
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    return batch

@@ -13,7 +13,7 @@ import yaml
 
 from gptwright.errors import InputError
 
-STAGES = ("base", "sft", "reward", "ppo")
+STAGES = ("base", "sft", "reward", "grpo", "ppo")
 Row = dict[str, Any]
 
 

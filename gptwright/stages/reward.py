@@ -101,6 +101,12 @@ def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> l
     return [element for element in elements if element.pairs]
 
 
+def micro_batches(elements: Sequence[RankedAnswers], size: int, seed: int, step: int) -> list[list[RankedAnswers]]:
+    """The elements of one step, in groups that go through a model at once."""
+    batch = [elements[i] for i in batch_indices(len(elements), size, seed, step)]
+    return [[batch[i] for i in group] for group in groups_of_trees([element.tree for element in batch])]
+
+
 class RewardTrainer:
     """A reward model in training. Raises InputError when no comparison has a winner."""
 
@@ -134,16 +140,10 @@ class RewardTrainer:
         pairs = sum(len(element.pairs) for element in self.elements)
         say(f"reward       {len(self.elements)} prompts, {pairs} pairs, {ties} ties left out")
 
-    def _micros(self, step: int) -> list[list[RankedAnswers]]:
-        """This step's elements, in groups that go through the model at once."""
-        batch = batch_indices(len(self.elements), self.settings.batch_prompts, self.workspace.seed, step)
-        elements = [self.elements[i] for i in batch]
-        return [[elements[i] for i in group] for group in groups_of_trees([element.tree for element in elements])]
-
     def step(self, step: int) -> Metrics:
         """One optimizer step on a batch of prompts, each with all its pairs."""
         lr = self.optimizers.set_rate(step, self.total)
-        micros = self._micros(step)
+        micros = micro_batches(self.elements, self.settings.batch_prompts, self.workspace.seed, step)
         prompts = sum(len(micro) for micro in micros)
         right: list[int] = []
         result = gradient_step(self.optimizers, [partial(self._loss, micro, prompts, right) for micro in micros])

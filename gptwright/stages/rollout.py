@@ -17,13 +17,11 @@ from torch import Tensor
 from gptwright.engine.request import Completion
 from gptwright.losses.language import token_entropy, token_logprobs
 from gptwright.model.transformer import LanguageModel, ScalarModel
-from gptwright.recipe import PpoSettings
+from gptwright.practice_settings import PracticeSettings
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers
 from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
-from gptwright.stages.repetition import count_repeated
-from gptwright.stages.scoring import ScoredRow, score_all
-from gptwright.stages.workspace import Workspace
+from gptwright.stages.rewards import Answered, Reward
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
@@ -31,11 +29,14 @@ from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
 
 @dataclass(frozen=True)
 class Episode:
-    """One sampled answer and its score by the reward model (or the fixed score of one that did not end)."""
+    """One sampled answer and its reward (or the fixed score of one that did not end); answers to one prompt of a round
+    have the same `group`.
+    """
 
     prompt_ids: list[int]
     completion: Completion
     score: float
+    group: int = 0
 
     @property
     def tree(self) -> Tree:
@@ -63,10 +64,12 @@ class MicroBatch:
 
     answers: PackedAnswers
     score_B: Tensor
+    group_B: Tensor
     old_logprob_BT: Tensor
     reference_logprob_BT: Tensor
     entropy_BT: Tensor
     old_value_BT: Tensor
+    """Zeros where there is no value model."""
     advantage_BT: Tensor = field(init=False)
     """Found once the whole round is known, as are the returns."""
     return_BT: Tensor = field(init=False)
@@ -99,34 +102,40 @@ def reader(model: LanguageModel | ScalarModel, path: FastPath) -> Reader:
 
 def sample_episodes(
     policy: LanguageModel,
-    reward_model: ScalarModel,
+    reward: Reward,
     tokenizer: Tokenizer,
     prompts: Sequence[Prompt],
-    settings: PpoSettings,
-    workspace: Workspace,
+    settings: PracticeSettings,
     *,
     seed: int,
+    each: int = 1,
 ) -> list[Episode]:
-    """One answer per prompt from the policy as it is, and its score. No end is ever forged for an answer cut short."""
-    answers = sample_answers(
+    """`each` answers to every prompt from the policy as it is, and their rewards. No end is ever forged for an answer
+    cut short.
+    """
+    sampled = sample_answers(
         policy,
         tokenizer,
         prompts,
         seed=seed,
         temperature=settings.temperature,
         max_new_tokens=settings.max_new_tokens,
+        each=each,
     )
-    completions = [answer[0] for answer in answers]
-    prompt_ids = [render_prompt(prompt.messages, tokenizer) for prompt in prompts]
-    room = reward_model.config.context
-    rows = [
-        ScoredRow([*ids, *c.ids, tokenizer.reward][:room], len(ids), count_repeated(answer_text(c, tokenizer)))
-        for ids, c in zip(prompt_ids, completions, strict=True)
+    answers = [
+        Answered(prompt, ids, completion, answer_text(completion, tokenizer))
+        for prompt, completions in zip(prompts, sampled, strict=True)
+        for ids in [render_prompt(prompt.messages, tokenizer)]
+        for completion in completions
     ]
-    scores = score_all(reward_model, rows, tokenizer.pad, workspace.path)
     return [
-        Episode(ids, completion, score if completion.finish_reason == "stop" else settings.no_end_score)
-        for ids, completion, score in zip(prompt_ids, completions, scores, strict=True)
+        Episode(
+            answer.prompt_ids,
+            answer.completion,
+            score if answer.completion.finish_reason == "stop" else settings.no_end_score,
+            group=number // each,
+        )
+        for number, (answer, score) in enumerate(zip(answers, reward(answers), strict=True))
     ]
 
 
@@ -146,13 +155,14 @@ def evaluate_episodes(
     episodes: Sequence[Episode],
     policy: Reader,
     reference: Reader,
-    value: Reader,
+    value: Reader | None,
     *,
     context: int,
     temperature: float,
     pad: int,
 ) -> MicroBatch:
-    """Old log-probabilities, entropies and values of the policy that sampled, and the reference's log-probabilities.
+    """Old log-probabilities, entropies and values of the policy that sampled, and the reference's log-probabilities;
+    without a value model values are 0.
 
     Computed with gradients on, though none is asked for: a program compiled without them rounds otherwise, and the
     ratio to what training computes would not be 1.
@@ -168,10 +178,12 @@ def evaluate_episodes(
         action_BT=(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(device),
     )
     with torch.enable_grad():
-        logits_AV, reference_AV, value_A = (read(answers).detach() for read in (policy, reference, value))
+        logits_AV, reference_AV = policy(answers).detach(), reference(answers).detach()
+        value_A = value(answers).detach() if value else torch.zeros(len(answers.target_A), device=device)
     return MicroBatch(
         answers=answers,
         score_B=torch.tensor([episode.score for episode in episodes], device=device),
+        group_B=torch.tensor([episode.group for episode in episodes], device=device),
         old_logprob_BT=answers.spread(token_logprobs(logits_AV, answers.target_A, temperature)),
         reference_logprob_BT=answers.spread(token_logprobs(reference_AV, answers.target_A, temperature)),
         entropy_BT=answers.spread(token_entropy(logits_AV, temperature)),

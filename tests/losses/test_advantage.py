@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gptwright.losses.advantage import generalized_advantage, token_rewards
+from gptwright.losses.advantage import Baseline, answer_advantage, generalized_advantage, token_rewards
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -86,3 +86,39 @@ def test_the_score_stands_on_the_last_response_token_behind_a_prompt() -> None:
     mask = torch.tensor([[False, False, True, True, False], [False, True, True, True, True]])
     rewards = token_rewards(torch.tensor([5.0, 7.0]), torch.zeros(2, 5), mask, beta=0.1)
     assert rewards.tolist() == [[0, 0, 0, 5, 0], [0, 0, 0, 0, 7]]
+
+
+REWARDS = torch.tensor([1.0, 5.0, 2.0, 3.0, 6.0, 2.0], dtype=torch.float64)
+GROUPS = torch.tensor([7, 3, 7, 3, 7, 3])
+"""Group 7 has rewards 1, 2, 6 and group 3 has 5, 3, 2."""
+
+
+def test_advantages_of_answers_by_hand() -> None:
+    assert_close(answer_advantage(REWARDS, GROUPS, "batch"), REWARDS - 19 / 6)
+    expected = [1 - 4, 5 - 2.5, 2 - 3.5, 3 - 3.5, 6 - 1.5, 2 - 4]
+    assert_close(answer_advantage(REWARDS, GROUPS, "leave_one_out"), torch.tensor(expected, dtype=torch.float64))
+    # Group 7: mean 3, squared distances 4, 1, 9, so a sample deviation of sqrt(7); group 3: mean 10 / 3.
+    seven, three = 7**0.5 + 1e-4, (7 / 3) ** 0.5 + 1e-4
+    expected = [-2 / seven, (5 - 10 / 3) / three, -1 / seven, (3 - 10 / 3) / three, 3 / seven, (2 - 10 / 3) / three]
+    assert_close(answer_advantage(REWARDS, GROUPS, "group"), torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("baseline", ["group", "leave_one_out", "batch"])
+def test_what_all_answers_gain_alike_teaches_nothing(baseline: Baseline) -> None:
+    before = answer_advantage(REWARDS, GROUPS, baseline)
+    assert_close(answer_advantage(REWARDS + 100, GROUPS, baseline), before)
+    assert_close(before.sum(), torch.zeros((), dtype=torch.float64), atol=1e-9, rtol=0)
+    assert answer_advantage(torch.full((6,), 3.0), GROUPS, baseline).eq(0).all()
+
+
+def test_grpo_does_not_see_the_scale_of_rewards_and_rloo_does() -> None:
+    scaled, plain = (answer_advantage(REWARDS * factor, GROUPS, "group") for factor in (10, 1))
+    assert_close(scaled, plain, rtol=1e-3, atol=0)
+    scaled, plain = (answer_advantage(REWARDS * factor, GROUPS, "leave_one_out") for factor in (10, 1))
+    assert_close(scaled, 10 * plain)
+
+
+@pytest.mark.parametrize("baseline", ["group", "leave_one_out"])
+def test_an_answer_alone_cannot_be_compared_within_its_group(baseline: Baseline) -> None:
+    with pytest.raises(ValueError, match="two or more answers"):
+        answer_advantage(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 0, 1]), baseline)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +13,9 @@ from torch import Tensor
 
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, ScalarModel, initialise, scalar_from
-from gptwright.recipe import MachineSettings, OptimizerSettings
-from gptwright.records import Conversation, Message
+from gptwright.recipe import MachineSettings, OptimizerSettings, SftSettings
+from gptwright.records import Conversation, Message, Prompt
+from gptwright.stages.sft import SftTrainer, sft
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.bpe import train_characters
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -95,3 +98,30 @@ def plain_adam() -> Callable[..., OptimizerSettings]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def letters() -> list[Prompt]:
+    """Sixteen prompts of one letter each."""
+    return [Prompt(letter, (Message("user", letter),)) for letter in "abcdefghijklmnop"]
+
+
+@pytest.fixture(scope="session")
+def babbler(
+    tokenizer: Tokenizer,
+    make_model: Callable[..., LanguageModel],
+    letters: list[Prompt],
+    tmp_path_factory: Any,
+    chat: Any,
+    plain_adam: Any,
+) -> LanguageModel:
+    """A model that answers any letter with four letters out of abcd, and then stops."""
+    rng = random.Random(0)
+    chats: list[Conversation] = [
+        chat(rng.choice(letters).messages[0].content, "".join(rng.choices("abcd", k=4))) for _ in range(80)
+    ]
+    spot = Workspace(tmp_path_factory.mktemp("sft"), "sft", 0, MachineSettings(), FastPath("cpu", "float32"))
+    settings = SftSettings(epochs=6, batch_rows=2, pretrain_rows=0, optimizer=plain_adam(1e-2))
+    model = make_model()
+    sft(SftTrainer(model, tokenizer, chats, chats[:4], lambda index, rows: None, settings, spot))
+    return model

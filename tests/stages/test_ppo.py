@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,14 +13,12 @@ from torch import Tensor
 from gptwright.errors import InputError, RunError
 from gptwright.losses.language import language_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel
-from gptwright.recipe import MachineSettings, OptimizerSettings, PpoSettings, SftSettings
-from gptwright.records import Conversation, Message, Prompt
-from gptwright.stages.ppo import Ppo, check_identities, ppo
-from gptwright.stages.scoring import ScoredRow
-from gptwright.stages.sft import SftTrainer, sft
-from gptwright.stages.workspace import Workspace
+from gptwright.recipe import OptimizerSettings, PpoSettings
+from gptwright.records import Message, Prompt
+from gptwright.stages.ppo import Ppo, check_rewards, ppo, value_model_from
+from gptwright.stages.practice import Round
+from gptwright.stages.rewards import Answered, Reward, model_reward
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.fast_path import FastPath
 
 PROMPTS = [Prompt(letter, (Message("user", letter),)) for letter in "abcdefghijklmnop"]
 
@@ -46,6 +43,7 @@ def make_ppo(
         model: LanguageModel | None = None,
         prompts: Sequence[Prompt] = PROMPTS,
         judge: ScalarModel | None = None,
+        reward: Reward | None = None,
         **settings: Any,
     ) -> Ppo:
         """Eight answers of up to six tokens a round, one optimizer step, no warm-up, no pretraining mix."""
@@ -60,14 +58,16 @@ def make_ppo(
             "value": plain_adam(1e-3),
             **settings,
         }
+        spot, judge = make_workspace(name, checkpoint_seconds=checkpoint_seconds), judge or make_scalar(1)
         return Ppo(
             model or make_model(),
-            judge or make_scalar(1),
+            value_model_from(judge),
+            reward or model_reward(judge, tokenizer, spot.path),
             tokenizer,
             prompts,
             pretrain_batch,
             PpoSettings(**settings),
-            make_workspace(name, checkpoint_seconds=checkpoint_seconds),
+            spot,
         )
 
     return make
@@ -83,12 +83,12 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 def gradient(trainer: Ppo) -> dict[str, Tensor]:
     """The policy's gradient in its one step so far: AdamW's first moment is then 0.1 times it."""
-    state = trainer.policy_optimizers.tensors()
+    state = trainer.policy.optimizers.tensors()
     return {name.removesuffix("/exp_avg"): value / 0.1 for name, value in state.items() if name.endswith("/exp_avg")}
 
 
 def policy_steps(trainer: Ppo) -> set[int]:
-    return {int(value) for name, value in trainer.policy_optimizers.tensors().items() if name.endswith("/step")}
+    return {int(value) for name, value in trainer.policy.optimizers.tensors().items() if name.endswith("/step")}
 
 
 def norm(gradients: dict[str, Tensor]) -> float:
@@ -99,17 +99,17 @@ SCORES, KLS = torch.tensor([1.0, -0.5]), torch.tensor([0.0, 2.0])
 
 
 def test_rewards_that_add_up_pass() -> None:
-    check_identities(torch.tensor([1.0, -0.7]), SCORES, KLS, 0.1, first=False)
+    check_rewards(torch.tensor([1.0, -0.7]), SCORES, KLS, 0.1)
 
 
 def test_rewards_that_do_not_add_up_end_the_run() -> None:
     with pytest.raises(RunError, match="do not add up"):
-        check_identities(torch.tensor([1.0, -0.5]), SCORES, KLS, 0.1, first=False)
+        check_rewards(torch.tensor([1.0, -0.5]), SCORES, KLS, 0.1)
 
 
 def test_a_kl_before_any_update_ends_the_run() -> None:
     with pytest.raises(RunError, match="KL to the reference is 2 before any update"):
-        check_identities(torch.tensor([1.0, -0.7]), SCORES, KLS, 0.1, first=True)
+        Round([], SCORES, KLS, KLS).check_start("PPO")
 
 
 def test_before_any_update_the_policy_is_the_reference(make_ppo: Callable[..., Ppo]) -> None:
@@ -126,26 +126,30 @@ def test_the_first_step_sees_ratio_1_and_clips_nothing(make_ppo: Callable[..., P
     assert metrics["policy/loss"] == pytest.approx(0, abs=1e-5)
 
 
-def test_reward_model_and_reference_never_move(make_ppo: Callable[..., Ppo]) -> None:
-    trainer = make_ppo(pretrain_mix=0.5, epochs=2, minibatches=2)
-    before = bits(trainer.reward_model), bits(trainer.reference), bits(trainer.policy), bits(trainer.value_model)
+def test_reward_model_and_reference_never_move(
+    make_ppo: Callable[..., Ppo], make_scalar: Callable[..., ScalarModel]
+) -> None:
+    judge = make_scalar(1)
+    trainer = make_ppo(pretrain_mix=0.5, epochs=2, minibatches=2, judge=judge)
+    reference = trainer.policy.reference
+    before = bits(judge), bits(reference), bits(trainer.policy.model), bits(trainer.value_model)
     trainer.round(0)
     trainer.round(1)
-    assert same(before[0], bits(trainer.reward_model))
-    assert same(before[1], bits(trainer.reference))
-    assert not same(before[2], bits(trainer.policy))
+    assert same(before[0], bits(judge))
+    assert same(before[1], bits(reference))
+    assert not same(before[2], bits(trainer.policy.model))
     assert not same(before[3], bits(trainer.value_model))
 
 
 def test_rounds_of_value_warmup_leave_the_policy_alone(make_ppo: Callable[..., Ppo]) -> None:
     trainer = make_ppo(value_warmup=2, pretrain_mix=0.5)
-    policy, values = bits(trainer.policy), bits(trainer.value_model)
+    policy, values = bits(trainer.policy.model), bits(trainer.value_model)
     trainer.round(0)
     trainer.round(1)
-    assert same(policy, bits(trainer.policy))
+    assert same(policy, bits(trainer.policy.model))
     assert not same(values, bits(trainer.value_model))
     trainer.round(2)
-    assert not same(policy, bits(trainer.policy))
+    assert not same(policy, bits(trainer.policy.model))
 
 
 def test_answers_that_are_all_as_good_teach_nothing(
@@ -153,9 +157,9 @@ def test_answers_that_are_all_as_good_teach_nothing(
 ) -> None:
     monkeypatch.setattr("gptwright.stages.ppo.whiten", lambda x, mask: torch.zeros_like(x))
     trainer = make_ppo()
-    policy = bits(trainer.policy)
+    policy = bits(trainer.policy.model)
     assert trainer.round(0)["policy/grad_norm"] == 0.0
-    assert same(policy, bits(trainer.policy))
+    assert same(policy, bits(trainer.policy.model))
 
 
 def test_the_pretraining_gradient_has_its_set_share_of_the_norm(
@@ -206,7 +210,7 @@ def test_a_round_stops_when_the_policy_has_moved_too_far(make_ppo: Callable[...,
 def test_a_round_is_a_function_of_weights_and_step(make_ppo: Callable[..., Ppo]) -> None:
     first, second = make_ppo(), make_ppo()
     assert first.round(1) == second.round(1)
-    assert same(bits(first.policy), bits(second.policy))
+    assert same(bits(first.policy.model), bits(second.policy.model))
 
 
 def test_adaptive_beta_falls_by_at_most_its_share_when_the_kl_is_low(make_ppo: Callable[..., Ppo]) -> None:
@@ -223,23 +227,27 @@ def test_a_fixed_beta_stays(make_ppo: Callable[..., Ppo]) -> None:
 
 def test_average_follows_the_weights_by_its_decay(make_ppo: Callable[..., Ppo]) -> None:
     trainer = make_ppo(ema=0.9)
-    start = bits(trainer.policy)
+    start = bits(trainer.policy.model)
     trainer.round(0)
-    moved = bits(trainer.policy)
-    for name, value in trainer.average.state_dict().items():
+    moved = bits(trainer.policy.model)
+    for name, value in trainer.policy.average.state_dict().items():
         assert torch.allclose(value, 0.9 * start[name] + 0.1 * moved[name], atol=1e-7), name
 
 
 def test_what_is_saved_lies_between_sft_and_policy(make_ppo: Callable[..., Ppo]) -> None:
     whole, part = make_ppo(), make_ppo(interpolation=0.25)
-    assert whole.result() is whole.policy
+    assert whole.policy.result() is whole.policy.model
     for trainer in (whole, part):
         trainer.round(0)
-    start, end, saved = part.reference.state_dict(), part.policy.state_dict(), part.result().state_dict()
+    start, end, saved = (
+        part.policy.reference.state_dict(),
+        part.policy.model.state_dict(),
+        part.policy.result().state_dict(),
+    )
     assert any(not torch.equal(start[name], end[name]) for name in start)
     for name in start:
         torch.testing.assert_close(saved[name], 0.75 * start[name] + 0.25 * end[name])
-    for name, value in whole.policy.state_dict().items():  # practice itself is the same
+    for name, value in whole.policy.model.state_dict().items():  # practice itself is the same
         torch.testing.assert_close(value, end[name])
 
 
@@ -252,7 +260,7 @@ def test_tokens_are_counted_and_prompts_without_room_left_out(make_ppo: Callable
     trainer = make_ppo(prompts=[*PROMPTS[:4], Prompt("long", (Message("user", "x" * 45),))], episodes=4)
     metrics = trainer.round(0)
     counters = trainer.trainee.counters
-    assert trainer.prompts == PROMPTS[:4]
+    assert trainer.rollouts.prompts == PROMPTS[:4]
     assert counters["tokens_sampled"] == metrics["length/mean"] * 4
     assert counters["tokens_trained"] >= counters["tokens_sampled"]
 
@@ -279,34 +287,13 @@ def test_a_killed_run_ends_at_the_same_bits(make_ppo: Callable[..., Ppo]) -> Non
     assert (again.tokens_sampled, again.tokens_trained) == (result.tokens_sampled, result.tokens_trained)
 
 
-@pytest.fixture(scope="module")
-def babbler(
-    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], tmp_path_factory: Any, chat: Any, plain_adam: Any
-) -> LanguageModel:
-    """A model that answers any letter with four letters out of abcd, and then stops."""
-    rng = random.Random(0)
-    chats: list[Conversation] = [
-        chat(rng.choice(PROMPTS).messages[0].content, "".join(rng.choices("abcd", k=4))) for _ in range(80)
-    ]
-    spot = Workspace(tmp_path_factory.mktemp("sft"), "sft", 0, MachineSettings(), FastPath("cpu", "float32"))
-    settings = SftSettings(epochs=6, batch_rows=2, pretrain_rows=0, optimizer=plain_adam(1e-2))
-    model = make_model()
-    sft(SftTrainer(model, tokenizer, chats, chats[:4], lambda index, rows: None, settings, spot))
-    return model
-
-
 def test_practice_pays(
-    make_ppo: Callable[..., Ppo],
-    babbler: LanguageModel,
-    plain_adam: Callable[..., OptimizerSettings],
-    monkeypatch: pytest.MonkeyPatch,
+    make_ppo: Callable[..., Ppo], babbler: LanguageModel, plain_adam: Callable[..., OptimizerSettings]
 ) -> None:
-    def share_of_a(model: Any, rows: Sequence[ScoredRow], pad: int, workspace: Any) -> list[float]:
-        # user, letter, end, assistant, then the answer, its end and the reward token
-        return [sum(token == ord("a") for token in row.ids[4:]) / 4 for row in rows]
+    def share_of_a(answers: Sequence[Answered]) -> list[float]:
+        return [each.text.count("a") / 4 for each in answers]
 
-    monkeypatch.setattr("gptwright.stages.rollout.score_all", share_of_a)
     rates = {"policy": plain_adam(3e-3), "value": plain_adam(3e-3)}
-    trainer = make_ppo(model=copy.deepcopy(babbler), episodes=32, minibatches=2, steps=15, **rates)
+    trainer = make_ppo(model=copy.deepcopy(babbler), reward=share_of_a, episodes=32, minibatches=2, steps=15, **rates)
     scores = [trainer.round(step)["reward/score"] for step in range(15)]
     assert sum(scores[-3:]) / 3 > sum(scores[:3]) / 3 + 0.2

@@ -1,0 +1,140 @@
+"""The stages that go on from the SFT model by what people prefer, and how they are wired."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+from gptwright import world
+from gptwright.model.folder import load_language_model, load_scalar_model
+from gptwright.model.transformer import LanguageModel
+from gptwright.pipeline.run import Run, Stage
+from gptwright.pipeline.wiring import (
+    finish_model,
+    gold_measure,
+    open_run_corpus,
+    pretrain_batches,
+    split_comparisons,
+    workspace,
+)
+from gptwright.recipe import Recipe, SftSettings
+from gptwright.records import Prompt
+from gptwright.stages.answers import that_fit
+from gptwright.stages.dpo import DpoTrainer, dpo
+from gptwright.stages.grpo import Grpo, grpo
+from gptwright.stages.ppo import Ppo, ppo, value_model_from
+from gptwright.stages.practice import Policy, PracticeResult
+from gptwright.stages.pretrain import evaluate_language
+from gptwright.stages.rejection import choose_best
+from gptwright.stages.rewards import model_reward
+from gptwright.stages.sft import SftTrainer, sft
+from gptwright.stages.workspace import Workspace
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.progress import say
+
+
+def practice_stages(recipe: Recipe) -> list[Stage]:
+    """What this recipe asks for, each from the SFT model, in the order of the effort."""
+    stages = []
+    if recipe.dpo:
+        stages.append(Stage("dpo", ("dpo",), ("comparisons",), _dpo))
+    if recipe.rejection:
+        stages.append(Stage("rejection", ("rejection",), ("reward",), _rejection))
+    if recipe.grpo:
+        stages.append(Stage("grpo", ("grpo",), ("reward",), _grpo))
+    if recipe.ppo:
+        stages.append(Stage("ppo", ("ppo",), ("reward",), partial(_ppo, stage="ppo")))
+        if recipe.evaluate and recipe.evaluate.without_mix:
+            stages.append(Stage("ppo_without_mix", ("ppo",), ("reward",), partial(_ppo, stage="ppo_without_mix")))
+    return stages
+
+
+def _rl_prompts(run: Run, count: int) -> list[Prompt]:
+    return world.prompts("rl", count, seed=run.recipe.seed)
+
+
+def _ppo(run: Run, stage: str) -> None:
+    settings = run.recipe.ppo
+    assert settings is not None  # each of these stages exists only with its section
+    if stage == "ppo_without_mix":
+        settings = settings.model_copy(update={"pretrain_mix": 0.0})
+    tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, stage)
+    policy, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
+    values, reward = value_model_from(reward_model), model_reward(reward_model, tokenizer, spot.path)
+    prompts = _rl_prompts(run, settings.steps * settings.episodes)
+    trainer = Ppo(policy, values, reward, tokenizer, prompts, pretrain_batches(run), settings, spot)
+    result = ppo(trainer, gold_measure(run, tokenizer) if settings.evaluations else None)
+    _finish_practice(run, spot, trainer.policy, tokenizer, result, read=4, trained=2)
+
+
+def _grpo(run: Run) -> None:
+    settings = run.recipe.grpo
+    assert settings is not None
+    tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "grpo")
+    policy, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
+    prompts = _rl_prompts(run, settings.steps * settings.episodes // settings.answers)
+    reward = model_reward(reward_model, tokenizer, spot.path)
+    trainer = Grpo(policy, reward, tokenizer, prompts, pretrain_batches(run), settings, spot)
+    result = grpo(trainer, gold_measure(run, tokenizer) if settings.evaluations else None)
+    _finish_practice(run, spot, trainer.policy, tokenizer, result, read=3, trained=1)
+
+
+def _finish_practice(
+    run: Run,
+    spot: Workspace,
+    policy: Policy,
+    tokenizer: Tokenizer,
+    result: PracticeResult,
+    *,
+    read: int,
+    trained: int,
+) -> None:
+    """`read` models read each answer besides (policy, reference, reward and perhaps value), `trained` of them learn."""
+    per_token = policy.model.config.flops_per_token(64)
+    forward = result.tokens_sampled + read * result.tokens_trained
+    flops = per_token / 3 * forward + per_token * trained * result.tokens_trained
+    figures = {"seconds": result.seconds, "tokens": result.tokens_trained, "tokens_sampled": result.tokens_sampled}
+    _finish(run, spot, policy.result(), tokenizer, flops=flops, **figures)
+
+
+def _dpo(run: Run) -> None:
+    settings = run.recipe.dpo
+    assert settings is not None
+    tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "dpo")
+    policy = load_language_model(run.folder / "sft")
+    trainer = DpoTrainer(policy, tokenizer, *split_comparisons(run), settings, spot)
+    result = dpo(trainer, gold_measure(run, tokenizer))
+    flops = policy.config.flops_per_token(64) * result.tokens * 4 / 3
+    _finish(run, spot, policy, tokenizer, flops=flops, **dataclasses.asdict(result))
+
+
+def _rejection(run: Run) -> None:
+    settings = run.recipe.rejection
+    assert settings is not None
+    tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "rejection")
+    model, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
+    prompts = that_fit(_rl_prompts(run, settings.prompts), tokenizer, model.config.context)
+    reward = model_reward(reward_model, tokenizer, spot.path)
+    chosen = choose_best(model.to(spot.path.device).eval(), reward, tokenizer, prompts, settings, seed=run.recipe.seed)
+    told = f"reward {chosen.best_reward:+.2f}, of all {chosen.mean_reward:+.2f}"
+    say(f"rejection    {len(chosen.conversations)} answers chosen, {told}")
+    learning = SftSettings(
+        epochs=settings.epochs,
+        batch_rows=settings.batch_rows,
+        pretrain_rows=settings.pretrain_rows,
+        optimizer=settings.optimizer,
+    )
+    held_out = world.demonstrations("validation", len(prompts) // 10 + 1, seed=run.recipe.seed)
+    trainer = SftTrainer(model, tokenizer, chosen.conversations, held_out, pretrain_batches(run), learning, spot)
+    result = sft(trainer, gold_measure(run, tokenizer))
+    per_token = model.config.flops_per_token(64)
+    flops = (
+        model.config.flops_per_token(model.config.context) * result.tokens + per_token * chosen.tokens_sampled * 2 / 3
+    )
+    figures = {"tokens_sampled": chosen.tokens_sampled, **dataclasses.asdict(result)}
+    _finish(run, spot, model, tokenizer, flops=flops, **figures)
+
+
+def _finish(run: Run, spot: Workspace, model: LanguageModel, tokenizer: Tokenizer, **figures: float) -> None:
+    nats, bits, _ = evaluate_language(model, tokenizer, open_run_corpus(run), spot)
+    finish_model(run, spot, model, tokenizer, **(figures | {"validation_loss": nats, "bits_per_byte": bits}))

@@ -1,0 +1,110 @@
+"""Settings of the stages that go on from an SFT model by what people prefer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gptwright.settings import Count, Decay, OptimizerSettings, Positive, Section, Share
+
+POLICY = OptimizerSettings(
+    learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
+)
+
+
+class PracticeSettings(Section):
+    """What every kind of practice has: rounds of answers sampled from the policy, scored, and learned from."""
+
+    steps: Count = 40
+    """Rounds of rollout and update."""
+    episodes: Count = 128
+    """Answers sampled per round."""
+    minibatches: Count = 4
+    """Optimizer steps per pass over a round's answers."""
+    epochs: Count = 1
+    """Passes over a round's answers."""
+    max_new_tokens: Count = 80
+    temperature: Positive = 1.0
+    """Of sampling and of every log-probability."""
+    beta: Annotated[float, Field(ge=0)] = 0.05
+    """Weight of the per-token KL to the SFT model."""
+    clip: Positive = 0.2
+    no_end_score: float = -1.0
+    """Score of an answer that ran into the length limit."""
+    approx_kl_limit: Positive = 0.1
+    """Stop a round's inner updates when the policy has moved this far from the one that sampled."""
+    pretrain_mix: Annotated[float, Field(ge=0)] = 0.1
+    """PPO-ptx: the pretraining gradient's norm, as a ratio to the policy gradient's; 0 turns it off."""
+    pretrain_rows: Count = 8
+    """Rows of pretraining text behind each of those gradients."""
+    ema: Decay = 0.0
+    """Decay of an average of the weights that is saved in place of the last; 0 saves the last (InstructGPT: 0.992)."""
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far the saved weights go from the SFT model to the policy; 1 saves the policy (InstructGPT). Less gives up
+    some score and gets back most of what practice unlearned.
+    """
+    policy: OptimizerSettings = POLICY
+    evaluations: Annotated[int, Field(ge=0)] = 4
+    """How often held-out gold score is measured on the way (never trained on)."""
+
+
+class PpoSettings(PracticeSettings):
+    """Proximal policy optimization against the reward model; defaults follow docs/ppo.md."""
+
+    adaptive_kl: Positive | None = None
+    """Target KL in nats per answer for the controller of Ziegler et al.; null keeps beta fixed."""
+    gamma: Share = 1.0
+    lam: Share = 0.95
+    value_clip: Positive = 0.2
+    value_warmup: Annotated[int, Field(ge=0)] = 2
+    """Rounds at the start in which only the value model learns."""
+    value: OptimizerSettings = POLICY.model_copy(update={"learning_rate": 5e-4})
+
+
+class GrpoSettings(PracticeSettings):
+    """Practice without a value model: an answer is as good as its reward is better than a baseline (docs/grpo.md)."""
+
+    answers: Count = 4
+    """To each prompt of a round; `episodes` counts all of them."""
+    baseline: Literal["group", "leave_one_out", "batch"] = "group"
+    """group: mean of the prompt's answers, in units of their standard deviation (GRPO). leave_one_out: mean of the
+    prompt's other answers (RLOO). batch: mean of the whole round (REINFORCE).
+    """
+    kl: Literal["loss", "reward"] = "loss"
+    """Where beta counts: as a term of the loss (GRPO), or in each answer's reward (RLOO, InstructGPT)."""
+
+    @model_validator(mode="after")
+    def _answers_come_in_groups(self) -> Self:
+        if self.episodes % self.answers:
+            raise ValueError(f"answers ({self.answers}) must divide episodes ({self.episodes})")
+        if self.answers < 2 and self.baseline != "batch":
+            raise ValueError(f"baseline {self.baseline} compares answers to one prompt: set answers to 2 or more")
+        return self
+
+
+class RejectionSettings(Section):
+    """Rejection sampling: the best of many answers by the reward model become demonstrations (docs/grpo.md)."""
+
+    prompts: Count = 2_000
+    answers: Count = 16
+    """Sampled to each prompt; the one with the highest score is learned from."""
+    temperature: Positive = 1.0
+    max_new_tokens: Count = 80
+    epochs: Count = 2
+    batch_rows: Count = 8
+    """Packed rows of `model.context` tokens per step."""
+    pretrain_rows: Annotated[int, Field(ge=0)] = 2
+    """Rows of pretraining text beside them."""
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-3)
+
+
+class DpoSettings(Section):
+    """Direct preference optimization on the comparisons, without reward model or sampling (docs/dpo.md)."""
+
+    beta: Positive = 0.1
+    """How much of a preference a nat of log-ratio to the SFT model stands for."""
+    epochs: Count = 1
+    batch_prompts: Count = 16
+    """Prompts per step, each with all its pairs."""
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-4, muon=False, weight_decay=0.0, final=0.1)

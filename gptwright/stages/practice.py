@@ -1,0 +1,318 @@
+"""A policy in practice: what PPO and the methods without a value model share.
+
+Sampling, the reference it is kept near, the clipped surrogate with pretraining text mixed in, and what is saved. How
+good each token of an answer was is for `stages.ppo` and `stages.grpo` to say.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gptwright.errors import InputError, RunError
+from gptwright.losses.divergence import k1, k2, k3
+from gptwright.losses.language import language_loss, token_logprobs
+from gptwright.losses.policy import ClippedSurrogate
+from gptwright.losses.reduce import masked_mean, masked_sum
+from gptwright.model.transformer import LanguageModel
+from gptwright.practice_settings import PracticeSettings
+from gptwright.records import Prompt
+from gptwright.stages.rewards import Reward
+from gptwright.stages.rollout import MicroBatch, Reader, evaluate_episodes, reader, sample_episodes, split_minibatches
+from gptwright.stages.sft import Measure, PretrainBatch
+from gptwright.stages.workspace import Workspace
+from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.average import average_of, move_average
+from gptwright.train.batches import stream_indices
+from gptwright.train.checkpoint import Trainee
+from gptwright.train.fast_path import without_parents
+from gptwright.train.loop import Metrics, run_loop
+from gptwright.train.optimizers import Optimizers
+from gptwright.train.progress import say
+from gptwright.train.step import SkipCounter, accumulate, apply_gradients
+
+RATIO_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class PracticeResult:
+    """What practice spent."""
+
+    seconds: float
+    tokens_sampled: int
+    tokens_trained: int
+
+
+class Policy:
+    """The model that practises; it is trained in place, its reference never."""
+
+    def __init__(
+        self, model: LanguageModel, pretrain_batch: PretrainBatch, settings: PracticeSettings, workspace: Workspace
+    ) -> None:
+        self.model = model.to(workspace.path.device).eval()
+        self.reference = copy.deepcopy(model).eval()
+        self.settings, self.workspace, self.pretrain_batch = settings, workspace, pretrain_batch
+        self.read, self.read_reference = reader(self.model, workspace.path), reader(self.reference, workspace.path)
+        self.optimizers, self.skips = Optimizers(self.model, settings.policy), SkipCounter()
+        self.surrogate = ClippedSurrogate(settings.clip)
+        self.average = average_of(model) if settings.ema else None
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """What a checkpoint keeps."""
+        return {"policy": self.model} | ({"average": self.average} if self.average is not None else {})
+
+    def result(self) -> LanguageModel:
+        """What is saved: the policy or its average, or a point between the SFT model's weights and those (Wortsman et
+        al., arXiv:2109.01903; after RL, Rame et al., arXiv:2406.16768, section 3.3).
+        """
+        final, share = self.model if self.average is None else self.average, self.settings.interpolation
+        if share == 1:
+            return final
+        between = average_of(self.reference)
+        move_average(between, final, 1 - share)
+        return between
+
+    def update(self, parts: Sequence[MicroBatch], done: int, *, check_ratio: bool, kl_weight: float = 0.0) -> Metrics:
+        """One step on the clipped surrogate, with the pretraining gradient added at its set share of the norm.
+
+        `kl_weight` is that of the KL to the reference as a term of the loss, k2: its gradient is the KL's.
+        """
+        count = float(sum(int(m.action_BT.sum()) for m in parts))
+        seen: list[tuple[float, float]] = []
+
+        def loss(batch: MicroBatch) -> Tensor:
+            answers, temperature = batch.answers, self.settings.temperature
+            logprob_BT = answers.spread(token_logprobs(self.read(answers), answers.target_A, temperature))
+            fresh_BT = logprob_BT.detach()
+            if check_ratio:
+                _check_ratio(fresh_BT, batch)
+            moved_BT = k3(batch.old_logprob_BT, fresh_BT)
+            clipped_BT = self.surrogate.clipped(fresh_BT, batch.old_logprob_BT)
+            seen.append((float(masked_sum(moved_BT, batch.action_BT)), float(masked_sum(clipped_BT, batch.action_BT))))
+            each_BT = self.surrogate(logprob_BT, batch.old_logprob_BT, batch.advantage_BT)
+            if kl_weight:
+                each_BT = each_BT + kl_weight * k2(logprob_BT, batch.reference_logprob_BT)
+            return masked_mean(each_BT, batch.action_BT, count)
+
+        total = accumulate([partial(loss, m) for m in parts], self.optimizers.parameters)
+        metrics = {
+            "policy/loss": total,
+            "policy/approx_kl": sum(moved for moved, _ in seen) / count,
+            "policy/clip_fraction": sum(clipped for _, clipped in seen) / count,
+        }
+        if self.settings.pretrain_mix:
+            metrics |= self._mix_pretraining(done)
+        result = apply_gradients(self.optimizers, total)
+        self.skips.see(result, done)
+        if self.average is not None:
+            move_average(self.average, self.model, self.settings.ema)
+        return metrics | {"policy/grad_norm": result.grad_norm}
+
+    def _mix_pretraining(self, done: int) -> Metrics:
+        """Add the gradient of next-token prediction on pretraining text: one optimizer step for both (PPO-ptx).
+
+        InstructGPT's coefficient 27.8 belongs to an unpublished normalisation; a ratio of gradient norms means the same
+        everywhere.
+        """
+        parameters = self.optimizers.parameters
+        policy_gradients = [p.grad.clone() if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        self.optimizers.zero_grad()
+        device = self.workspace.path.device
+        ids_RT, target_RT = (field.to(device) for field in self.pretrain_batch(done, self.settings.pretrain_rows))
+
+        def loss() -> Tensor:
+            hidden_RTD = without_parents(self.read.hidden_of, ids_RT, torch.zeros_like(ids_RT))
+            with self.workspace.path.autocast():
+                return language_loss(self.model.lm_head(hidden_RTD), target_RT)
+
+        pretrain_loss = accumulate([loss], parameters)
+        policy_norm = float(torch.nn.utils.get_total_norm(policy_gradients))
+        pretrain_norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+        share = self.settings.pretrain_mix * policy_norm / max(pretrain_norm, 1e-12)
+        for parameter, gradient in zip(parameters, policy_gradients, strict=True):
+            parameter.grad = gradient if parameter.grad is None else gradient + share * parameter.grad
+        return {
+            "pretrain/loss": pretrain_loss,
+            "pretrain/grad_norm": pretrain_norm,
+            "pretrain/coefficient": share,
+            "policy/own_grad_norm": policy_norm,
+        }
+
+
+class Rollouts:
+    """Rounds of answers: prompts one after the other, sampled, rewarded, and read by the models."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        reward: Reward,
+        tokenizer: Tokenizer,
+        prompts: Sequence[Prompt],
+        workspace: Workspace,
+        *,
+        each: int = 1,
+    ) -> None:
+        self.policy, self.reward, self.tokenizer, self.each = policy, reward, tokenizer, each
+        self.settings, self.seed = policy.settings, workspace.seed
+        # An answer, and the reward token after it, must fit behind the prompt.
+        room = policy.model.config.context - self.settings.max_new_tokens - 1
+        self.prompts = [p for p in prompts if len(render_prompt(p.messages, tokenizer)) <= room]
+        if not self.prompts:
+            raise InputError(
+                f"no prompt has at most {room} tokens, which leave room for an answer in the model's context"
+            )
+        if len(self.prompts) < len(prompts):
+            say(
+                f"{workspace.stage:<12} left out {len(prompts) - len(self.prompts)} of {len(prompts)} prompts: too long"
+            )
+        self.counters = {"tokens_sampled": 0.0, "tokens_trained": 0.0}
+
+    def play(self, step: int, values: Reader | None = None) -> tuple[list[list[MicroBatch]], Metrics]:
+        """A round's minibatches, each of some micro-batches, and what its answers are like."""
+        settings, seed = self.settings, self.seed
+        chosen = stream_indices(len(self.prompts), settings.episodes // self.each, seed, step)
+        prompts = [self.prompts[i] for i in chosen]
+        episodes = sample_episodes(
+            self.policy.model,
+            self.reward,
+            self.tokenizer,
+            prompts,
+            settings,
+            seed=seed * 1_000_003 + step,
+            each=self.each,
+        )
+        minibatches = [
+            [
+                evaluate_episodes(
+                    part,
+                    self.policy.read,
+                    self.policy.read_reference,
+                    values,
+                    context=self.policy.model.config.context,
+                    temperature=settings.temperature,
+                    pad=self.tokenizer.pad,
+                )
+                for part in parts
+            ]
+            for parts in split_minibatches(episodes, settings.minibatches, seed=seed, step=step)
+        ]
+        lengths = torch.tensor([len(e.completion.ids) for e in episodes]).float()
+        trained = sum(float(m.answers.packed.ids_RT.numel()) for parts in minibatches for m in parts)
+        self.counters["tokens_sampled"] += float(lengths.sum())
+        self.counters["tokens_trained"] += trained * settings.epochs
+        return minibatches, {
+            "episodes": (step + 1) * settings.episodes,
+            "length/mean": float(lengths.mean()),
+            "share/stopped": sum(e.completion.finish_reason == "stop" for e in episodes) / len(episodes),
+        }
+
+
+@dataclass(frozen=True)
+class Round:
+    """All answers of a round together; N answers, their KL to the reference summed over tokens."""
+
+    batches: list[MicroBatch]
+    score_N: Tensor
+    kl_N: Tensor
+    kl3_N: Tensor
+
+    @classmethod
+    def of(cls, minibatches: Sequence[Sequence[MicroBatch]]) -> Round:
+        batches = [micro for parts in minibatches for micro in parts]
+
+        def summed(estimate: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+            return torch.cat([over_answer(estimate(b.old_logprob_BT, b.reference_logprob_BT), b) for b in batches])
+
+        return cls(batches, torch.cat([batch.score_B for batch in batches]), summed(k1), summed(k3))
+
+    def joined(self, name: str) -> Tensor:
+        """A (B, T) field of all batches, flat."""
+        return torch.cat([getattr(batch, name).flatten() for batch in self.batches])
+
+    def check_start(self, stage: str) -> None:
+        """Before any update the policy is the reference. Raises RunError: a run that breaks this learns nonsense."""
+        if float(self.kl_N.abs().max()) > RATIO_TOLERANCE:
+            raise RunError(
+                f"{stage}: KL to the reference is {float(self.kl_N.abs().max()):.2g} before any update, not 0: "
+                "policy and reference differ; this is a bug, please report it"
+            )
+
+    def metrics(self, total_N: Tensor, beta: float) -> Metrics:
+        """`total_N` is each answer's reward with the penalty for leaving the reference."""
+        kl_N = self.kl_N
+        return {
+            "reward/score": float(self.score_N.mean()),
+            "reward/mean": float(total_N.mean()),
+            "kl/reference": float(kl_N.mean()),
+            "kl/standard_error": float(kl_N.std() / len(kl_N) ** 0.5) if len(kl_N) > 1 else 0.0,
+            "kl/k3": float(self.kl3_N.mean()),
+            "kl/beta": beta,
+            "entropy": float(masked_mean(self.joined("entropy_BT"), self.joined("action_BT"))),
+        }
+
+
+def over_answer(value_BT: Tensor, batch: MicroBatch) -> Tensor:
+    """Sum over each answer's tokens (B,)."""
+    return torch.where(batch.action_BT, value_BT, torch.zeros_like(value_BT)).sum(dim=1)
+
+
+def passes(settings: PracticeSettings, step: int, minibatches: Sequence[Any]) -> Iterator[tuple[int, int, Any]]:
+    """(optimizer steps done before, number within the round, minibatch), pass after pass."""
+    for epoch in range(settings.epochs):
+        for number, parts in enumerate(minibatches):
+            within = epoch * len(minibatches) + number
+            yield step * settings.epochs * len(minibatches) + within, within, parts
+
+
+def practise(
+    trainee: Trainee,
+    play: Callable[[int], Metrics],
+    policy: LanguageModel,
+    settings: PracticeSettings,
+    workspace: Workspace,
+    measure: Measure | None = None,
+) -> PracticeResult:
+    """Run all rounds, resuming where a killed run stopped; `measure` looks at held-out gold scores, which nothing
+    learns from.
+    """
+    log = workspace.log()
+    every = max(1, settings.steps // settings.evaluations) if settings.evaluations else 0
+
+    def before_step(step: int) -> None:
+        if measure and every and (step % every == 0 or step == settings.steps):
+            log.metrics({"step": step, **measure(policy)})
+
+    seconds = run_loop(
+        workspace.stage,
+        trainee,
+        play,
+        total=settings.steps,
+        folder=workspace.checkpoints,
+        log=log,
+        checkpoint_seconds=workspace.machine.checkpoint_seconds,
+        before_step=before_step,
+        note=lambda m: f"score {m['reward/score']:+.2f}, KL {m['kl/reference']:.2f}, entropy {m['entropy']:.2f}",
+    )
+    counters = trainee.counters
+    return PracticeResult(seconds, int(counters["tokens_sampled"]), int(counters["tokens_trained"]))
+
+
+def _check_ratio(logprob_BT: Tensor, batch: MicroBatch) -> None:
+    """The policy that trains is the one that sampled, until the first update."""
+    off = float(torch.where(batch.action_BT, (logprob_BT - batch.old_logprob_BT).exp() - 1, 0.0).abs().max())
+    if off > RATIO_TOLERANCE:
+        raise RunError(f"the ratio is off by {off:.2g} before any update, not 1; this is a bug, please report it")
+
+
+def averages(rows: Sequence[Metrics]) -> Metrics:
+    """The mean of each metric over the rows that have it."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {key: float(np.mean([row[key] for row in rows if key in row])) for key in keys}

@@ -1,0 +1,78 @@
+"""Rejection sampling: of many answers to a prompt, the one that the reward model likes best becomes a demonstration.
+
+The simplest way to use a reward model: no policy gradient, no KL, only sampling and the loss of finetuning. The talk's
+question is how much of PPO's gain it brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gptwright.errors import RunError
+from gptwright.model.transformer import LanguageModel
+from gptwright.practice_settings import RejectionSettings
+from gptwright.records import Conversation, Message, Prompt
+from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.rewards import Answered, Reward
+from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+PROMPTS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The demonstrations that were chosen, and the mean reward of those and of all answers."""
+
+    conversations: list[Conversation]
+    best_reward: float
+    mean_reward: float
+    tokens_sampled: int
+
+
+def choose_best(
+    model: LanguageModel,
+    reward: Reward,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    settings: RejectionSettings,
+    *,
+    seed: int,
+) -> Chosen:
+    """Sample `settings.answers` to each prompt and keep the best that ended by itself. Raises RunError if none did."""
+    conversations, rewards, best, tokens = list[Conversation](), list[float](), list[float](), 0
+    for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+        some = prompts[start : start + PROMPTS_AT_ONCE]
+        sampled = sample_answers(
+            model,
+            tokenizer,
+            some,
+            seed=seed * 1_000_003 + start,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+            each=settings.answers,
+        )
+        tokens += sum(len(completion.ids) for completions in sampled for completion in completions)
+        finished = [
+            Answered(prompt, ids, completion, answer_text(completion, tokenizer))
+            for prompt, completions in zip(some, sampled, strict=True)
+            for ids in [render_prompt(prompt.messages, tokenizer)]
+            for completion in completions
+            if completion.finish_reason == "stop"
+        ]
+        scored = list(zip(finished, reward(finished), strict=True))
+        rewards += [score for _, score in scored]
+        for prompt in some:
+            own = [(score, answer.text) for answer, score in scored if answer.prompt is prompt]
+            if own:
+                score, text = max(own, key=lambda each: each[0])
+                best.append(score)
+                messages = (*prompt.messages, Message("assistant", text))
+                conversations.append(Conversation(messages, id=prompt.id, source="rejection"))
+    if not conversations:
+        raise RunError(
+            f"none of the answers to {len(prompts)} prompts ended within {settings.max_new_tokens} tokens: there is "
+            "nothing to learn from; raise rejection.max_new_tokens or finetune longer first"
+        )
+    return Chosen(conversations, sum(best) / len(best), sum(rewards) / len(rewards), tokens)
