@@ -67,7 +67,8 @@ class Policy:
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """What a checkpoint keeps."""
-        return {"policy": self.model} | ({"average": self.average} if self.average is not None else {})
+        found: dict[str, torch.nn.Module] = {"policy": self.model}
+        return found if self.average is None else found | {"average": self.average}
 
     def result(self) -> LanguageModel:
         """What is saved: the policy or its average, or a point between the SFT model's weights and those (Wortsman et

@@ -20,7 +20,7 @@ from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
 from gptwright.errors import InputError
-from gptwright.lanes import Lanes
+from gptwright.lanes import Lanes, side_by_side
 from gptwright.losses.language import token_logprobs
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import PretrainSettings
@@ -41,10 +41,12 @@ from gptwright.train.spikes import SpikeWatch
 from gptwright.train.step import SkipCounter, gradient_step
 
 SAMPLE_SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
-VALIDATION_ROWS = 48
+VALIDATION_ROWS = 16
 """Rows of each source behind a validation loss on the way."""
 FINAL_ROWS = 4096
 """Rows of each source behind a final figure: all of a small corpus's held-out text."""
+READ_ROWS = 8
+"""Rows that are measured together."""
 SAMPLE_TOKENS = 40
 
 
@@ -233,12 +235,22 @@ def _source_loss(
     width = min(context, len(stream) - 1)
     inputs = torch.from_numpy(stream[: rows * width].reshape(rows, width)).to(workspace.path.device)
     targets = torch.from_numpy(stream[1 : rows * width + 1].reshape(rows, width)).to(workspace.path.device)
-    total = 0.0
-    for start in range(0, rows, 16):
+    losses: dict[int, float] = {}
+
+    @torch.no_grad()
+    def read(start: int) -> None:
+        part = slice(start, start + READ_ROWS)
         with workspace.path.autocast():
-            logits_BTV = model(inputs[start : start + 16])
-        total -= float(token_logprobs(logits_BTV, targets[start : start + 16]).sum())
-    return total, int(tokenizer.byte_lengths[stream[1 : rows * width + 1]].sum()), rows * width
+            logits_BTV = model(inputs[part])
+        losses[start] = -float(token_logprobs(logits_BTV, targets[part]).sum())
+
+    starts = range(0, rows, READ_ROWS)
+    side_by_side(read, starts, torch.get_num_threads() if workspace.path.device == "cpu" else 1)
+    return (
+        sum(losses[start] for start in starts),
+        int(tokenizer.byte_lengths[stream[1 : rows * width + 1]].sum()),
+        rows * width,
+    )
 
 
 def samples(
