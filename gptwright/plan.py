@@ -152,12 +152,26 @@ def _work(recipe: Recipe, config: ModelConfig) -> list[tuple[str, int, float, fl
         reward = recipe.reward
         tokens = round(reward.epochs * reward.prompts * (1 - reward.held_out) * reward.answers * ANSWER_TOKENS)
         work.append(("reward", tokens, short * tokens, state_bytes(config, reward.optimizer)))
+    frozen = 4.0 * config.parameter_count()  # a model that is read and not trained
+    if recipe.dpo and recipe.reward:
+        tokens = round(recipe.dpo.epochs * recipe.reward.prompts * recipe.reward.answers * ANSWER_TOKENS)
+        work.append(("dpo", tokens, 4 / 3 * short * tokens, state_bytes(config, recipe.dpo.optimizer) + frozen))
+    if recipe.rejection:
+        chosen = recipe.rejection
+        sampled = chosen.prompts * chosen.answers * ANSWER_TOKENS
+        rows = 1 + chosen.pretrain_rows / chosen.batch_rows
+        tokens = round(chosen.epochs * chosen.prompts * ANSWER_TOKENS * rows)
+        flops = short * sampled * 2 / 3 + long * tokens  # sampling and scoring are forward passes
+        work.append(("rejection", tokens, flops, state_bytes(config, chosen.optimizer) + frozen))
+    # Sampling and scoring, by reference and reward model and before training, are forward passes; then comes training.
+    if recipe.grpo:
+        tokens = recipe.grpo.steps * recipe.grpo.episodes * ANSWER_TOKENS
+        flops = short * tokens * (4 / 3 + recipe.grpo.epochs)
+        work.append(("grpo", tokens, flops, state_bytes(config, recipe.grpo.policy) + 2 * frozen))
     if recipe.ppo:
         ppo = recipe.ppo
         tokens = ppo.steps * ppo.episodes * ANSWER_TOKENS
-        # Sampling and four scorings are forward passes; policy and value model are trained in each epoch.
-        flops = short * tokens * (5 / 3 + 2 * ppo.epochs)
-        frozen = 2 * 4.0 * config.parameter_count()  # reference and reward model
-        states = state_bytes(config, ppo.policy) + state_bytes(config, ppo.value) + frozen
+        flops = short * tokens * (5 / 3 + 2 * ppo.epochs)  # the value model too is read before, and trained
+        states = state_bytes(config, ppo.policy) + state_bytes(config, ppo.value) + 2 * frozen
         work.append(("ppo", tokens, flops, states))
     return work

@@ -26,7 +26,7 @@ def sections(run: RunFiles) -> tuple[Section, ...]:
         training_sections.pretraining_section(run),
         training_sections.sft_section(run),
         training_sections.reward_section(run),
-        training_sections.ppo_section(run),
+        *training_sections.practice_sections(run),
         evaluation_sections.use_case_section(run),
         evaluation_sections.win_rate_section(run),
         evaluation_sections.panel_section(run),

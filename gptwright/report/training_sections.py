@@ -13,13 +13,13 @@ MOST_SAMPLES = 6
 """Moments of pretraining whose samples are shown."""
 
 # title, what it says, metrics (legend and name); one small plot each
-_PPO_PLOTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
+_PRACTICE_PLOTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Reward",
-        "What PPO maximises: the score, and the score less the KL penalty.",
+        "What practice maximises: the score, and the score less the KL penalty.",
         (("score", "reward/score"), ("less penalty", "reward/mean")),
     ),
-    ("Gold score", "What we really want, on held-out prompts; PPO never sees it.", (("gold", "gold/score"),)),
+    ("Gold score", "What we really want, on held-out prompts; practice never sees it.", (("gold", "gold_score"),)),
     (
         "KL to the reference",
         "How far the policy has moved, in nats per answer.",
@@ -116,21 +116,27 @@ def reward_section(run: RunFiles) -> Section:
     return Section("reward", "Reward model", intro, tuple(blocks), tuple(missing))
 
 
-def ppo_section(run: RunFiles) -> Section:
+def practice_sections(run: RunFiles) -> tuple[Section, ...]:
+    """One for each way in which the run has practised; PPO's where there is none yet."""
+    found = [stage for stage in ("grpo", "ppo") if stage in run.metrics]
+    return tuple(_practice_section(run, stage) for stage in found or ["ppo"])
+
+
+def _practice_section(run: RunFiles, stage: str) -> Section:
     intro = "The assistant answers new prompts, the reward model scores, and what scored well becomes likelier."
-    rows = run.metrics.get("ppo")
+    rows, title = run.metrics.get(stage), f"Reinforcement learning: {wording.spoken(stage)}"
     if rows is None:
-        return Section("ppo", "Reinforcement learning", intro, (), (run.missing("ppo/metrics.jsonl"),))
+        return Section(stage, title, intro, (), (run.missing(f"{stage}/metrics.jsonl"),))
     drawn = []
-    for title, says, metrics in _PPO_PLOTS:
+    for name, says, metrics in _PRACTICE_PLOTS:
         curves = [
-            plots.Series(label, *series(rows, name), colour) for colour, (label, name) in enumerate(metrics, start=2)
+            plots.Series(label, *series(rows, metric), colour) for colour, (label, metric) in enumerate(metrics, start=2)
         ]
         shown = [curve for curve in curves if curve.y]
         if shown:
-            name = "ppo-" + title.lower().replace(" ", "-")
-            drawn.append(_plot(name, shown, f"{title}. {says}", "step", size=plots.SMALL))
-    return Section("ppo", "Reinforcement learning", intro, (Plots(tuple(drawn), small=True),))
+            place = f"{stage}-" + name.lower().replace(" ", "-")
+            drawn.append(_plot(place, shown, f"{name}. {says}", "step", size=plots.SMALL))
+    return Section(stage, title, intro, (Plots(tuple(drawn), small=True),))
 
 
 def _source_row(source: Row) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ MOMENTS = (
     ("checkpoints/base/log", 2.0),
     ("checkpoints/sft", 1.0),
     ("checkpoints/reward", 1.0),
+    ("checkpoints/grpo", 0.5),
     ("checkpoints/ppo", 1.5),
 )
 PATIENCE_SECONDS = 100

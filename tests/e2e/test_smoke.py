@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-MODELS = ("base", "sft", "reward", "ppo")
+MODELS = ("base", "sft", "reward", "dpo", "rejection", "grpo", "ppo")
 COMMANDS = (
-    "run", "plan", "pretrain", "sweep", "sft", "reward", "ppo", "complete", "chat", "serve", "evaluate", "report",
+    "run", "plan", "pretrain", "sweep", "sft", "reward", "dpo", "best-of-n", "grpo", "ppo", "complete", "chat", "serve", "evaluate", "report",
     "doctor", "tokenizer inspect", "data clean",
 )  # fmt: skip
 EVALUATION_KEYS = {
@@ -75,7 +75,7 @@ def test_transformers_reads_base_and_reward_model_alike(finished: Any) -> None:
 def test_evaluation_has_the_documented_figures(finished: Any) -> None:
     figures = json.loads((finished[0] / "evaluation.json").read_text())
     assert set(figures) >= EVALUATION_KEYS
-    assert set(figures["gold"]) == {"base", "base_few_shot", "sft", "ppo"}
+    assert set(figures["gold"]) == {"base", "base_few_shot", "sft", "dpo", "rejection", "grpo", "ppo"}
     assert len(figures["stages"]) == len(MODELS)
 
 

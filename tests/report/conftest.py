@@ -59,7 +59,7 @@ def write_training(run, rng):
         row |= {"value/explained_variance": 0.75 * progress, "policy/approx_kl": 0.008 + abs(rng.gauss(0, 0.001))}
         ppo.append(row)
         if step % 10 == 0:
-            ppo.append({"step": step, "gold/score": 0.76 + 0.08 * progress})
+            ppo.append({"step": step, "gold_score": 0.76 + 0.08 * progress})
     for stage, rows in (("base", base), ("sft", sft), ("reward", reward), ("ppo", ppo)):
         write_lines(run / stage / "metrics.jsonl", rows)
 
