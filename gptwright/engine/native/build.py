@@ -31,7 +31,7 @@ def library() -> ctypes.CDLL | None:
     if compiler is None:
         return None
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        told = (SOURCE.read_bytes(), compiler, FLAGS, platform.machine(), _processor())
+        told = (SOURCE.read_bytes(), compiler, TEAMS, FLAGS, platform.machine(), _processor())
         path = cache_folder() / f"decode-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.so"
         if not path.is_file():
             _compile(compiler, path)
