@@ -55,7 +55,10 @@ def methods(answers: int) -> dict[str, tuple[str, list[str]]]:
     ppo = section("ppo", f"steps={rounds}", *common, "interpolation=1.0")
     return {
         "DPO": ("dpo", section("dpo", "beta=0.1")),
-        "rejection sampling": ("rejection", section("rejection", f"prompts={answers // BEST_OF}", f"answers={BEST_OF}")),
+        "rejection sampling": (
+            "rejection",
+            section("rejection", f"prompts={answers // BEST_OF}", f"answers={BEST_OF}"),
+        ),
         "REINFORCE": ("grpo", [*grpo, "grpo.baseline=batch", "grpo.answers=1", "grpo.kl=reward"]),
         "RLOO": ("grpo", [*grpo, "grpo.baseline=leave_one_out", "grpo.kl=reward"]),
         "GRPO": ("grpo", [*grpo, "grpo.baseline=group"]),
@@ -75,8 +78,8 @@ def practise(run: Path, folder: Path, stage: str, overrides: Sequence[str]) -> d
         asked = [part for override in overrides for part in ("-o", override)]
         seed = load_recipe(str(run / "recipe.yaml")).seed
         asked += ["-o", f"seed={seed}", "-o", f"data.world_seed={seed}"]
-        started = command.run([{"rejection": "best-of-n"}.get(stage, stage), "quickstart", *asked, "--dir", str(folder)],
-                              folder.with_suffix(".log"))  # fmt: skip
+        name = {"rejection": "best-of-n"}.get(stage, stage)
+        started = command.run([name, "quickstart", *asked, "--dir", str(folder)], folder.with_suffix(".log"))
         (folder / "seconds.json").write_text(json.dumps(started.seconds), encoding="utf-8")
     return dict(json.loads((folder / stage / "lineage.json").read_text(encoding="utf-8")))
 
@@ -109,7 +112,9 @@ class Judge:
         answers = [Answered(prompt, ids, c, answer_text(c, self.tokenizer)) for c in completions]
         return completions[int(np.argmax(self.reward(answers)))]
 
-    def told(self, model: LanguageModel, temperatures: Sequence[float] = (0.0, 1.0), best_of: int = 1) -> dict[str, Any]:
+    def told(
+        self, model: LanguageModel, temperatures: Sequence[float] = (0.0, 1.0), best_of: int = 1
+    ) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for temperature in temperatures:
             scored, completions = self.gold(model, temperature, best_of)

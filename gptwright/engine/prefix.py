@@ -10,6 +10,7 @@ Shapes: N layers, K key/value heads, E head size.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,19 +26,30 @@ Key = tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Block:
-    """Keys and values of BLOCK tokens (2, N, K, BLOCK, E)."""
+    """Keys and values of BLOCK tokens, (2, N, K, BLOCK, E), at `place` of the cache's memory."""
 
     number: int
+    place: int
     data: Tensor
 
 
 class PrefixCache:
-    """Blocks of one model, at most `max_bytes` of them; those not used for longest go first."""
+    """Blocks of one model, at most `max_bytes` of them; those not used for longest go first.
+
+    All have their places in one piece of memory: blocks allocated one by one, among everything that lives for a step
+    alone, let a server grow for hours.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes, self.bytes = max_bytes, 0
+        self.max_bytes = max_bytes
         self.blocks: OrderedDict[Key, Block] = OrderedDict()
         self.numbers = itertools.count(1)
+        self.memory: Tensor | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What the blocks hold."""
+        return sum(block.data.nbytes for block in self.blocks.values())
 
     def find(self, ids: Sequence[int]) -> list[Block]:
         """The blocks that `ids` begins with; at least one token is left to read, whose logits are wanted."""
@@ -66,28 +78,33 @@ class PrefixCache:
 
     def keep(self, cache: KVCache, row: int, ids: Sequence[int]) -> None:
         """Remember the whole blocks of `ids`, which row `row` of the cache holds."""
+        if self.memory is None:
+            shape = (2, len(cache.keys), cache.keys[0].shape[1], BLOCK, cache.keys[0].shape[3])
+            size = self.max_bytes // (math.prod(shape) * cache.keys[0].element_size())
+            self.memory = torch.empty((size, *shape), dtype=cache.keys[0].dtype, device=cache.keys[0].device)
         before, keys = 0, list[Key]()
-        for start in range(0, len(ids) - BLOCK + 1, BLOCK):
+        for start in range(0, min(len(ids), BLOCK * len(self.memory)) - BLOCK + 1, BLOCK):
             key = (before, tuple(ids[start : start + BLOCK]))
-            block = self.blocks.get(key)
-            if block is None:
-                block = self.blocks[key] = Block(next(self.numbers), _copy(cache, row, start))
-                self.bytes += block.data.nbytes
-            before = block.number
+            if key in self.blocks:
+                self.blocks.move_to_end(key)  # not to be dropped for the next one
+            else:
+                self.blocks[key] = self._new_block(self.memory, cache, row, start)
+            before = self.blocks[key].number
             keys.append(key)
         self._touch(keys)
-        while self.bytes > self.max_bytes:
+
+    def _new_block(self, memory: Tensor, cache: KVCache, row: int, start: int) -> Block:
+        place = len(self.blocks)
+        if place == len(memory):
             _, dropped = self.blocks.popitem(last=False)
-            self.bytes -= dropped.data.nbytes
+            place = dropped.place
+        span = slice(start, start + BLOCK)
+        for layer, (keys, values) in enumerate(zip(cache.keys, cache.values, strict=True)):
+            memory[place, 0, layer] = keys[row, :, span]
+            memory[place, 1, layer] = values[row, :, span]
+        return Block(next(self.numbers), place, memory[place])
 
     def _touch(self, keys: Sequence[Key]) -> None:
         """Used now; the first of a text most of all: without it those behind it are never found."""
         for key in reversed(keys):
             self.blocks.move_to_end(key)
-
-
-def _copy(cache: KVCache, row: int, start: int) -> Tensor:
-    span = slice(start, start + BLOCK)
-    keys = torch.stack([keys[row, :, span] for keys in cache.keys])
-    values = torch.stack([values[row, :, span] for values in cache.values])
-    return torch.stack((keys, values))

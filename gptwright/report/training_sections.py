@@ -130,7 +130,8 @@ def _practice_section(run: RunFiles, stage: str) -> Section:
     drawn = []
     for name, says, metrics in _PRACTICE_PLOTS:
         curves = [
-            plots.Series(label, *series(rows, metric), colour) for colour, (label, metric) in enumerate(metrics, start=2)
+            plots.Series(label, *series(rows, metric), colour)
+            for colour, (label, metric) in enumerate(metrics, start=2)
         ]
         shown = [curve for curve in curves if curve.y]
         if shown:
