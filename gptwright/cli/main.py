@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from gptwright import launch
-from gptwright.allocator import keep_freed_memory
 from gptwright.errors import GptwrightError
 
 app = typer.Typer(
@@ -352,7 +351,6 @@ def _run_until(recipe: str, overrides: list[str] | None, folder: Path | None, un
 
 def main() -> None:
     """Run a command; failures with a message for people end without a traceback."""
-    keep_freed_memory()
     try:
         app()
     except GptwrightError as error:

@@ -24,7 +24,8 @@ GRID = ["model.width=8,16,32", "pretrain.tokens=4096,8192,16k"]
 
 
 def recipe_of(*overrides: str, grid: list[str] = GRID) -> Recipe:
-    quiet = ["pretrain.optimizer.learning_rate=0.01", "sft=null", "reward=null", "ppo=null", "evaluate=null"]
+    later = [f"{name}=null" for name in ("sft", "reward", "dpo", "rejection", "grpo", "ppo", "evaluate")]
+    quiet = ["pretrain.optimizer.learning_rate=0.01", *later]
     return load_recipe(TINY, [*quiet, *grid_overrides(grid), *overrides])
 
 
