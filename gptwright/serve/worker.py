@@ -30,7 +30,7 @@ MAX_WAITING = 256
 CACHE_BYTES = 2**30
 """Keys and values of the answers that are being written: a request waits until there is room for all of its own."""
 PREFIX_BYTES = 2**28
-"""Keys and values kept for chats that go on and prompts that begin alike."""
+"""Keys and values kept, at most, for chats that go on and prompts that begin alike."""
 
 
 class Busy(Exception):
@@ -75,8 +75,10 @@ class Worker:
         self.engine, self.max_rows, self.max_waiting = engine, max_rows, max_waiting
         self.engine.model.eval()
         weight = engine.model.model.embed_tokens.weight
-        self.positions = cache_bytes // bytes_per_token(engine.model.config, weight.dtype)
-        self.prefixes = PrefixCache(prefix_bytes)
+        position_bytes = bytes_per_token(engine.model.config, weight.dtype)
+        self.positions = cache_bytes // position_bytes
+        # As much as the answers that are written at a time may hold, of a small model.
+        self.prefixes = PrefixCache(min(prefix_bytes, max_rows * engine.model.config.context * position_bytes))
         self.waiting: deque[Ticket] = deque()
         self.answered: dict[Row, Ticket] = {}
         self.changed, self.closed = threading.Condition(), False
