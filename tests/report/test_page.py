@@ -21,7 +21,7 @@ SECTIONS = (
     "Pretraining",
     "Supervised finetuning",
     "Reward model",
-    "Reinforcement learning",
+    "Reinforcement learning: PPO",
     "Accuracy and gold score",
     "Win rates",
     "Side by side",
