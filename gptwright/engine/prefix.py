@@ -36,8 +36,7 @@ class Block:
 class PrefixCache:
     """Blocks of one model, at most `max_bytes` of them; those not used for longest go first.
 
-    All have their places in one piece of memory: blocks allocated one by one, among everything that lives for a step
-    alone, let a server grow for hours.
+    All have their places in one piece of memory, so that blocks do not stand among what lives for a step alone.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -110,7 +110,7 @@ def _needed(stages: list[Stage], name: str) -> list[Stage]:
 def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
     """Run what is missing or stale: everything, or stage `until` and what it needs."""
     if until is not None and until not in {stage.name for stage in stages}:
-        raise InputError(f"recipe {run.recipe.name!r} has no stage {until!r}: add its section to the recipe")
+        raise InputError(f"recipe {run.recipe.name!r} has no stage {until!r}: add its section, or -o '{until}={{}}'")
     ranks = run.ranks
     stages = _needed(stages, until) if until else stages
     if ranks.size > 1:

@@ -16,7 +16,7 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("decode.cpp")
 COMPILERS = ("g++", "clang++")
 FLAGS = (
-    "-O3", "-march=native", "-std=c++20", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
+    "-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
     "-shared", "-fPIC",
 )  # fmt: skip
 """Nothing that lets a compiler change the order of sums."""
