@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gptwright.reward_settings import ModelReward, NumberReward, PartName, RewardPart, TestsReward
 from gptwright.settings import Count, Decay, OptimizerSettings, Positive, Section, Share
 
 POLICY = OptimizerSettings(
@@ -13,7 +14,50 @@ POLICY = OptimizerSettings(
 )
 
 
-class PracticeSettings(Section):
+def _model_alone() -> dict[PartName, RewardPart]:
+    return {"model": ModelReward()}
+
+
+class Practised(Section):
+    """What answers are sampled to, and what they are rewarded for."""
+
+    data: str | None = None
+    """A file of prompts; null takes the world's."""
+    rewards: dict[PartName, RewardPart] = Field(min_length=1, default_factory=_model_alone)
+    """What an answer is worth, by name, weighted and summed: {judge: {kind: model}, short: {kind: length, over: 60}}.
+    """
+
+    max_new_tokens: Count = 80
+    temperature: Positive = 1.0
+    """Of sampling and of every log-probability."""
+    least_accuracy: Share = 0.55
+    """Of the run's own reward model, on held-out pairs: one that orders fewer as labelled is not practised against."""
+
+    @property
+    def asks_reward_model(self) -> bool:
+        """Whether the run's own reward model says what an answer is worth."""
+        return any(isinstance(part, ModelReward) and part.folder is None for part in self.rewards.values())
+
+    @property
+    def checked_by_details(self) -> str:
+        """A part that needs prompts which say what is right; empty where there is none."""
+        return next((n for n, part in self.rewards.items() if isinstance(part, NumberReward | TestsReward)), "")
+
+
+class GuardSettings(Section):
+    """When practice stops because its reward is being hacked (stages/guard.py)."""
+
+    watch: dict[PartName, RewardPart] = Field(default_factory=dict)
+    """Rewards that are looked at and never practised on, such as a second reward model; weights have no effect here."""
+    stop: bool = True
+    """Whether an alarm ends practice and gives back the policy from before the fall; false only says so."""
+    window: Count = 4
+    """Rounds whose answers are taken together."""
+    limit: Positive = 3.0
+    """Standard errors by which a watched figure must have fallen."""
+
+
+class PracticeSettings(Practised):
     """What every kind of practice has: rounds of answers sampled from the policy, scored, and learned from."""
 
     steps: Count = 40
@@ -24,9 +68,6 @@ class PracticeSettings(Section):
     """Optimizer steps per pass over a round's answers."""
     epochs: Count = 1
     """Passes over a round's answers."""
-    max_new_tokens: Count = 80
-    temperature: Positive = 1.0
-    """Of sampling and of every log-probability."""
     beta: Annotated[float, Field(ge=0)] = 0.05
     """Weight of the per-token KL to the SFT model."""
     clip: Positive = 0.2
@@ -45,6 +86,8 @@ class PracticeSettings(Section):
     some score and gets back most of what practice unlearned.
     """
     policy: OptimizerSettings = POLICY
+    guard: GuardSettings | None = GuardSettings()
+    """The watch over the reward; null turns it off."""
     evaluations: Annotated[int, Field(ge=0)] = 4
     """How often held-out gold score is measured on the way (never trained on)."""
 
@@ -83,14 +126,12 @@ class GrpoSettings(PracticeSettings):
         return self
 
 
-class RejectionSettings(Section):
+class RejectionSettings(Practised):
     """Rejection sampling: the best of many answers by the reward model become demonstrations (docs/grpo.md)."""
 
     prompts: Count = 2_000
     answers: Count = 16
     """Sampled to each prompt; the one with the highest score is learned from."""
-    temperature: Positive = 1.0
-    max_new_tokens: Count = 80
     epochs: Count = 2
     batch_rows: Count = 8
     """Packed rows of `model.context` tokens per step."""

@@ -241,9 +241,19 @@ class Recipe(Section):
     def _stages_have_what_they_need(self) -> Self:
         if self.reward and not self.sft:
             raise ValueError("reward needs an sft section: the reward model starts from the SFT model")
-        for name in ("ppo", "grpo", "rejection", "dpo"):
-            if getattr(self, name) and not self.reward:
-                raise ValueError(f"{name} needs a reward section: without ranked answers there is nothing to go by")
+        if self.dpo and not self.reward:
+            raise ValueError("dpo needs a reward section: without ranked answers there is nothing to go by")
+        for name in ("ppo", "grpo", "rejection"):
+            practised = getattr(self, name)
+            if practised and practised.asks_reward_model and not self.reward:
+                raise ValueError(f"{name} needs a reward section, or {name}.rewards that ask no reward model")
+            if practised and not self.sft:
+                raise ValueError(f"{name} needs an sft section: it goes on from the SFT model")
+            if practised and practised.data is None and practised.checked_by_details:
+                raise ValueError(
+                    f"{name}.rewards has {practised.checked_by_details}, which the world's prompts hold nothing for: "
+                    f"give {name}.data, a file of prompts with details"
+                )
         if self.evaluate and not self.sft:
             raise ValueError("evaluate needs an sft section: it measures assistants; remove one or add the other")
         if self.evaluate and self.evaluate.without_mix and not (self.ppo and self.ppo.pretrain_mix):

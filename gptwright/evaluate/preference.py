@@ -5,6 +5,7 @@ In go comparisons as labellers ranked them, and for each comparison one score pe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -70,6 +71,62 @@ def accuracy_by_rank_distance(comparisons: Sequence[Comparison], scores: Scores)
             by_prompt = by_distance.setdefault(comparison.ranks[worse] - comparison.ranks[better], {})
             by_prompt.setdefault(comparison.prompt.messages, []).append(verdict)
     return {distance: _over_pairs(list(by_distance[distance].values())) for distance in sorted(by_distance)}
+
+
+def accuracy_by_use_case(comparisons: Sequence[Comparison], scores: Scores) -> dict[str, Figure]:
+    """Pair accuracy for the prompts of each use case that has ranked pairs."""
+    by_case: dict[str, dict[tuple[Message, ...], list[float]]] = {}
+    for comparison, row in _matched(comparisons, scores):
+        if comparison.pairs():
+            by_prompt = by_case.setdefault(comparison.prompt.use_case, {})
+            by_prompt.setdefault(comparison.prompt.messages, []).extend(_verdicts(comparison, row))
+    return {case: _over_pairs(list(by_case[case].values())) for case in sorted(by_case)}
+
+
+class Disagreement(TypedDict):
+    """A pair that scores order otherwise than its labeller did, and by how much."""
+
+    prompt: str
+    preferred: str
+    rejected: str
+    labeller: str
+    margin: float
+
+
+def worst_disagreements(comparisons: Sequence[Comparison], scores: Scores, count: int = 10) -> list[Disagreement]:
+    """The pairs that scores get most wrong, at most one a prompt: what to read before trusting a reward model."""
+    worst: dict[tuple[Message, ...], Disagreement] = {}
+    for comparison, row in _matched(comparisons, scores):
+        asked = comparison.prompt.messages
+        for better, worse in comparison.pairs():
+            margin = row[worse] - row[better]
+            if margin > 0 and (asked not in worst or margin > worst[asked]["margin"]):
+                worst[asked] = {
+                    "prompt": "\n".join(message.content for message in asked),
+                    "preferred": comparison.answers[better],
+                    "rejected": comparison.answers[worse],
+                    "labeller": comparison.labeller,
+                    "margin": float(margin),
+                }
+    return sorted(worst.values(), key=lambda each: -each["margin"])[:count]
+
+
+def best_of_n(scores: Scores, worths: Scores, counts: Sequence[int]) -> dict[int, Figure]:
+    """The mean worth of the answer with the highest score among n, for each n of `counts`; n counts prompts.
+
+    Of N answers to a prompt every choice of n is averaged at once (Nakano et al., arXiv:2112.09332, appendix I): the
+    answer with the i-th lowest score is the best of n in C(i - 1, n - 1) of C(N, n) choices.
+    """
+    found = {}
+    for n in counts:
+        per_prompt = []
+        for row, worth in zip(scores, worths, strict=True):
+            ranked_N = np.array(worth, dtype=np.float64)[np.argsort(row, kind="stable")]
+            weights = [math.comb(i, n - 1) / math.comb(len(ranked_N), n) for i in range(len(ranked_N))]
+            per_prompt.append(float(ranked_N @ np.array(weights)))
+        low, high = bootstrap_interval(per_prompt, [1] * len(per_prompt))
+        found[n] = Figure(sum(per_prompt) / len(per_prompt), low, high, len(per_prompt))
+    return found
 
 
 def pair_differences(comparisons: Sequence[Comparison], scores: Scores) -> tuple[Floats, Floats]:

@@ -17,18 +17,18 @@ from gptwright import world
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Completion, Request
-from gptwright.evaluate import compute, diversity, preference
+from gptwright.evaluate import compute, diversity
 from gptwright.evaluate.generative import by_use_case
 from gptwright.evaluate.intervals import proportion
 from gptwright.evaluate.likelihood import answer_statistics
 from gptwright.evaluate.pairwise import win_rate
-from gptwright.model.folder import load_language_model, load_scalar_model
+from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
-from gptwright.pipeline.wiring import open_run_corpus, place, split_comparisons, workspace
+from gptwright.pipeline.reward_report import reward_figures
+from gptwright.pipeline.wiring import open_run_corpus, place, workspace
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.pretrain import evaluate_language
-from gptwright.stages.scoring import score_comparisons, that_fit_whole
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -81,7 +81,7 @@ def evaluate_run(run: Run) -> None:
     }
     progress.advance("likelihood and panel")
     if (run.folder / "reward" / "config.json").is_file():
-        figures["reward_model"] = reward_figures(run, tokenizer)
+        figures["reward_model"] = reward_figures(run, models["sft"], tokenizer)
     progress.advance("reward model")
     text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     partial = run.folder / "evaluation.json.partial"
@@ -222,7 +222,12 @@ def bits_per_byte(run: Run, models: dict[str, LanguageModel], tokenizer: Tokeniz
     """Of held-out pretraining text: what finetuning and RL cost the language model."""
     corpus = open_run_corpus(run)
     spot = workspace(run, "evaluation")
-    return {name: evaluate_language(m, tokenizer, corpus, spot).bits_per_byte for name, m in models.items()}
+    found = {}
+    for name, model in models.items():
+        lineage = json.loads((run.folder / name / "lineage.json").read_text(encoding="utf-8"))
+        measured = lineage.get("bits_per_byte")  # by the stage that made it, of the same rows
+        found[name] = measured or evaluate_language(model, tokenizer, corpus, spot).bits_per_byte
+    return found
 
 
 def panel(models: dict[str, LanguageModel], tokenizer: Tokenizer, run: Run) -> list[dict[str, Any]]:
@@ -250,37 +255,6 @@ def panel(models: dict[str, LanguageModel], tokenizer: Tokenizer, run: Run) -> l
             }
         )
     return rows
-
-
-def reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The reward model on comparisons it never saw, against what the labellers' noise allows."""
-    model, path = load_scalar_model(run.folder / "reward"), workspace(run, "reward").path.eager()
-    scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
-    ranked = [comparison for comparison in split_comparisons(run)[1] if comparison.pairs()]
-    held_out = that_fit_whole(ranked, tokenizer, model.config.context)
-    score_rows = score_comparisons(model, held_out, tokenizer, path)
-    flat = [score for scores in score_rows for score in scores]
-    differences, outcomes = preference.pair_differences(held_out, score_rows)
-    curve = preference.calibration(differences * scale, outcomes)
-    lengths = [len(answer.split()) for comparison in held_out for answer in comparison.answers]
-    by_distance = preference.accuracy_by_rank_distance(held_out, score_rows)
-    found: dict[str, Any] = {
-        "accuracy": preference.pair_accuracy(held_out, score_rows).to_json(),
-        "calibration": curve,
-        "expected_calibration_error": preference.expected_calibration_error(curve),
-        "length_correlation": preference.length_correlation(flat, lengths),
-        "by_rank_distance": {str(distance): figure.to_json() for distance, figure in by_distance.items()},
-        "histogram": preference.score_histogram(held_out, score_rows),
-    }
-    if run.recipe.reward is not None and run.recipe.reward.data is None:
-        utilities = [[world.utility(c.prompt, answer) for answer in c.answers] for c in held_out]
-        again = [
-            world.compare(c.prompt, c.answers, seed=run.recipe.seed * 1_000_003 + 777 + i)
-            for i, c in enumerate(held_out)
-        ]
-        found["ceiling"] = preference.ceiling(held_out, utilities).to_json()
-        found["agreement"] = preference.agreement(again, held_out).to_json()
-    return found
 
 
 _WORDS = {

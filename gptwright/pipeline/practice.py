@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 from gptwright import world
 from gptwright.model.folder import load_language_model, load_scalar_model
-from gptwright.model.transformer import LanguageModel
+from gptwright.model.transformer import LanguageModel, scalar_from
+from gptwright.pipeline.reward_report import check_reward_model
+from gptwright.pipeline.rewards import check_practice, practice_measure, practice_prompts, reward_of
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.wiring import (
     finish_model,
@@ -17,8 +20,9 @@ from gptwright.pipeline.wiring import (
     split_comparisons,
     workspace,
 )
+from gptwright.practice_settings import Practised
 from gptwright.recipe import Recipe, SftSettings
-from gptwright.records import Prompt
+from gptwright.records import Conversation
 from gptwright.stages.answers import that_fit
 from gptwright.stages.dpo import DpoTrainer, dpo
 from gptwright.stages.grpo import Grpo, grpo
@@ -26,7 +30,6 @@ from gptwright.stages.ppo import Ppo, ppo, value_model_from
 from gptwright.stages.practice import Policy, PracticeResult
 from gptwright.stages.pretrain import evaluate_language
 from gptwright.stages.rejection import choose_best
-from gptwright.stages.rewards import model_reward
 from gptwright.stages.sft import SftTrainer, sft
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -39,18 +42,25 @@ def practice_stages(recipe: Recipe) -> list[Stage]:
     if recipe.dpo:
         stages.append(Stage("dpo", ("dpo",), ("comparisons",), _dpo))
     if recipe.rejection:
-        stages.append(Stage("rejection", ("rejection",), ("reward",), _rejection))
+        stages.append(_practice_stage("rejection", recipe.rejection, _rejection))
     if recipe.grpo:
-        stages.append(Stage("grpo", ("grpo",), ("reward",), _grpo))
+        stages.append(_practice_stage("grpo", recipe.grpo, _grpo))
     if recipe.ppo:
-        stages.append(Stage("ppo", ("ppo",), ("reward",), partial(_ppo, stage="ppo")))
+        stages.append(_practice_stage("ppo", recipe.ppo, partial(_ppo, stage="ppo")))
         if recipe.evaluate and recipe.evaluate.without_mix:
-            stages.append(Stage("ppo_without_mix", ("ppo",), ("reward",), partial(_ppo, stage="ppo_without_mix")))
+            stages.append(_practice_stage("ppo_without_mix", recipe.ppo, partial(_ppo, stage="ppo_without_mix")))
     return stages
 
 
-def _rl_prompts(run: Run, count: int) -> list[Prompt]:
-    return world.prompts("rl", count, seed=run.recipe.seed)
+def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None]) -> Stage:
+    def checked(run: Run) -> None:
+        check_reward_model(run, settings)
+        work(run)
+
+    section = name.removesuffix("_without_mix")
+    before = "reward" if settings.asks_reward_model else "sft"
+    own = (settings.data,) if settings.data else ()
+    return Stage(name, (section,), (before,), checked, own, partial(check_practice, settings))
 
 
 def _ppo(run: Run, stage: str) -> None:
@@ -59,11 +69,15 @@ def _ppo(run: Run, stage: str) -> None:
     if stage == "ppo_without_mix":
         settings = settings.model_copy(update={"pretrain_mix": 0.0})
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, stage)
-    policy, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
-    values, reward = value_model_from(reward_model), model_reward(reward_model, tokenizer, spot.path)
-    prompts = _rl_prompts(run, settings.steps * settings.episodes)
+    policy, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path)
+    if settings.asks_reward_model:
+        values = value_model_from(load_scalar_model(run.folder / "reward"))
+    else:
+        values = value_model_from(scalar_from(policy, run.recipe.seed))
+    prompts, held_out = practice_prompts(run, settings, settings.steps * settings.episodes)
     trainer = Ppo(policy, values, reward, tokenizer, prompts, pretrain_batches(run), settings, spot)
-    result = ppo(trainer, gold_measure(run, tokenizer) if settings.evaluations else None)
+    measure = practice_measure(run, tokenizer, reward, settings, held_out)
+    result = ppo(trainer, measure if settings.evaluations else None)
     _finish_practice(run, spot, trainer.policy, tokenizer, result, read=4, trained=2)
 
 
@@ -71,11 +85,11 @@ def _grpo(run: Run) -> None:
     settings = run.recipe.grpo
     assert settings is not None
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "grpo")
-    policy, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
-    prompts = _rl_prompts(run, settings.steps * settings.episodes // settings.answers)
-    reward = model_reward(reward_model, tokenizer, spot.path)
+    policy, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path)
+    prompts, held_out = practice_prompts(run, settings, settings.steps * settings.episodes // settings.answers)
     trainer = Grpo(policy, reward, tokenizer, prompts, pretrain_batches(run), settings, spot)
-    result = grpo(trainer, gold_measure(run, tokenizer) if settings.evaluations else None)
+    measure = practice_measure(run, tokenizer, reward, settings, held_out)
+    result = grpo(trainer, measure if settings.evaluations else None)
     _finish_practice(run, spot, trainer.policy, tokenizer, result, read=3, trained=1)
 
 
@@ -112,9 +126,9 @@ def _rejection(run: Run) -> None:
     settings = run.recipe.rejection
     assert settings is not None
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "rejection")
-    model, reward_model = load_language_model(run.folder / "sft"), load_scalar_model(run.folder / "reward")
-    prompts = that_fit(_rl_prompts(run, settings.prompts), tokenizer, model.config.context)
-    reward = model_reward(reward_model, tokenizer, spot.path)
+    model, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path)
+    prompts, held_out = practice_prompts(run, settings, settings.prompts)
+    prompts = that_fit(prompts[: settings.prompts], tokenizer, model.config.context)
     chosen = choose_best(model.to(spot.path.device).eval(), reward, tokenizer, prompts, settings, seed=run.recipe.seed)
     told = f"reward {chosen.best_reward:+.2f}, of all {chosen.mean_reward:+.2f}"
     say(f"rejection    {len(chosen.conversations)} answers chosen, {told}")
@@ -124,9 +138,13 @@ def _rejection(run: Run) -> None:
         pretrain_rows=settings.pretrain_rows,
         optimizer=settings.optimizer,
     )
-    held_out = world.demonstrations("validation", len(prompts) // 10 + 1, seed=run.recipe.seed)
-    trainer = SftTrainer(model, tokenizer, chosen.conversations, held_out, pretrain_batches(run), learning, spot)
-    result = sft(trainer, gold_measure(run, tokenizer))
+    shown, chats = chosen.conversations, list[Conversation]()
+    if settings.data is None:
+        chats = world.demonstrations("validation", len(prompts) // 10 + 1, seed=run.recipe.seed)
+    else:  # there are no demonstrations: some of the chosen answers stand in for them
+        shown, chats = [c for i, c in enumerate(shown) if i % 20], shown[::20]
+    trainer = SftTrainer(model, tokenizer, shown, chats, pretrain_batches(run), learning, spot)
+    result = sft(trainer, practice_measure(run, tokenizer, reward, settings, held_out))
     per_token = model.config.flops_per_token(64)
     flops = (
         model.config.flops_per_token(model.config.context) * result.tokens + per_token * chosen.tokens_sampled * 2 / 3

@@ -8,10 +8,11 @@ import numpy as np
 
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
+from gptwright.engine.protocol import PartStream
 from gptwright.engine.request import Completion, Request
 from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
-from gptwright.records import Prompt
+from gptwright.records import Message, Prompt
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import say
@@ -49,5 +50,17 @@ def sample_answers(
 
 
 def answer_text(completion: Completion, tokenizer: Tokenizer) -> str:
-    """The answer as a reader sees it, without the end mark."""
-    return tokenizer.decode(completion.ids, skip_special=True)
+    """The answer as a reader sees it, without the end mark and without what was thought before it."""
+    return answer_turn(completion, tokenizer).content
+
+
+def answer_turn(completion: Completion, tokenizer: Tokenizer) -> Message:
+    """The answer as a turn of a chat: what was thought, what was said, what tools were called."""
+    if not {tokenizer.think, tokenizer.think_end, tokenizer.tool_call} & set(completion.ids):
+        return Message("assistant", tokenizer.decode(completion.ids, skip_special=True))
+    stream = PartStream(tokenizer)
+    ids = [token for token in completion.ids if token != tokenizer.end_of_turn]
+    parts = [part for token in ids for part in stream.feed(token)] + stream.finish()
+    said = {kind: "".join(part.text for part in parts if part.kind == kind) for kind in ("content", "thinking")}
+    calls = tuple(part.text for part in parts if part.kind == "tool_call")
+    return Message("assistant", said["content"], said["thinking"], calls)

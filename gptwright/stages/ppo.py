@@ -160,5 +160,4 @@ def ppo(trainer: Ppo, measure: Measure | None = None) -> PracticeResult:
     """Run all rounds, resuming where a killed run stopped; `measure` looks at held-out gold scores, which nothing
     learns from.
     """
-    policy = trainer.policy.model
-    return practise(trainer.trainee, trainer.round, policy, trainer.settings, trainer.workspace, measure)
+    return practise(trainer.trainee, trainer.round, trainer.policy, measure)

@@ -7,7 +7,7 @@ good each token of an answer was is for `stages.ppo` and `stages.grpo` to say.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,8 +24,17 @@ from gptwright.losses.reduce import masked_mean, masked_sum
 from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import PracticeSettings
 from gptwright.records import Prompt
+from gptwright.stages.guard import WATCH, Guard
 from gptwright.stages.rewards import Reward
-from gptwright.stages.rollout import MicroBatch, Reader, evaluate_episodes, reader, sample_episodes, split_minibatches
+from gptwright.stages.rollout import (
+    Episode,
+    MicroBatch,
+    Reader,
+    evaluate_episodes,
+    reader,
+    sample_episodes,
+    split_minibatches,
+)
 from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
@@ -64,11 +73,23 @@ class Policy:
         self.optimizers, self.skips = Optimizers(self.model, settings.policy), SkipCounter()
         self.surrogate = ClippedSurrogate(settings.clip)
         self.average = average_of(model) if settings.ema else None
+        self.counters: dict[str, float] = {}
+        self.guard = Guard(settings.guard, self.model, self.counters) if settings.guard else None
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """What a checkpoint keeps."""
         found: dict[str, torch.nn.Module] = {"policy": self.model}
-        return found if self.average is None else found | {"average": self.average}
+        if self.average is not None:
+            found["average"] = self.average
+        if self.guard is not None:
+            found["sound"] = self.guard.best
+        return found
+
+    def return_to_sound(self) -> None:
+        """After an alarm, the policy from before the fall."""
+        if self.guard is not None and self.guard.stopped:
+            for weights in filter(None, (self.model, self.average)):
+                move_average(weights, self.guard.best, 0.0)
 
     def result(self) -> LanguageModel:
         """What is saved: the policy or its average, or a point between the SFT model's weights and those (Wortsman et
@@ -174,7 +195,8 @@ class Rollouts:
             say(
                 f"{workspace.stage:<12} left out {len(prompts) - len(self.prompts)} of {len(prompts)} prompts: too long"
             )
-        self.counters = {"tokens_sampled": 0.0, "tokens_trained": 0.0}
+        self.counters = policy.counters
+        self.counters |= {"tokens_sampled": 0.0, "tokens_trained": 0.0}
 
     def play(self, step: int, values: Reader | None = None) -> tuple[list[list[MicroBatch]], Metrics]:
         """A round's minibatches, each of some micro-batches, and what its answers are like."""
@@ -213,7 +235,13 @@ class Rollouts:
             "episodes": (step + 1) * settings.episodes,
             "length/mean": float(lengths.mean()),
             "share/stopped": sum(e.completion.finish_reason == "stop" for e in episodes) / len(episodes),
+            **mean_parts([episode.parts for episode in episodes]),
+            **self._guarded(step, episodes),
         }
+
+    def _guarded(self, step: int, episodes: Sequence[Episode]) -> Metrics:
+        guard, parts = self.policy.guard, [episode.parts for episode in episodes]
+        return guard.look(step, [episode.score for episode in episodes], parts) if guard else {}
 
 
 @dataclass(frozen=True)
@@ -276,20 +304,19 @@ def passes(settings: PracticeSettings, step: int, minibatches: Sequence[Any]) ->
 def practise(
     trainee: Trainee,
     play: Callable[[int], Metrics],
-    policy: LanguageModel,
-    settings: PracticeSettings,
-    workspace: Workspace,
+    policy: Policy,
     measure: Measure | None = None,
 ) -> PracticeResult:
-    """Run all rounds, resuming where a killed run stopped; `measure` looks at held-out gold scores, which nothing
-    learns from.
+    """Run all rounds, resuming where a killed run stopped, or as many as the guard lets pass; `measure` looks at
+    held-out gold scores, which nothing learns from.
     """
+    settings, workspace, guard = policy.settings, policy.workspace, policy.guard
     log = workspace.log()
     every = max(1, settings.steps // settings.evaluations) if settings.evaluations else 0
 
     def before_step(step: int) -> None:
         if measure and every and (step % every == 0 or step == settings.steps):
-            log.metrics({"step": step, **measure(policy)})
+            log.metrics({"step": step, **measure(policy.model)})
 
     seconds = run_loop(
         workspace.stage,
@@ -301,9 +328,19 @@ def practise(
         checkpoint_seconds=workspace.machine.checkpoint_seconds,
         before_step=before_step,
         note=lambda m: f"score {m['reward/score']:+.2f}, KL {m['kl/reference']:.2f}, entropy {m['entropy']:.2f}",
+        ended=lambda: guard is not None and guard.stopped,
     )
+    policy.return_to_sound()
     counters = trainee.counters
     return PracticeResult(seconds, int(counters["tokens_sampled"]), int(counters["tokens_trained"]))
+
+
+def mean_parts(parts: Sequence[Mapping[str, float]]) -> Metrics:
+    """The mean of each part of a reward, but of a single one, which the score says, and of what is watched."""
+    means = {name: float(np.mean([each[name] for each in parts])) for name in parts[0]}
+    watched = {f"watch/{name.removeprefix(WATCH)}": mean for name, mean in means.items() if name.startswith(WATCH)}
+    counted = {f"reward/part/{name}": mean for name, mean in means.items() if not name.startswith(WATCH)}
+    return watched | (counted if len(counted) > 1 else {})
 
 
 def _check_ratio(logprob_BT: Tensor, batch: MicroBatch) -> None:

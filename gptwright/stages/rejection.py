@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from gptwright.errors import RunError
 from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import RejectionSettings
-from gptwright.records import Conversation, Message, Prompt
-from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.records import Conversation, Prompt
+from gptwright.stages.answers import answer_turn, sample_answers
 from gptwright.stages.rewards import Answered, Reward
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -55,21 +55,20 @@ def choose_best(
         )
         tokens += sum(len(completion.ids) for completions in sampled for completion in completions)
         finished = [
-            Answered(prompt, ids, completion, answer_text(completion, tokenizer))
+            Answered(prompt, ids, completion, answer_turn(completion, tokenizer))
             for prompt, completions in zip(some, sampled, strict=True)
             for ids in [render_prompt(prompt.messages, tokenizer)]
             for completion in completions
             if completion.finish_reason == "stop"
         ]
-        scored = list(zip(finished, reward(finished), strict=True))
+        scored = list(zip(finished, reward(finished).total, strict=True))
         rewards += [score for _, score in scored]
         for prompt in some:
-            own = [(score, answer.text) for answer, score in scored if answer.prompt is prompt]
+            own = [(score, answer.turn) for answer, score in scored if answer.prompt is prompt]
             if own:
-                score, text = max(own, key=lambda each: each[0])
+                score, turn = max(own, key=lambda each: each[0])
                 best.append(score)
-                messages = (*prompt.messages, Message("assistant", text))
-                conversations.append(Conversation(messages, id=prompt.id, source="rejection"))
+                conversations.append(Conversation((*prompt.messages, turn), id=prompt.id, source="rejection"))
     if not conversations:
         raise RunError(
             f"none of the answers to {len(prompts)} prompts ended within {settings.max_new_tokens} tokens: there is "

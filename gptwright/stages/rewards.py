@@ -1,13 +1,16 @@
-"""What says how good an answer is: reward models, and whatever else can look at answers, behind one interface."""
+"""What says how good an answer is: reward models, and whatever else can look at answers, weighted and summed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gptwright.engine.request import Completion
+from gptwright.errors import RunError
 from gptwright.model.transformer import ScalarModel
-from gptwright.records import Prompt
+from gptwright.records import Message, Prompt
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -15,19 +18,47 @@ from gptwright.train.fast_path import FastPath
 
 
 class Answered(NamedTuple):
-    """A prompt, as a record and as ids, and an answer to it, as ids with their end mark and as text without."""
+    """A prompt, as a record and as ids, and an answer to it, as ids with their end mark and as a turn."""
 
     prompt: Prompt
     prompt_ids: list[int]
     completion: Completion
-    text: str
+    turn: Message
+
+    @property
+    def text(self) -> str:
+        """What it says; what was thought before is not said."""
+        return self.turn.content
 
 
-Reward = Callable[[Sequence[Answered]], Sequence[float]]
-"""A number for each answer: more is better, and differences are what counts."""
+class Rewarded(NamedTuple):
+    """A number for each answer (more is better, and differences are what counts), and by name what went into it."""
+
+    total: list[float]
+    parts: dict[str, list[float]]
 
 
-def model_reward(model: ScalarModel, tokenizer: Tokenizer, path: FastPath) -> Reward:
+Part = Callable[[Sequence[Answered]], Sequence[float]]
+Reward = Callable[[Sequence[Answered]], Rewarded]
+
+
+def weighted(parts: Mapping[str, tuple[Part, float]]) -> Reward:
+    """Each part times its weight, summed. A part that gives an answer no finite number raises RunError."""
+
+    def reward(answers: Sequence[Answered]) -> Rewarded:
+        scores = {name: [float(score) for score in part(answers)] for name, (part, _) in parts.items()}
+        for name, each in scores.items():
+            for answer, score in zip(answers, each, strict=True):
+                if not math.isfinite(score):
+                    raise RunError(f"reward {name} gave an answer to prompt {answer.prompt.id!r} the value {score}")
+        weights = [weight for _, weight in parts.values()]
+        rows = zip(*scores.values(), strict=True)
+        return Rewarded([sum(w * s for w, s in zip(weights, row, strict=True)) for row in rows], scores)
+
+    return reward
+
+
+def model_reward(model: ScalarModel, tokenizer: Tokenizer, path: FastPath) -> Part:
     """The reward model's score, read at the reward token behind the answer."""
     model = model.to(path.device).eval()  # never given to an optimizer
 
@@ -44,3 +75,29 @@ def model_reward(model: ScalarModel, tokenizer: Tokenizer, path: FastPath) -> Re
         return score_all(model, rows, tokenizer.pad, path)
 
     return score
+
+
+def length_reward(over: int) -> Part:
+    """Tokens above `over`, the end mark included."""
+    return lambda answers: [max(0, len(each.completion.ids) - over) for each in answers]
+
+
+def repetition_reward(answers: Sequence[Answered]) -> list[float]:
+    """Lines, sentences and items that are said again."""
+    return [count_repeated(each.text) for each in answers]
+
+
+def match_reward(pattern: str) -> Part:
+    """1 where the whole turn fits, with <think> and </think> around what was thought."""
+    wanted = re.compile(pattern, flags=re.DOTALL)
+    return lambda answers: [float(wanted.fullmatch(_shown(each.turn)) is not None) for each in answers]
+
+
+def text_reward(score: Callable[[Prompt, str], float]) -> Part:
+    """A verifier of one answer's text, such as those of `tasks.verifiers`, over many."""
+    return lambda answers: [score(each.prompt, each.text) for each in answers]
+
+
+def _shown(turn: Message) -> str:
+    thought = f"<think>{turn.thinking}</think>" if turn.thinking else ""
+    return thought + turn.content + "".join(f"<tool_call>{call}" for call in turn.tool_calls)

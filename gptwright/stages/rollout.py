@@ -19,7 +19,7 @@ from gptwright.losses.language import token_entropy, token_logprobs
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.practice_settings import PracticeSettings
 from gptwright.records import Prompt
-from gptwright.stages.answers import answer_text, sample_answers
+from gptwright.stages.answers import answer_turn, sample_answers
 from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
 from gptwright.stages.rewards import Answered, Reward
 from gptwright.tokenizer.chat import render_prompt
@@ -37,6 +37,8 @@ class Episode:
     completion: Completion
     score: float
     group: int = 0
+    parts: dict[str, float] = field(default_factory=dict)
+    """What the score was made of, by name."""
 
     @property
     def tree(self) -> Tree:
@@ -123,19 +125,21 @@ def sample_episodes(
         each=each,
     )
     answers = [
-        Answered(prompt, ids, completion, answer_text(completion, tokenizer))
+        Answered(prompt, ids, completion, answer_turn(completion, tokenizer))
         for prompt, completions in zip(prompts, sampled, strict=True)
         for ids in [render_prompt(prompt.messages, tokenizer)]
         for completion in completions
     ]
+    rewarded = reward(answers)
     return [
         Episode(
             answer.prompt_ids,
             answer.completion,
             score if answer.completion.finish_reason == "stop" else settings.no_end_score,
             group=number // each,
+            parts={name: scores[number] for name, scores in rewarded.parts.items()},
         )
-        for number, (answer, score) in enumerate(zip(answers, reward(answers), strict=True))
+        for number, (answer, score) in enumerate(zip(answers, rewarded.total, strict=True))
     ]
 
 

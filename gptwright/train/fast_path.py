@@ -235,7 +235,7 @@ def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens
     if len(eager) == 1 and settings.compile == "never":
         return eager[0]
     measured = (
-        [_measured(path, config, min(rows, EAGER_ROWS)) for path in eager]
+        [_measured(path, config, min(rows, EAGER_ROWS), steps=2) for path in eager]
         if len(eager) > 1 or settings.compile == "auto"
         else eager
     )

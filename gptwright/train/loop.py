@@ -30,12 +30,14 @@ def run_loop(
     checkpoint_seconds: float,
     before_step: Callable[[int], None] | None = None,
     note: Callable[[Metrics], str] | None = None,
+    ended: Callable[[], bool] | None = None,
     ranks: Ranks = ALONE,
 ) -> float:
     """Run steps up to `total` and return the seconds all of them took, those of earlier, killed processes included.
 
     `before_step(s)` is called with the weights after s steps, for s = 0..total: the place to measure and to print
-    samples. Checkpoints go to `folder`. Of several ranks the first one's clock and log count.
+    samples. Checkpoints go to `folder`. Of several ranks the first one's clock and log count. Once `ended` says so,
+    which must follow from what checkpoints keep, no further step is done.
     """
     checkpoints = Checkpoints(folder, ranks)
     state = checkpoints.load_last(trainee)
@@ -45,18 +47,21 @@ def run_loop(
     log.rewind(state["logs"] if state else {})
     started = saved = time.monotonic()
     progress = Progress(name, total, first)
+    last = first
     for step in range(first, total):
+        if ended and ended():
+            break
         if before_step:
             before_step(step)
         metrics = do_step(step)
         log.metrics({"step": step + 1, **metrics})
         progress.update(step + 1, note(metrics) if note else "")
-        now = time.monotonic()
-        due = now - saved >= checkpoint_seconds or step + 1 == total
+        now, last = time.monotonic(), step + 1
+        due = now - saved >= checkpoint_seconds or last == total or bool(ended and ended())
         if ranks.gather(due)[0]:
             details = {"seconds": earlier + now - started, "logs": log.positions()}
             checkpoints.save(trainee, step + 1, details)
             saved = now
     if before_step:
-        before_step(total)
+        before_step(last)
     return earlier + time.monotonic() - started

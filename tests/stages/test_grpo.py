@@ -16,7 +16,7 @@ from gptwright.practice_settings import GrpoSettings
 from gptwright.recipe import OptimizerSettings
 from gptwright.records import Prompt
 from gptwright.stages.grpo import Grpo, grpo
-from gptwright.stages.rewards import Answered, Reward
+from gptwright.stages.rewards import Answered, Part, weighted
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -37,9 +37,7 @@ def make_grpo(
     pretrain_batch: Callable[..., Any],
     plain_adam: Callable[..., OptimizerSettings],
 ) -> Callable[..., Grpo]:
-    def make(
-        name: str = "run", *, checkpoint_seconds: float = 1e9, reward: Reward = share_of_a, **settings: Any
-    ) -> Grpo:
+    def make(name: str = "run", *, checkpoint_seconds: float = 1e9, reward: Part = share_of_a, **settings: Any) -> Grpo:
         """Eight answers a round to two prompts, one optimizer step, no pretraining mix."""
         settings = {
             "steps": 4,
@@ -52,7 +50,7 @@ def make_grpo(
         }
         return Grpo(
             copy.deepcopy(babbler),
-            reward,
+            weighted({"score": (reward, 1.0)}),
             tokenizer,
             letters,
             pretrain_batch,

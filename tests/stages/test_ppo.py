@@ -17,7 +17,7 @@ from gptwright.recipe import OptimizerSettings, PpoSettings
 from gptwright.records import Message, Prompt
 from gptwright.stages.ppo import Ppo, check_rewards, ppo, value_model_from
 from gptwright.stages.practice import Round
-from gptwright.stages.rewards import Answered, Reward, model_reward
+from gptwright.stages.rewards import Answered, Part, model_reward, weighted
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 PROMPTS = [Prompt(letter, (Message("user", letter),)) for letter in "abcdefghijklmnop"]
@@ -43,7 +43,7 @@ def make_ppo(
         model: LanguageModel | None = None,
         prompts: Sequence[Prompt] = PROMPTS,
         judge: ScalarModel | None = None,
-        reward: Reward | None = None,
+        reward: Part | None = None,
         **settings: Any,
     ) -> Ppo:
         """Eight answers of up to six tokens a round, one optimizer step, no warm-up, no pretraining mix."""
@@ -62,7 +62,7 @@ def make_ppo(
         return Ppo(
             model or make_model(),
             value_model_from(judge),
-            reward or model_reward(judge, tokenizer, spot.path),
+            weighted({"score": (reward or model_reward(judge, tokenizer, spot.path), 1.0)}),
             tokenizer,
             prompts,
             pretrain_batch,

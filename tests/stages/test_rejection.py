@@ -12,7 +12,7 @@ from gptwright.practice_settings import RejectionSettings
 from gptwright.records import Prompt
 from gptwright.stages import rejection
 from gptwright.stages.rejection import choose_best
-from gptwright.stages.rewards import Answered
+from gptwright.stages.rewards import Answered, weighted
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -29,7 +29,7 @@ def test_the_best_answer_of_each_prompt_becomes_a_demonstration(
 
     monkeypatch.setattr(rejection, "PROMPTS_AT_ONCE", 5)
     settings = RejectionSettings(answers=8, max_new_tokens=6)
-    chosen = choose_best(babbler, share_of_a, tokenizer, letters, settings, seed=0)
+    chosen = choose_best(babbler, weighted({"a": (share_of_a, 1.0)}), tokenizer, letters, settings, seed=0)
     assert [conversation.id for conversation in chosen.conversations] == [p.id for p in letters if p.id in seen]
     for conversation in chosen.conversations:
         best = max(score for score, _ in seen[conversation.id])
@@ -43,4 +43,11 @@ def test_the_best_answer_of_each_prompt_becomes_a_demonstration(
 def test_answers_that_never_end_are_told(babbler: LanguageModel, tokenizer: Tokenizer, letters: list[Prompt]) -> None:
     settings = RejectionSettings(answers=2, max_new_tokens=1)
     with pytest.raises(RunError, match="none of the answers to 16 prompts ended within 1 tokens"):
-        choose_best(babbler, lambda answers: [0.0] * len(answers), tokenizer, letters, settings, seed=0)
+        choose_best(
+            babbler,
+            weighted({"none": (lambda answers: [0.0] * len(answers), 1.0)}),
+            tokenizer,
+            letters,
+            settings,
+            seed=0,
+        )

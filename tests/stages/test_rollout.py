@@ -17,7 +17,7 @@ from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import PpoSettings
 from gptwright.records import Message, Prompt
 from gptwright.stages.repetition import count_repeated
-from gptwright.stages.rewards import model_reward
+from gptwright.stages.rewards import model_reward, weighted
 from gptwright.stages.rollout import (
     Episode,
     MicroBatch,
@@ -107,7 +107,7 @@ def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(
     policy, judge = make_model(), scalar_from(make_model(3), 3, repetition=-0.5)
     prompts = [Prompt(str(n), (Message("user", "abc"[: 1 + n % 3]),)) for n in range(40)]
     chosen = PpoSettings(max_new_tokens=30, no_end_score=-7.5)
-    reward = model_reward(judge, tokenizer, make_workspace().path)
+    reward = weighted({"judge": (model_reward(judge, tokenizer, make_workspace().path), 1.0)})
     episodes = sample_episodes(policy, reward, tokenizer, prompts, chosen, seed=0)
     reasons = {episode.completion.finish_reason for episode in episodes}
     assert reasons == {"stop", "length"}

@@ -1,0 +1,108 @@
+"""How good a run's reward model is: on comparisons it never saw, against the labellers' own agreement, and as the judge
+of the best of n answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gptwright import world
+from gptwright.errors import InputError
+from gptwright.evaluate import preference
+from gptwright.model.folder import load_scalar_model
+from gptwright.model.transformer import LanguageModel, ScalarModel
+from gptwright.pipeline.wiring import split_comparisons, workspace
+from gptwright.practice_settings import Practised
+from gptwright.records import Comparison
+from gptwright.stages.answers import answer_turn, sample_answers, that_fit
+from gptwright.stages.rewards import Answered, model_reward
+from gptwright.stages.scoring import score_comparisons, that_fit_whole
+from gptwright.tasks import world as world_task
+from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.fast_path import FastPath
+
+if TYPE_CHECKING:
+    from gptwright.pipeline.run import Run
+
+BEST_OF_PROMPTS = 100
+BEST_OF = (1, 2, 4, 8, 16)
+
+
+def check_reward_model(run: Run, settings: Practised) -> None:
+    """Raises InputError where the run's own reward model is too bad to be practised against."""
+    if not settings.asks_reward_model:
+        return
+    lineage = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))
+    accuracy = lineage["validation_accuracy"]
+    if not accuracy >= settings.least_accuracy:  # NaN, of no held-out pair, is refused too
+        raise InputError(
+            f"the reward model orders {accuracy:.1%} of held-out pairs as labelled, and least_accuracy asks for "
+            f"{settings.least_accuracy:.0%}: collect more comparisons or train it better, or set least_accuracy to 0"
+        )
+
+
+def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Every figure of the reward report; what needs the truth only where the world knows it."""
+    model, path = load_scalar_model(run.folder / "reward"), workspace(run, "reward").path.eager()
+    scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
+    ranked = [comparison for comparison in split_comparisons(run)[1] if comparison.pairs()]
+    held_out = that_fit_whole(ranked, tokenizer, model.config.context)
+    score_rows = score_comparisons(model, held_out, tokenizer, path)
+    flat = [score for scores in score_rows for score in scores]
+    differences, outcomes = preference.pair_differences(held_out, score_rows)
+    curve = preference.calibration(differences * scale, outcomes)
+    lengths = [len(answer.split()) for comparison in held_out for answer in comparison.answers]
+    by_distance = preference.accuracy_by_rank_distance(held_out, score_rows)
+    by_use_case = preference.accuracy_by_use_case(held_out, score_rows)
+    found: dict[str, Any] = {
+        "accuracy": preference.pair_accuracy(held_out, score_rows).to_json(),
+        "calibration": curve,
+        "expected_calibration_error": preference.expected_calibration_error(curve),
+        "length_correlation": preference.length_correlation(flat, lengths),
+        "by_rank_distance": {str(distance): figure.to_json() for distance, figure in by_distance.items()},
+        "by_use_case": {case: figure.to_json() for case, figure in by_use_case.items()},
+        "histogram": preference.score_histogram(held_out, score_rows),
+        "disagreements": preference.worst_disagreements(held_out, score_rows),
+    }
+    if run.recipe.reward is not None and run.recipe.reward.data is None:
+        found |= _against_the_truth(run, held_out)
+        found["best_of_n"] = _best_of_n(run, sft, model, tokenizer, path)
+    return found
+
+
+def _against_the_truth(run: Run, held_out: Sequence[Comparison]) -> dict[str, Any]:
+    """What a judge who knows each answer's worth would score, and how often two labellers agree."""
+    utilities = [[world.utility(c.prompt, answer) for answer in c.answers] for c in held_out]
+    again = [
+        world.compare(c.prompt, c.answers, seed=run.recipe.seed * 1_000_003 + 777 + i) for i, c in enumerate(held_out)
+    ]
+    return {
+        "ceiling": preference.ceiling(held_out, utilities).to_json(),
+        "agreement": preference.agreement(again, held_out).to_json(),
+    }
+
+
+def _best_of_n(
+    run: Run, sft: LanguageModel, model: ScalarModel, tokenizer: Tokenizer, path: FastPath
+) -> dict[str, Any]:
+    """Gold score of the SFT model's answer that the reward model likes best of n: what it is worth as a judge."""
+    prompts = world.prompts("validation", BEST_OF_PROMPTS, seed=run.recipe.seed)
+    prompts = that_fit(prompts, tokenizer, sft.config.context)
+    each = max(BEST_OF)
+    sampled = sample_answers(
+        sft, tokenizer, prompts, seed=run.recipe.seed + 3, temperature=1.0, max_new_tokens=80, each=each
+    )
+    answers = [
+        Answered(prompt, ids, completion, answer_turn(completion, tokenizer))
+        for prompt, completions in zip(prompts, sampled, strict=True)
+        for ids in [render_prompt(prompt.messages, tokenizer)]
+        for completion in completions
+    ]
+    scores = list(model_reward(model, tokenizer, path)(answers))
+    worths = [row.score for row in world_task.score([a.prompt for a in answers], [a.text for a in answers])]
+    rows = range(0, len(answers), each)
+    figures = preference.best_of_n([scores[i : i + each] for i in rows], [worths[i : i + each] for i in rows], BEST_OF)
+    return {str(n): figure.to_json() for n, figure in figures.items()}

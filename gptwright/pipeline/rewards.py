@@ -1,0 +1,168 @@
+"""What answers are rewarded for in a run, made of its settings; the prompts that are practised on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from gptwright import world
+from gptwright.data.conversations import read_prompts
+from gptwright.errors import InputError
+from gptwright.feedback.rubric import load_rubric, rubric_judge
+from gptwright.model.folder import load_scalar_model
+from gptwright.model.transformer import LanguageModel
+from gptwright.pipeline.run import Run
+from gptwright.pipeline.start import find_model
+from gptwright.pipeline.wiring import MEASURE_PROMPTS, gold_measure
+from gptwright.practice_settings import PracticeSettings, Practised
+from gptwright.records import Prompt
+from gptwright.reward_settings import (
+    LengthReward,
+    MatchReward,
+    ModelReward,
+    NumberReward,
+    RepetitionReward,
+    RewardPart,
+    RubricReward,
+    TestsReward,
+)
+from gptwright.stages.answers import answer_turn, sample_answers, that_fit
+from gptwright.stages.guard import watched_parts
+from gptwright.stages.rewards import (
+    Answered,
+    Part,
+    Reward,
+    length_reward,
+    match_reward,
+    model_reward,
+    repetition_reward,
+    text_reward,
+    weighted,
+)
+from gptwright.stages.sft import Measure
+from gptwright.tasks import verifiers
+from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.fast_path import FastPath
+
+
+def practice_prompts(run: Run, settings: Practised, count: int) -> tuple[list[Prompt], list[Prompt]]:
+    """(to practise on, held out): of a file's prompts every twentieth, of the world's, of which there are endless
+    many, none is held out, for the validation pool is there.
+    """
+    if settings.data is None:
+        return world.prompts("rl", count, seed=run.recipe.seed), []
+    found = distinct_prompts(settings)
+    return [prompt for i, prompt in enumerate(found) if i % 20], found[::20][:MEASURE_PROMPTS]
+
+
+def distinct_prompts(settings: Practised) -> list[Prompt]:
+    """A file's prompts, each once, fit for the rewards. Raises InputError for what could not be practised on."""
+    assert settings.data is not None
+    found = list({prompt.messages: prompt for prompt in read_prompts(settings.data)}.values())
+    if len(found) < 2:
+        raise InputError(
+            f"{settings.data} has {len(found)} prompt: give at least 2, one to practise and one to hold out"
+        )
+    check_details(settings, found)
+    return found
+
+
+def check_practice(settings: Practised) -> None:
+    """Before the stages ahead spend hours: raises InputError for prompts, rubrics and verifiers that can't be used."""
+    if settings.data is not None:
+        distinct_prompts(settings)
+    for part in settings.rewards.values():
+        if isinstance(part, RubricReward):
+            load_rubric(part.rubric)
+        elif isinstance(part, ModelReward) and part.folder is not None:
+            find_model(part.folder)
+
+
+def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
+    """Raises InputError for a prompt that lacks what a verifier goes by."""
+    for part in settings.rewards.values():
+        if isinstance(part, NumberReward):
+            verifiers.check_numbers(prompts)
+        elif isinstance(part, TestsReward):
+            verifiers.check_tests(prompts)
+
+
+def reward_of(run: Run, settings: Practised, tokenizer: Tokenizer, path: FastPath) -> Reward:
+    """All parts with their weights, and what the guard watches."""
+    parts = {name: (_part(run, part, tokenizer, path), part.weight) for name, part in settings.rewards.items()}
+    if isinstance(settings, PracticeSettings) and settings.guard is not None:
+        watch = {name: _part(run, part, tokenizer, path) for name, part in settings.guard.watch.items()}
+        parts |= watched_parts(watch)
+    return weighted(parts)
+
+
+def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath) -> Part:
+    match part:
+        case ModelReward():
+            return _model_part(run, part, tokenizer, path)
+        case NumberReward():
+            return text_reward(verifiers.number_is_right)
+        case TestsReward():
+            return text_reward(partial(verifiers.tests_passed, seconds=part.seconds))
+        case MatchReward():
+            return match_reward(part.pattern)
+        case LengthReward():
+            return length_reward(part.over)
+        case RepetitionReward():
+            return repetition_reward
+        case RubricReward():
+            return _rubric_part(part)
+
+
+def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath) -> Part:
+    folder = run.folder / "reward" if part.folder is None else find_model(part.folder)
+    if part.folder is not None and Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
+        raise InputError(
+            f"reward model {folder} has another tokenizer than this run: train one on this run's comparisons, or set "
+            "pretrain.start to the model that it comes from"
+        )
+    return model_reward(load_scalar_model(folder), tokenizer, path)
+
+
+def _rubric_part(part: RubricReward) -> Part:
+    judge = rubric_judge(part)
+
+    def score(answers: Sequence[Answered]) -> list[float]:
+        judged = [i for i, each in enumerate(answers) if not part.use_cases or each.prompt.use_case in part.use_cases]
+        scores = [0.0] * len(answers)
+        points = judge([(answers[i].prompt.messages, answers[i].text) for i in judged])
+        for i, value in zip(judged, points, strict=True):
+            scores[i] = value
+        return scores
+
+    return score
+
+
+def practice_measure(
+    run: Run, tokenizer: Tokenizer, reward: Reward, settings: Practised, held_out: Sequence[Prompt]
+) -> Measure:
+    """What is looked at on the way: gold scores on the world, else the reward and its parts on held-out prompts."""
+    if not held_out:
+        return gold_measure(run, tokenizer)
+    prompts = that_fit(held_out, tokenizer, run.recipe.model.context)
+
+    def measure(model: LanguageModel) -> dict[str, float]:
+        sampled = sample_answers(
+            model,
+            tokenizer,
+            prompts,
+            seed=run.recipe.seed,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+        )
+        answers = [
+            Answered(prompt, render_prompt(prompt.messages, tokenizer), each[0], answer_turn(each[0], tokenizer))
+            for prompt, each in zip(prompts, sampled, strict=True)
+        ]
+        rewarded = reward(answers)
+        means = {name: sum(scores) / len(scores) for name, scores in rewarded.parts.items()}
+        total = sum(rewarded.total) / len(rewarded.total)
+        return {"held_out/reward": total, **{f"held_out/{name}": mean for name, mean in means.items()}}
+
+    return measure

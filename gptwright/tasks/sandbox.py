@@ -1,0 +1,58 @@
+"""Code that a model wrote, run where it can do little harm: another process, with little time and memory, an empty
+folder that is thrown away, no environment, and on Linux no network where the system lets us take it away.
+
+It keeps accidents in, endless loops and full disks; it is no wall against code that wants to break out. Where
+models write code for strangers, put a container around the whole program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+MEMORY = 512 * 2**20
+_INSIDE = Path(__file__).with_name("sandboxed.py")
+
+
+def run_tests(code: str, tests: Sequence[str], *, seconds: float) -> int:
+    """How many of the statements `tests` run without an error after `code`; 0 where the code itself fails."""
+    # What counts is a line that begins with a word the code cannot know, so printing and exiting pass no test.
+    word = secrets.token_hex(16)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(_INSIDE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env={"SYSTEMROOT": os.environ["SYSTEMROOT"]} if "SYSTEMROOT" in os.environ else {},
+            start_new_session=True,
+        )
+        task = {"word": word, "code": code, "tests": list(tests), "seconds": seconds, "memory": MEMORY}
+        try:
+            output, _ = process.communicate(json.dumps(task).encode(), timeout=seconds + 1)
+        except subprocess.TimeoutExpired:
+            output = b""
+        finally:
+            _kill(process)
+    lines = [line.split() for line in output.decode(errors="replace").splitlines()]
+    passed = [int(line[1]) for line in lines if len(line) == 2 and line[0] == word and line[1].isdigit()]
+    return min(passed[-1], len(tests)) if passed else 0
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.communicate()

@@ -1,0 +1,58 @@
+"""Rewards that a program can check: a right number, code that passes its tests. What is right stands in the prompt's
+`details`, which models never see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from gptwright.errors import InputError
+from gptwright.records import Prompt
+from gptwright.tasks.sandbox import run_tests
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_FENCED = re.compile(r"```(?:python|py)?\n(.*?)```", re.DOTALL)
+
+
+def number_is_right(prompt: Prompt, answer: str) -> float:
+    """1 if the last number of the answer is `details["answer"]`: '1,024' is 1024, and 3.0 is 3."""
+    found = _NUMBER.findall(answer)
+    return float(bool(found) and _as_number(found[-1]) == _as_number(prompt.details["answer"]))
+
+
+def tests_passed(prompt: Prompt, answer: str, *, seconds: float) -> float:
+    """The share of `details["tests"]` that the answer's code passes: its fenced blocks, or all of it."""
+    code = "\n".join(_FENCED.findall(answer)) or answer
+    tests = prompt.details["tests"]
+    return run_tests(code, tests, seconds=seconds) / len(tests)
+
+
+def check_numbers(prompts: Iterable[Prompt]) -> None:
+    """Raises InputError for a prompt that does not say which number is right."""
+    for prompt in prompts:
+        if "answer" not in prompt.details or _as_number(prompt.details["answer"]) is None:
+            raise InputError(
+                f"prompt {prompt.id!r} has no number in details.answer, which a reward of kind number needs: add it, "
+                "or leave that prompt out"
+            )
+
+
+def check_tests(prompts: Iterable[Prompt]) -> None:
+    """Raises InputError for a prompt without tests."""
+    for prompt in prompts:
+        tests = prompt.details.get("tests")
+        if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
+            raise InputError(
+                f"prompt {prompt.id!r} has no list of Python statements in details.tests, which a reward of kind tests "
+                "needs: add it, or leave that prompt out"
+            )
+
+
+def _as_number(value: Any) -> Decimal | None:
+    try:
+        return Decimal(str(value).replace(",", "").strip())
+    except InvalidOperation:
+        return None
