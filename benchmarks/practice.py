@@ -31,8 +31,8 @@ from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import load_recipe
 from gptwright.records import Prompt
-from gptwright.stages.answers import answer_text, sample_answers, that_fit
-from gptwright.stages.rewards import Answered, Reward, model_reward
+from gptwright.stages.answers import answer_text, answer_turn, sample_answers, that_fit
+from gptwright.stages.rewards import Answered, Part, model_reward
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -93,7 +93,7 @@ class Judge:
         pool = world.prompts("test", prompts, seed=self.seed)
         self.prompts: list[Prompt] = that_fit(pool, self.tokenizer, self.sft.config.context)
         reward_model = load_scalar_model(run / "reward")
-        self.reward: Reward = model_reward(reward_model, self.tokenizer, FastPath("cpu", "float32"))
+        self.reward: Part = model_reward(reward_model, self.tokenizer, FastPath("cpu", "float32"))
         self.of_sft = {temperature: self.gold(self.sft, temperature) for temperature in (0.0, 1.0)}
 
     def gold(self, model: LanguageModel, temperature: float, best_of: int = 1) -> Any:
@@ -109,7 +109,7 @@ class Judge:
 
     def best(self, prompt: Prompt, completions: Sequence[Any]) -> Any:
         ids = render_prompt(prompt.messages, self.tokenizer)
-        answers = [Answered(prompt, ids, c, answer_text(c, self.tokenizer)) for c in completions]
+        answers = [Answered(prompt, ids, c, answer_turn(c, self.tokenizer)) for c in completions]
         return completions[int(np.argmax(self.reward(answers)))]
 
     def told(

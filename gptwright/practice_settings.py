@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gptwright.reward_settings import ModelReward, NumberReward, PartName, RewardPart, TestsReward
+from gptwright.reward_settings import ModelReward, NumberReward, PartName, RewardPart, RubricReward, TestsReward
 from gptwright.settings import Count, Decay, OptimizerSettings, Positive, Section, Share
 
+MOST_ROUNDS = 9
 POLICY = OptimizerSettings(
     learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
 )
@@ -123,6 +124,33 @@ class GrpoSettings(PracticeSettings):
             raise ValueError(f"answers ({self.answers}) must divide episodes ({self.episodes})")
         if self.answers < 2 and self.baseline != "batch":
             raise ValueError(f"baseline {self.baseline} compares answers to one prompt: set answers to 2 or more")
+        return self
+
+
+class RoundsSettings(Section):
+    """Judging and practising again: new prompts, answers of the last policy, a new reward model, a new policy."""
+
+    count: Annotated[int, Field(ge=2, le=MOST_ROUNDS)] = 3
+    """Rounds in all; the first is that of the sections `reward` and `ppo`."""
+    prompts: Count = 2_000
+    """New prompts in each further round, each answered reward.answers times."""
+    mixed: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of those answers that the SFT model gives, so that the reward model goes on seeing worse ones."""
+    data: str | None = None
+    """A file of prompts, from which each round takes the next; null takes the world's."""
+    rubric: RubricReward | None = None
+    """A rubric's judge in place of the simulated labellers: answers with more points rank higher."""
+    judged: str | None = None
+    """People in their place: where their rankings of a round will lie, such as judged_{round}.jsonl."""
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> Self:
+        if self.rubric is not None and self.judged is not None:
+            raise ValueError("give either rubric or judged: one of the two ranks the answers")
+        if self.judged is not None and "{round}" not in self.judged:
+            raise ValueError(f"judged = {self.judged!r} names one file for all rounds: put {{round}} into it")
+        if self.data is not None and self.rubric is None and self.judged is None:
+            raise ValueError("data needs rubric or judged: the simulated labellers know the world's prompts alone")
         return self
 
 

@@ -18,7 +18,7 @@ from gptwright.corpus_settings import DataSettings
 from gptwright.errors import InputError
 from gptwright.grid import SweepSettings
 from gptwright.midtraining import RopeScalingSettings, decay_over_the_finish, refuse_unsaid_context
-from gptwright.practice_settings import DpoSettings, GrpoSettings, PpoSettings, RejectionSettings
+from gptwright.practice_settings import DpoSettings, GrpoSettings, PpoSettings, RejectionSettings, RoundsSettings
 from gptwright.settings import (
     Count,
     CountOrNone,
@@ -208,6 +208,7 @@ class Recipe(Section):
     rejection: RejectionSettings | None = None
     grpo: GrpoSettings | None = None
     ppo: PpoSettings | None = None
+    rounds: RoundsSettings | None = None
     evaluate: EvaluateSettings | None = None
     sweep: SweepSettings | None = None
 
@@ -254,6 +255,8 @@ class Recipe(Section):
                     f"{name}.rewards has {practised.checked_by_details}, which the world's prompts hold nothing for: "
                     f"give {name}.data, a file of prompts with details"
                 )
+        if self.rounds and not (self.reward and self.ppo):
+            raise ValueError("rounds needs the sections reward and ppo: each round trains both anew")
         if self.evaluate and not self.sft:
             raise ValueError("evaluate needs an sft section: it measures assistants; remove one or add the other")
         if self.evaluate and self.evaluate.without_mix and not (self.ppo and self.ppo.pretrain_mix):
@@ -261,8 +264,14 @@ class Recipe(Section):
         return self
 
 
-def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
-    """A shipped recipe by name or any YAML file, with `key=value` overrides laid over it.
+def nth(stage: str, number: int) -> str:
+    """The name of a stage in a round: reward, reward_2, reward_3."""
+    return stage if number == 1 else f"{stage}_{number}"
+
+
+def load_recipe(name_or_path: str, overrides: list[str] | None = None, *, needs: str = "") -> Recipe:
+    """A shipped recipe by name or any YAML file, with `key=value` overrides laid over it; the section that it `needs`
+    has its defaults where nothing else is said.
 
     Raises InputError naming the file, the key and the remedy.
     """
@@ -282,6 +291,8 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         raise InputError(f"recipe {path} must be a mapping of settings such as 'name: mine'")
     for override in overrides or []:
         apply_override(values, override)
+    if needs and values.get(needs) is None:
+        values[needs] = {}
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

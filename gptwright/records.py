@@ -74,13 +74,15 @@ class Prompt:
 class Comparison:
     """K answers to one prompt as one labeller ranked them.
 
-    `ranks[i]` is the rank of `answers[i]`: 0 is best, equal numbers are a tie.
+    `ranks[i]` is the rank of `answers[i]`: 0 is best, equal numbers are a tie. A labeller may say besides that none of
+    them is any good.
     """
 
     prompt: Prompt
     answers: tuple[str, ...]
     ranks: tuple[int, ...]
     labeller: str = ""
+    all_bad: bool = False
 
     def __post_init__(self) -> None:
         if len(self.answers) != len(self.ranks) or len(self.answers) < 2:
@@ -114,11 +116,11 @@ def call_text(name: str, arguments: Any) -> str:
 
 def to_json(record: Any) -> dict[str, Any]:
     """A record as JSON values; tuples become lists when dumped."""
-    return dataclasses.asdict(record, dict_factory=_without_what_most_turns_lack)
+    return dataclasses.asdict(record, dict_factory=_without_what_most_lack)
 
 
-def _without_what_most_turns_lack(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in items if value or name not in ("thinking", "tool_calls")}
+def _without_what_most_lack(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if value or name not in ("thinking", "tool_calls", "all_bad")}
 
 
 def message_from_json(value: dict[str, Any]) -> Message:
@@ -138,4 +140,6 @@ def prompt_from_json(value: dict[str, Any]) -> Prompt:
 
 def comparison_from_json(value: dict[str, Any]) -> Comparison:
     prompt = prompt_from_json(value["prompt"])
-    return Comparison(prompt, tuple(value["answers"]), tuple(value["ranks"]), value.get("labeller", ""))
+    return Comparison(
+        prompt, tuple(value["answers"]), tuple(value["ranks"]), value.get("labeller", ""), value.get("all_bad", False)
+    )

@@ -117,7 +117,9 @@ def apply_override(values: dict[str, Any], override: str) -> None:
 
 def explain(error: ValidationError, root: type[Section]) -> str:
     """The first problem of a validation error as one sentence, with the nearest known key for a misspelt one."""
-    problem = error.errors()[0]
+    # A misspelt key is told before what is then missing.
+    problems = error.errors()
+    problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = _fields_at(problem["loc"][:-1], root)
@@ -126,6 +128,11 @@ def explain(error: ValidationError, root: type[Section]) -> str:
         return f"unknown key {key!r}: {remedy}"
     if problem["type"] == "missing":  # its input is the whole section
         return f"{key} is missing: add it"
+    if problem["type"] == "union_tag_not_found":
+        return f"{key} needs a kind: say which, such as kind: number"
+    if problem["type"] == "union_tag_invalid":
+        known = problem["ctx"]["expected_tags"].replace("'", "")
+        return f"{key} has a kind that is not known, {problem['ctx']['tag']!r}: use one of {known}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
@@ -133,13 +140,25 @@ def explain(error: ValidationError, root: type[Section]) -> str:
 
 
 def _fields_at(location: tuple[int | str, ...], root: type[Section]) -> list[str]:
-    section = root
+    """The settings of the section at a place in the recipe. A section of several kinds has its kind as one more part of
+    the place.
+    """
+    section, kinds = root, list[type[Section]]()
     pending: Any = None  # a mapping of names to sections, whose name comes next
     for part in location:
-        annotation = pending or section.model_fields[str(part)].annotation
-        options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+        of_kind = [kind for kind in kinds if part in get_args(kind.model_fields["kind"].annotation)]
+        if of_kind:
+            section, kinds = of_kind[0], []
+            continue
+        options = _options(pending or section.model_fields[str(part)].annotation)
         pending = next((get_args(option)[1] for option in options if get_origin(option) is dict), None)
-        section = next(
-            (option for option in options if isinstance(option, type) and issubclass(option, Section)), section
-        )
+        found = [option for option in options if isinstance(option, type) and issubclass(option, Section)]
+        section, kinds = (found[0] if found else section), found if len(found) > 1 else []
     return list(section.model_fields)
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """What a value of this type may be."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

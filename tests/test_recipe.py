@@ -104,6 +104,8 @@ def test_resolved_recipe_is_itself_a_recipe(recipe_file: Path, tmp_path: Path) -
         ("pretrian.tokens=5", "unknown key 'pretrian': did you mean 'pretrain'?"),
         ("ppo.policy.learningrate=1", "unknown key 'ppo.policy.learningrate': did you mean 'learning_rate'?"),
         ("data.zzz=5", "unknown key 'data.zzz': known here: files, sources, finish, world_seed, held_out"),
+        ("ppo.rewards={a: {kind: length, ofer: 9}}", "unknown key 'ppo.rewards.a.length.ofer': did you mean 'over'?"),
+        ("ppo.guard.windos=9", "unknown key 'ppo.guard.windos': did you mean 'window'?"),
     ],
 )
 def test_unknown_key_suggests_the_nearest(recipe_file: Path, override: str, message: str) -> None:
@@ -157,12 +159,47 @@ def test_setting_without_effect_is_refused(recipe_file: Path, overrides: list[st
     ("overrides", "message"),
     [
         (["sft=null"], "reward needs an sft section"),
-        (["reward=null"], "ppo needs a reward section"),
+        (["reward=null"], "ppo needs a reward section, or ppo.rewards that ask no reward model"),
+        (["ppo=null", "rounds.count=2"], "rounds needs the sections reward and ppo"),
+        (["ppo.rewards={a: {kind: number}}"], "ppo.rewards has a, which the world's prompts hold nothing for"),
         (["sft=null", "reward=null", "ppo=null"], "evaluate needs an sft section"),
     ],
 )
 def test_stage_without_the_one_before_it_is_refused(recipe_file: Path, overrides: list[str], message: str) -> None:
     assert message in refusal(recipe_file, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "message"),
+    [
+        ("{}", "ppo.rewards"),
+        ("{a: {over: 3}}", "ppo.rewards.a needs a kind: say which"),
+        (
+            "{a: {kind: lenght}}",
+            "ppo.rewards.a has a kind that is not known, 'lenght': use one of model, number, match",
+        ),
+        ("{a: {kind: match, pattern: '('}}", "pattern '(' is no regular expression"),
+        ("{a: {kind: rubric, rubric: refusal, judge: 'http://x/v1'}}", "needs model: which of the endpoint's models"),
+        ("{a: {kind: rubric, rubric: refusal, judge: runs/x, model: big}}", "model has no effect with a judge that is"),
+    ],
+)
+def test_a_reward_that_cannot_be_is_refused(recipe_file: Path, rewards: str, message: str) -> None:
+    assert message in refusal(recipe_file, f"ppo.rewards={rewards}")
+
+
+@pytest.mark.parametrize(
+    ("rounds", "message"),
+    [
+        ("{judged: mine.jsonl}", "put {round} into it"),
+        ("{data: p.jsonl}", "data needs rubric or judged"),
+        (
+            "{judged: 'j{round}', rubric: {kind: rubric, rubric: refusal, judge: runs/x}}",
+            "give either rubric or judged",
+        ),
+    ],
+)
+def test_rounds_that_nobody_could_judge_are_refused(recipe_file: Path, rounds: str, message: str) -> None:
+    assert message in refusal(recipe_file, f"rounds={rounds}")
 
 
 @pytest.mark.parametrize("override", ["tokens", "=5", ""])

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from gptwright import launch
+from gptwright.cli.data import AsJson, data_app, tokenizer_app
 from gptwright.errors import GptwrightError
 
 app = typer.Typer(
@@ -24,9 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-tokenizer_app = typer.Typer(help="What a vocabulary does to text.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokenizer_app, name="tokenizer")
-data_app = typer.Typer(help="The corpus before training.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 RecipeArgument = Annotated[
@@ -38,7 +37,6 @@ Overrides = Annotated[
 ]
 RunFolder = Annotated[Path | None, typer.Option("--dir", help="The run's folder; default runs/RECIPE.")]
 ModelArgument = Annotated[str, typer.Argument(help="A model folder, or a run's stage such as runs/quickstart:sft.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
 
 
 @app.command()
@@ -163,6 +161,21 @@ def ppo(recipe: RecipeArgument, override: Overrides = None, dir: RunFolder = Non
 
 
 @app.command()
+def rounds(
+    recipe: RecipeArgument,
+    count: Annotated[int | None, typer.Option("--rounds", min=2, help="How many in all; default rounds.count.")] = None,
+    override: Overrides = None,
+    dir: RunFolder = None,
+) -> None:
+    """Judge and practise again: new answers of the last policy, a new reward model, a new policy, and so on.
+
+    Example: gptwright rounds quickstart --rounds 3
+    """
+    asked = [f"rounds.count={count}"] if count else []
+    _run_until(recipe, [*(override or []), *asked], dir, None, needs="rounds")
+
+
+@app.command()
 def complete(
     model: ModelArgument,
     text: Annotated[str, typer.Argument(help="The beginning of a document.")],
@@ -259,12 +272,22 @@ def evaluate(
     prompts: Annotated[int, typer.Option(min=1, help="How many held-out prompts of the built-in world.")] = 1000,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")] = 0.0,
     seed: int = 0,
+    data: Annotated[
+        Path | None, typer.Option(help="Prompts of your own with details.answer or details.tests, to be checked.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="With --data: accuracy for each value of this one of details.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="With --data: longest answer.")] = 80,
     json: AsJson = False,
 ) -> None:
     """Accuracy and gold score of assistants on the built-in world's held-out prompts, and their win rates.
 
     Example: gptwright evaluate runs/quickstart:sft runs/quickstart:ppo
     """
+    if data is not None:
+        from gptwright.cli.tasks import evaluate_file  # noqa: PLC0415
+
+        evaluate_file(models, data, by=by, temperature=temperature, tokens=max_tokens, seed=seed, as_json=json)
+        return
     from gptwright.cli import measure  # noqa: PLC0415
 
     measure.evaluate(models, prompts=prompts, temperature=temperature, seed=seed, as_json=json)
@@ -281,53 +304,6 @@ def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run
     measure.report(run_folder)
 
 
-@tokenizer_app.command()
-def inspect(
-    model: Annotated[str, typer.Argument(help="A run, a model folder, or a run's stage.")],
-    files: Annotated[str | None, typer.Argument(help="A file, folder or glob; left out, the built-in world.")] = None,
-    max_bytes: Annotated[int, typer.Option(min=1, help="How much text is read.")] = 4_000_000,
-    json: AsJson = False,
-) -> None:
-    """Bytes and words per token by source, tokens never met, round trip, and a text cut into its tokens.
-
-    Example: gptwright tokenizer inspect runs/quickstart books/*.txt
-    """
-    from gptwright.cli.tokens import inspect_tokenizer  # noqa: PLC0415
-
-    inspect_tokenizer(model, files, max_bytes, as_json=json)
-
-
-# Alone in its group it would be called `gptwright data`.
-@data_app.callback()
-def _data() -> None:
-    """The corpus before training."""
-
-
-@data_app.command()
-def clean(
-    out: Annotated[Path, typer.Argument(help="A new folder for the documents and what is told of them.")],
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME=PATH]...", help="Sources: files, a folder, a glob, builtin:world or builtin:python."
-        ),
-    ] = None,
-    settings: Annotated[Path | None, typer.Option(help="A YAML file with sources and settings.")] = None,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--override", "-o", metavar="KEY=VALUE", help="Replace a setting: c4=null leaves a step out."),
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Remove bad, doubled and contaminated documents, and personal data; say what went and why.
-
-    Example: gptwright data clean clean/ web=crawl/*.warc.gz books=books/ -o language.keep=[en,de]
-    """
-    from gptwright.cli.corpus import clean_corpus  # noqa: PLC0415
-
-    clean_corpus(out, sources or [], settings, override or [], as_json=json)
-
-
 @app.command()
 def doctor(json: AsJson = False) -> None:
     """What this machine has, what is missing, what to install.
@@ -339,10 +315,12 @@ def doctor(json: AsJson = False) -> None:
     raise typer.Exit(print_doctor(json))
 
 
-def _run_until(recipe: str, overrides: list[str] | None, folder: Path | None, until: str | None) -> None:
+def _run_until(
+    recipe: str, overrides: list[str] | None, folder: Path | None, until: str | None, *, needs: str = ""
+) -> None:
     from gptwright.recipe import load_recipe  # noqa: PLC0415
 
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, overrides, needs=needs)
     # After the recipe, since torch takes seconds to import and a mistake in the recipe is told at once.
     from gptwright.cli.runs import run_recipe  # noqa: PLC0415
 

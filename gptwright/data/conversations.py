@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from gptwright.data.rows import Row, read_rows
 from gptwright.data.shapes import Messages, as_messages, chat_of, unknown_shape
+from gptwright.data.trees import is_tree, tree_comparisons, tree_conversations, tree_prompts
 from gptwright.errors import InputError
 from gptwright.records import Comparison, Conversation, Prompt
 
@@ -21,14 +23,15 @@ Record = TypeVar("Record", Conversation, Prompt, Comparison)
 
 def read_conversations(path: str | Path) -> Iterator[Conversation]:
     """Chats with at least one answer of the assistant. Of a chosen/rejected pair, the chosen one is read."""
-    rows = read_rows(path)
-    return _not_empty((_conversation(row) for row in rows), path, "conversation")
+    rows, tree = _looked_at(path)
+    chats = tree_conversations(rows) if tree else (_conversation(row) for row in rows)
+    return _not_empty(chats, path, "conversation")
 
 
 def read_prompts(path: str | Path) -> Iterator[Prompt]:
     """Chats that wait for the assistant; an answer that a row ends with is left out."""
-    rows = read_rows(path)
-    return _not_empty((_prompt(row) for row in rows), path, "prompt")
+    rows, tree = _looked_at(path)
+    return _not_empty(tree_prompts(rows) if tree else (_prompt(row) for row in rows), path, "prompt")
 
 
 def read_comparisons(path: str | Path) -> Iterator[Comparison]:
@@ -36,8 +39,15 @@ def read_comparisons(path: str | Path) -> Iterator[Comparison]:
 
     Pairs that do not answer the same prompt, of which hh has a few in a thousand, are left out with one warning.
     """
+    rows, tree = _looked_at(path)
+    return _not_empty(tree_comparisons(rows) if tree else _comparisons(rows, path), path, "comparison")
+
+
+def _looked_at(path: str | Path) -> tuple[Iterator[Row], bool]:
+    """All rows of a file, and whether the first one says that they are trees of messages."""
     rows = read_rows(path)
-    return _not_empty(_comparisons(rows, path), path, "comparison")
+    first = next(rows, None)
+    return (iter(()), False) if first is None else (chain([first], rows), is_tree(first))
 
 
 def _not_empty(records: Iterable[Record], path: str | Path, kind: str) -> Iterator[Record]:
@@ -113,8 +123,11 @@ def _asked_and_answer(value: object, asked: Messages, where: str) -> tuple[Messa
 
 
 def _ranked(row: Row) -> Comparison:
-    """Our own shape; its prompt may also be text or messages."""
+    """Our own shape; its prompt may also be text or messages. Answers that are all bad need no ranks."""
     prompt, answers, ranks = (row.values.get(key) for key in ("prompt", "answers", "ranks"))
+    all_bad = row.values.get("all_bad") is True
+    if all_bad and ranks is None and isinstance(answers, list):
+        ranks = [0] * len(answers)
     inner = Row(prompt if isinstance(prompt, dict) else {"prompt": prompt}, row.where, row.name)
     well_formed = (
         isinstance(answers, list)
@@ -126,7 +139,7 @@ def _ranked(row: Row) -> Comparison:
         raise InputError(f"{row.where}: a comparison needs a prompt, answers (texts) and ranks (whole numbers)")
     asked = _prompt(inner)
     try:
-        return Comparison(asked, tuple(answers or ()), tuple(ranks or ()), _text_or(row, "labeller", ""))
+        return Comparison(asked, tuple(answers or ()), tuple(ranks or ()), _text_or(row, "labeller", ""), all_bad)
     except ValueError as error:
         raise InputError(f"{row.where}: {error}; mend or remove that row") from None
 

@@ -26,6 +26,8 @@ from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.reward_report import reward_figures
 from gptwright.pipeline.wiring import open_run_corpus, place, workspace
+from gptwright.practice_settings import MOST_ROUNDS
+from gptwright.recipe import nth
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.pretrain import evaluate_language
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 STATISTICS_ANSWERS = 300
 BEHAVIOUR_PROMPTS = 100
-PREFERRED = ("dpo", "rejection", "grpo", "ppo")
+PREFERRED = ("dpo", "rejection", "grpo", *(nth("ppo", number) for number in range(1, MOST_ROUNDS + 1)))
 """Those that went on from SFT by what people prefer."""
 ASSISTANTS = ("sft", *PREFERRED, "ppo_without_mix")
 
@@ -162,6 +164,7 @@ def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:
         if facts:
             found["held_out_facts"][name] = proportion(sum(facts), len(facts)).to_json()
     pairs = [("sft", "base"), ("sft", "base_few_shot"), *((name, "sft") for name in PREFERRED)]
+    pairs += [(nth("ppo", number), nth("ppo", number - 1)) for number in range(2, MOST_ROUNDS + 1)]
     pairs += [("ppo", "base"), ("ppo", "ppo_without_mix")]
     for first, second in pairs:
         if first in answered and second in answered:
@@ -278,26 +281,30 @@ def _parent(stage: str, lineage: dict[str, Any]) -> str:
 
 def stage_table(folder: Path) -> list[dict[str, Any]]:
     """The talk's four columns with this run's numbers; sampling comparisons counts with the reward model."""
+    rounds = range(1, MOST_ROUNDS + 1)
+    trained = {name: name for name in _WORDS}
+    trained |= {nth(name, number): name for number in rounds for name in ("reward", "ppo")}
     lineages = {
         name: json.loads((folder / name / "lineage.json").read_text(encoding="utf-8"))
-        for name in (*_WORDS, "comparisons")
+        for name in [*trained, *(nth("comparisons", number) for number in rounds)]
         if (folder / name / "lineage.json").is_file()
     }
     flops = {name: float(lineage.get("flops", 0.0)) for name, lineage in lineages.items()}
-    if "reward" in flops:
-        flops["reward"] += flops.pop("comparisons", 0.0)
-    shares = compute.shares({name: flops[name] for name in _WORDS if name in flops})
+    for number in rounds:
+        if (reward := nth("reward", number)) in flops:
+            flops[reward] += flops.pop(nth("comparisons", number), 0.0)
+    shares = compute.shares({name: flops[name] for name in trained if name in flops})
     return [
         {
-            "stage": _WORDS[name][0],
-            "data": _WORDS[name][1],
-            "algorithm": _WORDS[name][2],
-            "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_parent(name, lineages[name])}",
+            "stage": _WORDS[trained[name]][0],
+            "data": _WORDS[trained[name]][1],
+            "algorithm": _WORDS[trained[name]][2],
+            "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_parent(trained[name], lineages[name])}",
             "tokens": lineages[name].get("tokens"),
             "seconds": lineages[name].get("seconds"),
             "flops": flops[name],
             "share": shares[name],
         }
-        for name in _WORDS
+        for name in trained
         if name in lineages
     ]

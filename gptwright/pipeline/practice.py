@@ -9,6 +9,7 @@ from functools import partial
 from gptwright import world
 from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.model.transformer import LanguageModel, scalar_from
+from gptwright.pipeline.judging import collect_more, train_reward
 from gptwright.pipeline.reward_report import check_reward_model
 from gptwright.pipeline.rewards import check_practice, practice_measure, practice_prompts, reward_of
 from gptwright.pipeline.run import Run, Stage
@@ -21,7 +22,7 @@ from gptwright.pipeline.wiring import (
     workspace,
 )
 from gptwright.practice_settings import Practised
-from gptwright.recipe import Recipe, SftSettings
+from gptwright.recipe import Recipe, SftSettings, nth
 from gptwright.records import Conversation
 from gptwright.stages.answers import that_fit
 from gptwright.stages.dpo import DpoTrainer, dpo
@@ -52,26 +53,46 @@ def practice_stages(recipe: Recipe) -> list[Stage]:
     return stages
 
 
-def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None]) -> Stage:
+def round_stages(recipe: Recipe) -> list[Stage]:
+    """Comparisons, reward model and policy of each further round."""
+    if recipe.rounds is None or recipe.ppo is None:
+        return []
+    stages = []
+    for number in range(2, recipe.rounds.count + 1):
+        policy, asked = nth("ppo", number - 1), (recipe.rounds.data,) if recipe.rounds.data else ()
+        judged = (recipe.rounds.judged.replace("{round}", str(number)),) if recipe.rounds.judged else ()
+        comparisons, reward = nth("comparisons", number), nth("reward", number)
+        collected = ("rounds.prompts", "rounds.mixed", "rounds.data", "rounds.rubric", "rounds.judged")
+        collect, train = partial(collect_more, number=number), partial(train_reward, number=number)
+        before = (policy, nth("comparisons", number - 1))
+        stages.append(Stage(comparisons, collected, before, collect, (*asked, *judged)))
+        stages.append(Stage(reward, ("reward",), (comparisons,), train))
+        stages.append(
+            _practice_stage("ppo", recipe.ppo, partial(_ppo, stage=nth("ppo", number), number=number), number)
+        )
+    return stages
+
+
+def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None], number: int = 1) -> Stage:
     def checked(run: Run) -> None:
-        check_reward_model(run, settings)
+        check_reward_model(run, settings, number)
         work(run)
 
     section = name.removesuffix("_without_mix")
-    before = "reward" if settings.asks_reward_model else "sft"
+    before = nth("reward", number) if settings.asks_reward_model or number > 1 else "sft"
     own = (settings.data,) if settings.data else ()
-    return Stage(name, (section,), (before,), checked, own, partial(check_practice, settings))
+    return Stage(nth(name, number), (section,), (before,), checked, own, partial(check_practice, settings))
 
 
-def _ppo(run: Run, stage: str) -> None:
+def _ppo(run: Run, stage: str, number: int = 1) -> None:
     settings = run.recipe.ppo
     assert settings is not None  # each of these stages exists only with its section
     if stage == "ppo_without_mix":
         settings = settings.model_copy(update={"pretrain_mix": 0.0})
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, stage)
-    policy, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path)
+    policy, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path, number)
     if settings.asks_reward_model:
-        values = value_model_from(load_scalar_model(run.folder / "reward"))
+        values = value_model_from(load_scalar_model(run.folder / nth("reward", number)))
     else:
         values = value_model_from(scalar_from(policy, run.recipe.seed))
     prompts, held_out = practice_prompts(run, settings, settings.steps * settings.episodes)

@@ -15,6 +15,7 @@ from gptwright.model.folder import load_scalar_model
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.pipeline.wiring import split_comparisons, workspace
 from gptwright.practice_settings import Practised
+from gptwright.recipe import nth
 from gptwright.records import Comparison
 from gptwright.stages.answers import answer_turn, sample_answers, that_fit
 from gptwright.stages.rewards import Answered, model_reward
@@ -31,11 +32,11 @@ BEST_OF_PROMPTS = 100
 BEST_OF = (1, 2, 4, 8, 16)
 
 
-def check_reward_model(run: Run, settings: Practised) -> None:
+def check_reward_model(run: Run, settings: Practised, number: int = 1) -> None:
     """Raises InputError where the run's own reward model is too bad to be practised against."""
     if not settings.asks_reward_model:
         return
-    lineage = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))
+    lineage = json.loads((run.folder / nth("reward", number) / "lineage.json").read_text(encoding="utf-8"))
     accuracy = lineage["validation_accuracy"]
     if not accuracy >= settings.least_accuracy:  # NaN, of no held-out pair, is refused too
         raise InputError(

@@ -15,6 +15,7 @@ from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import find_model
 from gptwright.pipeline.wiring import MEASURE_PROMPTS, gold_measure
 from gptwright.practice_settings import PracticeSettings, Practised
+from gptwright.recipe import nth
 from gptwright.records import Prompt
 from gptwright.reward_settings import (
     LengthReward,
@@ -88,23 +89,27 @@ def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
             verifiers.check_tests(prompts)
 
 
-def reward_of(run: Run, settings: Practised, tokenizer: Tokenizer, path: FastPath) -> Reward:
-    """All parts with their weights, and what the guard watches."""
-    parts = {name: (_part(run, part, tokenizer, path), part.weight) for name, part in settings.rewards.items()}
+def reward_of(run: Run, settings: Practised, tokenizer: Tokenizer, path: FastPath, number: int = 1) -> Reward:
+    """All parts with their weights, and what the guard watches; the run's own reward model is round `number`'s."""
+
+    def made(part: RewardPart) -> Part:
+        return _part(run, part, tokenizer, path, nth("reward", number))
+
+    parts = {name: (made(part), part.weight) for name, part in settings.rewards.items()}
     if isinstance(settings, PracticeSettings) and settings.guard is not None:
-        watch = {name: _part(run, part, tokenizer, path) for name, part in settings.guard.watch.items()}
+        watch = {name: made(part) for name, part in settings.guard.watch.items()}
         parts |= watched_parts(watch)
     return weighted(parts)
 
 
-def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath) -> Part:
+def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
     match part:
         case ModelReward():
-            return _model_part(run, part, tokenizer, path)
+            return _model_part(run, part, tokenizer, path, own)
         case NumberReward():
             return text_reward(verifiers.number_is_right)
         case TestsReward():
-            return text_reward(partial(verifiers.tests_passed, seconds=part.seconds))
+            return text_reward(partial(verifiers.share_of_tests, seconds=part.seconds))
         case MatchReward():
             return match_reward(part.pattern)
         case LengthReward():
@@ -115,8 +120,8 @@ def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath) -> P
             return _rubric_part(part)
 
 
-def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath) -> Part:
-    folder = run.folder / "reward" if part.folder is None else find_model(part.folder)
+def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
+    folder = run.folder / own if part.folder is None else find_model(part.folder)
     if part.folder is not None and Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
         raise InputError(
             f"reward model {folder} has another tokenizer than this run: train one on this run's comparisons, or set "

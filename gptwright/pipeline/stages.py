@@ -6,19 +6,17 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from gptwright import world
-from gptwright.data.conversations import read_comparisons, read_conversations
-from gptwright.data.jsonl import write_jsonl
-from gptwright.errors import InputError
+from gptwright.data.conversations import read_comparisons
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel, initialise
 from gptwright.pipeline.data_card import data_card
 from gptwright.pipeline.evaluation import evaluate_run
-from gptwright.pipeline.practice import practice_stages
+from gptwright.pipeline.judging import collect_comparisons, train_reward
+from gptwright.pipeline.practice import practice_stages, round_stages
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.start import find_model, start_model, start_tokenizer
 from gptwright.pipeline.text import input_files, text_sources
@@ -32,18 +30,15 @@ from gptwright.pipeline.wiring import (
     open_run_corpus,
     place,
     pretrain_batches,
-    split_comparisons,
+    split_conversations,
     workspace,
 )
 from gptwright.recipe import Recipe
-from gptwright.records import Comparison, Conversation, to_json
+from gptwright.records import Comparison
 from gptwright.report import write_data_card, write_report
-from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import build_corpus, build_tokenizer
 from gptwright.stages.pretrain import measure_untrained, pretrain
-from gptwright.stages.reward import RewardTrainer, train_reward_model
 from gptwright.stages.sft import SftTrainer, sft
-from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import say
 
@@ -63,7 +58,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     ]
     if recipe.sft:
         chats = recipe.sft.data
-        readable = partial(_split_conversations, chats) if chats else None
+        readable = partial(split_conversations, chats) if chats else None
         own = (chats,) if chats else ()
         stages.append(Stage("sft", ("sft", "data.world_seed"), ("base",), _sft, own, readable))
     if recipe.reward:
@@ -71,9 +66,9 @@ def stages_of(recipe: Recipe) -> list[Stage]:
         rankable = partial(_read_comparisons, ranked) if ranked else None
         own = (ranked,) if ranked else ()
         collected = ("reward.data", "reward.prompts", "reward.answers", "reward.labellers", "reward.temperature")
-        stages.append(Stage("comparisons", collected, ("sft",), _comparisons, own, rankable))
-        stages.append(Stage("reward", ("reward",), ("comparisons",), _reward))
-    stages += practice_stages(recipe)
+        stages.append(Stage("comparisons", collected, ("sft",), collect_comparisons, own, rankable))
+        stages.append(Stage("reward", ("reward",), ("comparisons",), train_reward))
+    stages += [*practice_stages(recipe), *round_stages(recipe)]
     if recipe.evaluate:
         before = tuple(stage.name for stage in stages)
         stages.append(Stage("evaluation", ("evaluate",), before, evaluate_run, leaves=("evaluation.json",)))
@@ -149,74 +144,15 @@ def _sft(run: Run) -> None:
         validation = world.demonstrations("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
         measure = gold_measure(run, tokenizer)
     else:
-        train, validation = _split_conversations(settings.data)
+        train, validation = split_conversations(settings.data)
     trainer = SftTrainer(model, tokenizer, train, validation, pretrain_batches(run), settings, spot)
     result = sft(trainer, measure)
     flops = model.config.flops_per_token(model.config.context) * result.tokens
     finish_model(run, spot, model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
-def _split_conversations(path: str) -> tuple[list[Conversation], list[Conversation]]:
-    """Every twentieth conversation is held out."""
-    conversations = list(read_conversations(path))
-    if len(conversations) < 2:
-        raise InputError(
-            f"{path} has {len(conversations)} conversation: give at least 2, one to train and one to hold out"
-        )
-    held_out = conversations[::20]
-    return [c for i, c in enumerate(conversations) if i % 20], held_out
-
-
 def _read_comparisons(path: str) -> list[Comparison]:
     return list(read_comparisons(path))
-
-
-def _comparisons(run: Run) -> None:
-    settings = run.recipe.reward
-    assert settings is not None
-    spot = workspace(run, "comparisons")
-    figures: dict[str, Any] = {}
-    if settings.data is not None:
-        compared = _read_comparisons(settings.data)
-    else:
-        tokenizer, model = Tokenizer.load(run.folder / "sft"), load_language_model(run.folder / "sft")
-        prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)
-        prompts = that_fit(prompts, tokenizer, model.config.context)
-        answers = sample_answers(
-            model.to(spot.path.device),
-            tokenizer,
-            prompts,
-            seed=run.recipe.seed + 1,
-            temperature=settings.temperature,
-            max_new_tokens=80,
-            each=settings.answers,
-        )
-        texts = [[answer_text(completion, tokenizer) for completion in each] for each in answers]
-        compared = world_task.compare(prompts, texts, seed=run.recipe.seed, labellers=settings.labellers)
-        sampled = sum(len(completion.ids) for each in answers for completion in each)
-        figures = {"tokens": sampled, "flops": model.config.flops_per_token(64) / 3 * sampled}
-    rows = [to_json(comparison) for comparison in compared]
-    spot.finish(lambda folder: _write_rows(folder / "comparisons.jsonl", rows), run.lineage("comparisons", **figures))
-
-
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    write_jsonl(path, rows)
-
-
-def _reward(run: Run) -> None:
-    settings = run.recipe.reward
-    assert settings is not None and run.recipe.sft is not None
-    tokenizer, sft_model = Tokenizer.load(run.folder / "sft"), load_language_model(run.folder / "sft")
-    train, held_out = split_comparisons(run)
-    if run.recipe.sft.data is None:
-        demonstrations = world.demonstrations("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
-    else:
-        demonstrations = _split_conversations(run.recipe.sft.data)[1]
-    spot = workspace(run, "reward")
-    trainer = RewardTrainer(sft_model, tokenizer, train, held_out, settings, spot)
-    result = train_reward_model(trainer, demonstrations)
-    flops = sft_model.config.flops_per_token(64) * result.tokens
-    finish_model(run, spot, trainer.model, tokenizer, flops=flops, **dataclasses.asdict(result))
 
 
 def _report(run: Run) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from gptwright import launch, world
-from gptwright.data.conversations import read_comparisons
+from gptwright.data.conversations import read_comparisons, read_conversations
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.model.folder import save_model
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import start_config, start_tokenizer
-from gptwright.recipe import Recipe
-from gptwright.records import Comparison, Message
+from gptwright.recipe import Recipe, nth
+from gptwright.records import Comparison, Conversation, Message
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.corpus import Corpus, open_corpus
 from gptwright.stages.pretrain import rows_of_rank
@@ -122,17 +122,28 @@ def open_run_corpus(run: Run) -> Corpus:
     return open_corpus(run.folder / "corpus", context=recipe.model.context, seed=recipe.seed, finish_row=finish_row)
 
 
-def split_comparisons(run: Run) -> tuple[list[Comparison], list[Comparison]]:
-    """(train, held out), apart by what is asked: pairs of one prompt often come without a common name."""
+def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list[Comparison]]:
+    """A round's (train, held out), apart by what is asked: pairs of one prompt often come without a common name."""
     settings = run.recipe.reward
     assert settings is not None
-    compared = list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
+    compared = list(read_comparisons(run.folder / nth("comparisons", number) / "comparisons.jsonl"))
     names: dict[tuple[Message, ...], str] = {}
     for prompt in (comparison.prompt for comparison in compared):
         names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
     held_out = set(sorted(names, key=names.__getitem__)[:: max(2, round(1 / settings.held_out))])
     train = [c for c in compared if c.prompt.messages not in held_out]
     return train, [c for c in compared if c.prompt.messages in held_out]
+
+
+def split_conversations(path: str) -> tuple[list[Conversation], list[Conversation]]:
+    """Every twentieth conversation is held out."""
+    conversations = list(read_conversations(path))
+    if len(conversations) < 2:
+        raise InputError(
+            f"{path} has {len(conversations)} conversation: give at least 2, one to train and one to hold out"
+        )
+    held_out = conversations[::20]
+    return [c for i, c in enumerate(conversations) if i % 20], held_out
 
 
 def finish_model(

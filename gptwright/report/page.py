@@ -12,6 +12,8 @@ from pathlib import Path
 from gptwright.report import evaluation_sections, training_sections
 from gptwright.report.blocks import Section
 from gptwright.report.extras import require
+from gptwright.report.practice_sections import practice_sections
+from gptwright.report.reward_section import reward_section
 from gptwright.report.run_files import RunFiles, read_run
 
 FILE_NAME = "report.html"
@@ -25,8 +27,8 @@ def sections(run: RunFiles) -> tuple[Section, ...]:
         training_sections.corpus_section(run),
         training_sections.pretraining_section(run),
         training_sections.sft_section(run),
-        training_sections.reward_section(run),
-        *training_sections.practice_sections(run),
+        reward_section(run),
+        *practice_sections(run),
         evaluation_sections.use_case_section(run),
         evaluation_sections.win_rate_section(run),
         evaluation_sections.panel_section(run),

@@ -13,7 +13,7 @@ import yaml
 
 from gptwright.errors import InputError
 
-STAGES = ("base", "sft", "reward", "grpo", "ppo")
+STAGES = ("base", "sft", "reward", "grpo", "ppo", *(f"ppo_{number}" for number in range(2, 10)))
 Row = dict[str, Any]
 
 

@@ -1,41 +1,16 @@
-"""The sections that show stages at work: corpus and tokenizer, pretraining, finetuning, reward model, PPO."""
+"""The sections that show stages at work: corpus and tokenizer, pretraining, finetuning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gptwright.evaluate.intervals import figure_from_json
 from gptwright.report import plots, wording
-from gptwright.report.blocks import Block, Plot, Plots, Sample, Samples, Section, Table
+from gptwright.report.blocks import Block, Plots, Sample, Samples, Section, Table
+from gptwright.report.curves import curve_plot
 from gptwright.report.run_files import Row, RunFiles, last, series
 
 MOST_SAMPLES = 6
 """Moments of pretraining whose samples are shown."""
-
-# title, what it says, metrics (legend and name); one small plot each
-_PRACTICE_PLOTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "Reward",
-        "What practice maximises: the score, and the score less the KL penalty.",
-        (("score", "reward/score"), ("less penalty", "reward/mean")),
-    ),
-    ("Gold score", "What we really want, on held-out prompts; practice never sees it.", (("gold", "gold_score"),)),
-    (
-        "KL to the reference",
-        "How far the policy has moved, in nats per answer.",
-        (("k1", "kl/reference"), ("k3", "kl/k3")),
-    ),
-    ("Entropy", "How undecided the policy is, in nats per token.", (("entropy", "entropy"),)),
-    ("Answer length", "In tokens.", (("length", "length/mean"),)),
-    ("Answers that end", "The share that stopped by itself.", (("stopped", "share/stopped"),)),
-    ("Clip fraction", "The share of tokens whose ratio left the clip range.", (("clipped", "policy/clip_fraction"),)),
-    (
-        "Explained variance",
-        "How much of the returns the value model foresees.",
-        (("explained", "value/explained_variance"),),
-    ),
-    ("Policy step", "KL between the policy before and after a step.", (("KL", "policy/approx_kl"),)),
-)
 
 
 def corpus_section(run: RunFiles) -> Section:
@@ -83,61 +58,15 @@ def sft_section(run: RunFiles) -> Section:
         return Section("sft", "Supervised finetuning", intro, (), (run.missing("sft/metrics.jsonl"),))
     train, held_out = series(rows, "loss"), series(rows, "validation_loss")
     loss = [plots.Series("training", *train, 1), plots.Series("held-out", *held_out, 2)]
-    drawn = [_plot("sft-loss", [curve for curve in loss if curve.y], "Loss in nats per token of the answers.", "step")]
+    drawn = [
+        curve_plot("sft-loss", [curve for curve in loss if curve.y], "Loss in nats per token of the answers.", "step")
+    ]
     quality = [plots.Series("accuracy", *series(rows, "accuracy", x="epoch"), 2)]
     quality.append(plots.Series("gold score", *series(rows, "gold_score", x="epoch"), 3))
     if any(curve.y for curve in quality):
         shown = [curve for curve in quality if curve.y]
-        drawn.append(_plot("sft-quality", shown, "Accuracy and gold score on held-out prompts.", "epoch"))
+        drawn.append(curve_plot("sft-quality", shown, "Accuracy and gold score on held-out prompts.", "epoch"))
     return Section("sft", "Supervised finetuning", intro, (Plots(tuple(drawn)),))
-
-
-def reward_section(run: RunFiles) -> Section:
-    intro = "It learns from rankings to score an answer. It cannot chat; it is the judge of the next stage."
-    blocks: list[Block] = []
-    missing = []
-    rows = run.metrics.get("reward")
-    if rows is None:
-        missing.append(run.missing("reward/metrics.jsonl"))
-    else:
-        accuracy = [("training", "accuracy", 1), ("held-out", "validation_accuracy", 2)]
-        curves = [plots.Series(label, *series(rows, name), colour) for label, name, colour in accuracy]
-        loss = [plots.Series("training", *series(rows, "loss"), 1)]
-        drawn = (
-            _plot("reward-loss", loss, "Loss: minus the log of the chance given to the labeller's choice.", "step"),
-            _plot(
-                "reward-accuracy", [curve for curve in curves if curve.y], "Share of pairs ordered as labelled.", "step"
-            ),
-        )
-        blocks.append(Plots(drawn))
-    missing += run.not_evaluated("reward_model")
-    if run.evaluation is not None and "reward_model" in run.evaluation:
-        blocks += _reward_blocks(run.evaluation["reward_model"])
-    return Section("reward", "Reward model", intro, tuple(blocks), tuple(missing))
-
-
-def practice_sections(run: RunFiles) -> tuple[Section, ...]:
-    """One for each way in which the run has practised; PPO's where there is none yet."""
-    found = [stage for stage in ("grpo", "ppo") if stage in run.metrics]
-    return tuple(_practice_section(run, stage) for stage in found or ["ppo"])
-
-
-def _practice_section(run: RunFiles, stage: str) -> Section:
-    intro = "The assistant answers new prompts, the reward model scores, and what scored well becomes likelier."
-    rows, title = run.metrics.get(stage), f"Reinforcement learning: {wording.spoken(stage)}"
-    if rows is None:
-        return Section(stage, title, intro, (), (run.missing(f"{stage}/metrics.jsonl"),))
-    drawn = []
-    for name, says, metrics in _PRACTICE_PLOTS:
-        curves = [
-            plots.Series(label, *series(rows, metric), colour)
-            for colour, (label, metric) in enumerate(metrics, start=2)
-        ]
-        shown = [curve for curve in curves if curve.y]
-        if shown:
-            place = f"{stage}-" + name.lower().replace(" ", "-")
-            drawn.append(_plot(place, shown, f"{name}. {says}", "step", size=plots.SMALL))
-    return Section(stage, title, intro, (Plots(tuple(drawn), small=True),))
 
 
 def _source_row(source: Row) -> tuple[str, ...]:
@@ -155,11 +84,11 @@ def _pretraining_plots(rows: Sequence[Row]) -> Plots:
         plots.Series("training", *series(rows, "loss"), 1),
         plots.Series("held-out", *series(rows, "validation_loss"), 2),
     ]
-    drawn = [_plot("pretraining-loss", [curve for curve in loss if curve.y], "Loss in nats per token.", "step")]
+    drawn = [curve_plot("pretraining-loss", [curve for curve in loss if curve.y], "Loss in nats per token.", "step")]
     bits = plots.Series("held-out", *series(rows, "bits_per_byte"), 2)
     if bits.y:
         caption = "Bits per byte of held-out text, which does not depend on the tokenizer."
-        drawn.append(_plot("pretraining-bits", [bits], caption, "step"))
+        drawn.append(curve_plot("pretraining-bits", [bits], caption, "step"))
     return Plots(tuple(drawn))
 
 
@@ -199,49 +128,3 @@ def _samples(rows: Sequence[Row]) -> Samples:
         if row.get("step", 0) in chosen
     )
     return Samples("What the model wrote along the way, after the prompt in colour.", samples)
-
-
-def _reward_blocks(evaluation: Row) -> list[Block]:
-    figures = {
-        key: figure_from_json(evaluation[key], key) for key in ("accuracy", "ceiling", "agreement") if key in evaluation
-    }
-    names = {
-        "accuracy": "Reward model orders the pair as the labeller did",
-        "ceiling": "Ceiling: a judge who knows the true worth",
-        "agreement": "Two labellers order a pair alike",
-    }
-    rows = [(names[key], wording.measured_percent(figure)) for key, figure in figures.items()]
-    for distance, value in evaluation.get("by_rank_distance", {}).items():
-        figure = figure_from_json(value, f"by_rank_distance {distance}")
-        rows.append(
-            (
-                f"Reward model, {distance} {'rank' if str(distance) == '1' else 'ranks'} apart",
-                wording.measured_percent(figure),
-            )
-        )
-    numbers = (
-        ("Expected calibration error", "expected_calibration_error"),
-        ("Rank correlation with length", "length_correlation"),
-    )
-    rows += [(name, wording.decimal(evaluation[key])) for name, key in numbers if key in evaluation]
-    blocks: list[Block] = [
-        Table("The reward model on held-out comparisons, with 95% intervals.", ("", "figure"), tuple(rows))
-    ]
-    drawn = []
-    if evaluation.get("calibration"):
-        alt = f"Calibration in {len(evaluation['calibration'])} bins; on the dashed line it would be perfect."
-        svg = plots.calibration_plot("reward-calibration", evaluation["calibration"], alt=alt)
-        drawn.append(Plot(svg, "Calibration: is an answer given a 70% chance to win right in 70% of the pairs?"))
-    if "histogram" in evaluation:
-        alt = "Histogram of the rewards of chosen and of rejected answers."
-        svg = plots.histogram_plot("reward-histogram", evaluation["histogram"], alt=alt)
-        drawn.append(Plot(svg, "Rewards of the answers that labellers chose and rejected."))
-    return [*blocks, Plots(tuple(drawn))] if drawn else blocks
-
-
-def _plot(
-    name: str, curves: Sequence[plots.Series], caption: str, x_label: str, size: tuple[float, float] = plots.WIDE
-) -> Plot:
-    ends = "; ".join(f"{curve.label} from {curve.y[0]:.3g} to {curve.y[-1]:.3g}" for curve in curves)
-    alt = f"{caption} Curves over {x_label}: {ends}."
-    return Plot(plots.line_plot(name, curves, alt=alt, x_label=x_label, size=size), caption)

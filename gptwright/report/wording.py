@@ -22,9 +22,14 @@ _LARGE = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def spoken(name: str) -> str:
-    """`base_few_shot` -> `Base, few-shot`, `open_qa` -> `Open QA`; an unknown name keeps its words."""
+    """`base_few_shot` -> `Base, few-shot`, `open_qa` -> `Open QA`, `ppo_2` -> `PPO, round 2`; an unknown name keeps its
+    words.
+    """
     if name in _MODEL_NAMES:
         return _MODEL_NAMES[name]
+    stage, _, number = name.rpartition("_")
+    if stage in _MODEL_NAMES and number.isdigit():
+        return f"{_MODEL_NAMES[stage]}, round {number}"
     words = [_MODEL_NAMES["qa"] if word == "qa" else word for word in name.split("_")]
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 

@@ -72,7 +72,10 @@ def documents(count: int, *, digits: range, seed: int) -> Iterator[Document]:
     draws = random.Random(f"addition documents {seed}")
     chosen = problems("train", 10 * count, digits=digits, seed=seed + 1)
     for page in range(count):
-        lines = [f"{a} + {b} = {a + b}" for a, b in chosen[10 * page : 10 * page + 10]]
+        lines = []
+        for a, b in chosen[10 * page : 10 * page + 10]:
+            asked = f"What is {a} + {b}?" if draws.random() < 0.5 else f"{a} + {b} ="
+            lines.append(f"{asked} {a + b}")
         lines += [_column(draws) for _ in range(5)]
         draws.shuffle(lines)
         yield Document("\n".join(lines), source="addition", id=f"addition-{page}")

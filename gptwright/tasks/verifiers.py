@@ -23,7 +23,7 @@ def number_is_right(prompt: Prompt, answer: str) -> float:
     return float(bool(found) and _as_number(found[-1]) == _as_number(prompt.details["answer"]))
 
 
-def tests_passed(prompt: Prompt, answer: str, *, seconds: float) -> float:
+def share_of_tests(prompt: Prompt, answer: str, *, seconds: float) -> float:
     """The share of `details["tests"]` that the answer's code passes: its fenced blocks, or all of it."""
     code = "\n".join(_FENCED.findall(answer)) or answer
     tests = prompt.details["tests"]

@@ -13,8 +13,8 @@ import pytest
 
 MODELS = ("base", "sft", "reward", "dpo", "rejection", "grpo", "ppo")
 COMMANDS = (
-    "run", "plan", "pretrain", "sweep", "sft", "reward", "dpo", "best-of-n", "grpo", "ppo", "complete", "chat",
-    "serve", "evaluate", "report", "doctor", "tokenizer inspect", "data clean",
+    "run", "plan", "pretrain", "sweep", "sft", "reward", "dpo", "best-of-n", "grpo", "ppo", "rounds", "complete",
+    "chat", "serve", "evaluate", "report", "doctor", "tokenizer inspect", "data clean", "data addition",
 )  # fmt: skip
 EVALUATION_KEYS = {
     "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "win_rates", "sampled", "entropy",

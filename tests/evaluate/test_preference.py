@@ -1,5 +1,6 @@
 """Reward-model measures on rankings small enough to count by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from gptwright.errors import InputError
 from gptwright.evaluate.preference import (
     accuracy_by_rank_distance,
+    accuracy_by_use_case,
     agreement,
+    best_of_n,
     calibration,
     ceiling,
     expected_calibration_error,
@@ -16,6 +19,7 @@ from gptwright.evaluate.preference import (
     pair_accuracy,
     pair_differences,
     score_histogram,
+    worst_disagreements,
 )
 from gptwright.records import Comparison, Message, Prompt
 
@@ -115,3 +119,29 @@ def test_a_missing_score_is_refused_by_prompt():
 def test_only_ties_are_refused():
     with pytest.raises(InputError, match="tie"):
         pair_accuracy([ranked("p", 0, 0)], [[1.0, 2.0]])
+
+
+def test_accuracy_by_use_case_keeps_cases_apart():
+    poem = Comparison(Prompt("p", (Message("user", "p?"),), "generation"), ("a", "b"), (0, 1))
+    fact = Comparison(Prompt("q", (Message("user", "q?"),), "open_qa"), ("a", "b"), (1, 0))
+    tied = Comparison(Prompt("r", (Message("user", "r?"),), "chat"), ("a", "b"), (0, 0))
+    found = accuracy_by_use_case([poem, fact, tied], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    assert {case: figure.value for case, figure in found.items()} == {"generation": 1.0, "open_qa": 0.0}
+
+
+def test_worst_disagreements_come_with_their_texts_the_widest_first_and_one_a_prompt():
+    comparisons = [ranked("p", 0, 1, labeller="ann"), ranked("q", 0, 1, 2), ranked("r", 0, 1)]
+    found = worst_disagreements(comparisons, [[0.0, 1.0], [0.0, 2.0, 3.0], [1.0, 0.0]])
+    assert [(row["prompt"], row["margin"]) for row in found] == [("q?", 3.0), ("p?", 1.0)]
+    assert found[1]["preferred"] == "answer 0" and found[1]["rejected"] == "answer 1" and found[1]["labeller"] == "ann"
+    assert len(worst_disagreements(comparisons, [[0.0, 1.0], [0.0, 2.0, 3.0], [1.0, 0.0]], count=1)) == 1
+
+
+def test_best_of_n_is_the_mean_over_every_choice_of_n():
+    scores, worths = [0.3, -1.0, 2.0, 0.9, 0.1], [5.0, 1.0, 2.0, 4.0, 3.0]
+    found = best_of_n([scores, scores], [worths, worths], (1, 2, 3, 5))
+    for n in (1, 2, 3, 5):
+        choices = list(itertools.combinations(range(5), n))
+        plain = sum(worths[max(choice, key=lambda i: scores[i])] for choice in choices) / len(choices)
+        assert found[n].value == pytest.approx(plain)
+    assert found[1].value == pytest.approx(3.0) and found[5].value == 2.0

@@ -28,7 +28,13 @@ def test_percentages(value, text):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("base_few_shot", "Base, few-shot"), ("open_qa", "Open QA"), ("rewrite", "Rewrite"), ("grpo_2", "Grpo 2")],
+    [
+        ("base_few_shot", "Base, few-shot"),
+        ("open_qa", "Open QA"),
+        ("rewrite", "Rewrite"),
+        ("ppo_2", "PPO, round 2"),
+        ("new_kind", "New kind"),
+    ],
 )
 def test_names(name, text):
     assert wording.spoken(name) == text

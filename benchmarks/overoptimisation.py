@@ -1,0 +1,123 @@
+"""Overoptimisation: reward against gold score over the KL, and where the guard would have stopped.
+
+    python benchmarks/overoptimisation.py RUN [RUN ...] [--prompts 300] [--rounds 240] [--keep DIR]
+
+Each RUN is a finished quickstart; base and SFT are taken as they are. The reward model learns from few prompts and is
+then practised against for long, without KL penalty, so that it is bound to be hacked. A second reward model, from other
+prompts, is what the guard watches. Gold scores are measured on the way and seen by nobody. Practice goes on after the
+alarm, so that the whole curve is there (Gao et al., arXiv:2210.10760, figure 1). The picture goes to docs/pictures/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import command
+from record import ROOT, write_result
+from rounds import copied
+
+from gptwright.recipe import load_recipe
+from gptwright.report.plots import png_plot
+
+PICTURE = ROOT / "docs" / "pictures" / "overoptimisation.png"
+EVALUATIONS = 40
+
+
+def practised(run: Path, keep: Path, prompts: int, rounds: int) -> dict[str, Any]:
+    """The curve of one run."""
+    recipe = load_recipe(str(run / "recipe.yaml"))
+    common = ["-o", f"seed={recipe.seed}", "-o", f"data.world_seed={recipe.data.world_seed}"]
+    common += ["-o", "reward.batch_prompts=8"]
+    second, first = keep / run.name / "second", keep / run.name / "first"
+    for folder in (second, first):
+        copied(run, folder)
+    mine, others = split_judgements(run, first, prompts), split_judgements(run, second, prompts, others=True)
+    command.run(["reward", "quickstart", *common, *data(others), "--dir", str(second)], second.with_suffix(".log"))
+    watch = f"{{second: {{kind: model, folder: '{second}/reward'}}}}"
+    settings = {
+        "beta": 0, "interpolation": 1, "pretrain_mix": 0, "steps": rounds, "evaluations": EVALUATIONS,
+        "guard": f"{{watch: {watch}, stop: false}}",
+    }  # fmt: skip
+    asked = [part for key, value in settings.items() for part in ("-o", f"ppo.{key}={value}")]
+    command.run(["ppo", "quickstart", *common, *data(mine), *asked, "--dir", str(first)], first.with_suffix(".log"))
+    lines = (first / "ppo" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return {"seed": recipe.seed, "curve": curve([json.loads(line) for line in lines])}
+
+
+def split_judgements(run: Path, folder: Path, prompts: int, *, others: bool = False) -> Path:
+    """The run's own comparisons of `prompts` prompts, or those of four times as many others."""
+    by_prompt: dict[str, list[str]] = {}
+    with (run / "comparisons" / "comparisons.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            by_prompt.setdefault(json.loads(line)["prompt"]["id"], []).append(line)
+    names = sorted(by_prompt)
+    chosen = names[prompts : 5 * prompts] if others else names[:prompts]
+    path = folder / "judged.jsonl"
+    path.write_text("".join(line for name in chosen for line in by_prompt[name]), encoding="utf-8")
+    return path
+
+
+def data(path: Path) -> list[str]:
+    """Overrides that take judgements from a file in place of the world's labellers."""
+    settings = {"data": path, "prompts": 1_500, "answers": 4, "labellers": 1, "temperature": 1.0}  # the last: defaults
+    return [part for name, value in settings.items() for part in ("-o", f"reward.{name}={value}")]
+
+
+def curve(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Of each round the reward, the watched one, the KL and what the guard saw; gold where it was measured."""
+    names = {
+        "reward/score": "reward", "watch/second": "second", "kl/reference": "kl", "guard/alarms": "alarms",
+        "watch/diversity": "diversity", "entropy": "entropy", "gold_score": "gold", "accuracy": "accuracy",
+    }  # fmt: skip
+    by_step: dict[int, dict[str, float]] = {}
+    for row in rows:
+        found = {names[key]: value for key, value in row.items() if key in names}
+        by_step.setdefault(int(row["step"]), {"step": row["step"]}).update(found)
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def draw(points: list[dict[str, float]]) -> None:
+    """Reward and second reward to one scale, gold to its own, over the root of the KL; a line where the alarm was."""
+    stop = next((point["step"] for point in points if point.get("alarms", 0) >= 2), None)
+
+    def paint(axes: Any, colours: Any) -> None:
+        for colour, name in enumerate(("reward", "second", "gold"), start=1):
+            shown = [point for point in points if name in point and "kl" in point]
+            first = shown[0][name]
+            spread = max(abs(point[name] - first) for point in shown) or 1.0
+            x = [math.sqrt(max(0.0, point["kl"])) for point in shown]
+            label = {"reward": "reward practised on", "second": "second reward model", "gold": "gold score"}[name]
+            axes.plot(x, [(point[name] - first) / spread for point in shown], label=label, color=colours.of(colour))
+        if stop is not None:
+            kl = next(point["kl"] for point in points if point["step"] == stop)
+            axes.axvline(math.sqrt(max(0.0, kl)), color=colours.ink, linestyle=":", label="the guard's alarm")
+        axes.set_xlabel("root of the KL to SFT, in nats per answer")
+        axes.set_ylabel("change, as a share of the largest")
+        axes.legend()
+
+    PICTURE.write_bytes(png_plot((6.4, 3.4), paint))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--prompts", type=int, default=300, help="judged for the reward model that is practised on")
+    parser.add_argument("--rounds", type=int, default=240)
+    parser.add_argument("--keep", type=Path, help="keep the copies here, and read those that are finished")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        keep = Path(os.path.abspath(arguments.keep or temporary))
+        runs = [practised(run, keep, arguments.prompts, arguments.rounds) for run in arguments.runs]
+    draw(runs[0]["curve"])
+    told = f"--prompts {arguments.prompts} --rounds {arguments.rounds}"
+    write_result("overoptimisation", f"python benchmarks/overoptimisation.py {told}", {"runs": runs})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Comparisons and the reward model, in the first round and in every later one.
+
+Round 1 ranks answers of the SFT model. Each later round asks new prompts, has the policy of the round before answer
+them (with some answers of the SFT model among them), and trains the reward model anew on all judgements so far
+(Ouyang et al. 2022, section 3.1: "steps 2 and 3 can be iterated continuously").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gptwright import world
+from gptwright.data.conversations import read_comparisons, read_prompts
+from gptwright.data.jsonl import write_jsonl
+from gptwright.errors import InputError
+from gptwright.feedback.rubric import rubric_judge
+from gptwright.model.folder import load_language_model
+from gptwright.pipeline.run import Run
+from gptwright.pipeline.wiring import (
+    MEASURE_PROMPTS,
+    finish_model,
+    place,
+    split_comparisons,
+    split_conversations,
+    workspace,
+)
+from gptwright.practice_settings import RoundsSettings
+from gptwright.recipe import nth
+from gptwright.records import Comparison, Prompt, to_json
+from gptwright.stages.answers import answer_text, sample_answers, that_fit
+from gptwright.stages.reward import RewardTrainer, train_reward_model
+from gptwright.tasks import world as world_task
+from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.progress import say
+
+ANSWER_TOKENS = 80
+COMPARISONS = "comparisons.jsonl"
+
+
+def collect_comparisons(run: Run) -> None:
+    """The first round's: those of a file, or answers of the SFT model as simulated labellers rank them."""
+    settings = run.recipe.reward
+    assert settings is not None  # the stage exists only with its section
+    if settings.data is not None:
+        _finish(run, 1, list(read_comparisons(settings.data)), 0, 0.0)
+        return
+    prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)
+    texts, tokens, flops = _answers(run, prompts, {"sft": settings.answers}, settings.temperature, seed_shift=1)
+    prompts = [prompt for prompt, _ in texts]
+    answers = [each for _, each in texts]
+    judged = world_task.compare(prompts, answers, seed=run.recipe.seed, labellers=settings.labellers)
+    _finish(run, 1, judged, tokens, flops)
+
+
+def collect_more(run: Run, number: int) -> None:
+    """Round `number`'s: answers of the last policy, and some of the SFT model's, judged and added to those before."""
+    settings, rounds = run.recipe.reward, run.recipe.rounds
+    assert settings is not None and rounds is not None
+    seed = run.recipe.seed + 1_000 * number
+    before = list(read_comparisons(run.folder / nth("comparisons", number - 1) / COMPARISONS))
+    if rounds.data is None:
+        prompts = world.prompts("reward", rounds.prompts, seed=seed)
+    else:
+        prompts = list(read_prompts(rounds.data))[(number - 2) * rounds.prompts : (number - 1) * rounds.prompts]
+        if not prompts:
+            raise InputError(f"{rounds.data} has no prompts left for round {number}: add some, or lower rounds.prompts")
+    old = round(settings.answers * rounds.mixed)
+    who = {nth("ppo", number - 1): settings.answers - old, "sft": old}
+    texts, tokens, flops = _answers(run, prompts, who, settings.temperature, seed_shift=1_000 * number)
+    _finish(run, number, before + _judged(run, rounds, number, texts), tokens, flops)
+
+
+def _answers(
+    run: Run, prompts: Sequence[Prompt], who: dict[str, int], temperature: float, *, seed_shift: int
+) -> tuple[list[tuple[Prompt, list[str]]], int, float]:
+    """(each prompt that fits with all models' answers to it, tokens sampled, their FLOPs)."""
+    spot, tokenizer = workspace(run, "comparisons"), Tokenizer.load(run.folder / "sft")
+    kept = that_fit(prompts, tokenizer, run.recipe.model.context)
+    texts, tokens, flops = [list[str]() for _ in kept], 0, 0.0
+    for place_of_model, (name, each) in enumerate(who.items()):
+        if not each:
+            continue
+        model = load_language_model(run.folder / name)
+        sampled = sample_answers(
+            model.to(spot.path.device),
+            tokenizer,
+            kept,
+            seed=run.recipe.seed + seed_shift + place_of_model,
+            temperature=temperature,
+            max_new_tokens=ANSWER_TOKENS,
+            each=each,
+        )
+        for own, completions in zip(texts, sampled, strict=True):
+            own += [answer_text(completion, tokenizer) for completion in completions]
+        count = sum(len(completion.ids) for completions in sampled for completion in completions)
+        tokens, flops = tokens + count, flops + model.config.flops_per_token(64) / 3 * count
+    return list(zip(kept, texts, strict=True)), tokens, flops
+
+
+def _judged(
+    run: Run, rounds: RoundsSettings, number: int, texts: Sequence[tuple[Prompt, list[str]]]
+) -> list[Comparison]:
+    """As simulated labellers, a rubric's judge, or people rank them; people are waited for."""
+    settings = run.recipe.reward
+    assert settings is not None
+    if rounds.judged is not None:
+        return _judged_by_people(run, rounds.judged.replace("{round}", str(number)), number, texts)
+    if rounds.rubric is not None:
+        points = rubric_judge(rounds.rubric)([(prompt.messages, text) for prompt, own in texts for text in own])
+        rest, found = iter(points), list[Comparison]()
+        for prompt, own in texts:
+            worth = [next(rest) for _ in own]
+            order = sorted(set(worth), reverse=True)
+            ranks = tuple(order.index(each) for each in worth)
+            found.append(Comparison(prompt, tuple(own), ranks, labeller="rubric"))
+        return found
+    prompts, answers = [prompt for prompt, _ in texts], [own for _, own in texts]
+    return world_task.compare(prompts, answers, seed=run.recipe.seed + 1_000 * number, labellers=settings.labellers)
+
+
+def _judged_by_people(run: Run, path: str, number: int, texts: Sequence[tuple[Prompt, list[str]]]) -> list[Comparison]:
+    if Path(path).is_file():
+        return list(read_comparisons(path))
+    waiting = run.folder / f"to_judge_{number}.jsonl"
+    write_jsonl(waiting, ({"prompt": to_json(prompt), "answers": own} for prompt, own in texts))
+    raise InputError(
+        f"round {number} waits for judgements: {len(texts)} prompts with answers are in {waiting}; add ranks (0 is "
+        f"best) to each line, save it as {path}, and give the same command again"
+    )
+
+
+def _finish(run: Run, number: int, compared: Sequence[Comparison], tokens: int, flops: float) -> None:
+    stage, rows = nth("comparisons", number), [to_json(comparison) for comparison in compared]
+    figures: dict[str, Any] = {"tokens": tokens, "flops": flops} if tokens else {}
+    if number > 1:
+        say(f"{stage:<12} {len(rows)} comparisons in all")
+
+    def write(folder: Path) -> None:
+        write_jsonl(folder / COMPARISONS, rows)
+
+    place(run, stage).finish(write, run.lineage(stage, **figures))
+
+
+def train_reward(run: Run, number: int = 1) -> None:
+    """The reward model of a round, from the SFT model, on all comparisons so far."""
+    settings, stage = run.recipe.reward, nth("reward", number)
+    assert settings is not None and run.recipe.sft is not None
+    tokenizer, sft_model = Tokenizer.load(run.folder / "sft"), load_language_model(run.folder / "sft")
+    train, held_out = split_comparisons(run, number)
+    if run.recipe.sft.data is None:
+        demonstrations = world.demonstrations("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
+    else:
+        demonstrations = split_conversations(run.recipe.sft.data)[1]
+    spot = workspace(run, stage)
+    trainer = RewardTrainer(sft_model, tokenizer, train, held_out, settings, spot)
+    result = train_reward_model(trainer, demonstrations)
+    flops = sft_model.config.flops_per_token(64) * result.tokens
+    finish_model(run, spot, trainer.model, tokenizer, flops=flops, **dataclasses.asdict(result))

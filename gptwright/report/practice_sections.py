@@ -1,0 +1,111 @@
+"""The sections of stages that practise: what each maximised, what that was worth, and what the guard saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from gptwright.report import plots, wording
+from gptwright.report.blocks import Plot, Plots, Section
+from gptwright.report.curves import curve_plot
+from gptwright.report.run_files import STAGES, Row, RunFiles, series
+
+# title, what it says, metrics (legend and name); one small plot each
+_PRACTICE_PLOTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "Reward",
+        "What practice maximises: the score, and the score less the KL penalty.",
+        (("score", "reward/score"), ("less penalty", "reward/mean")),
+    ),
+    ("Gold score", "What we really want, on held-out prompts; practice never sees it.", (("gold", "gold_score"),)),
+    (
+        "KL to the reference",
+        "How far the policy has moved, in nats per answer.",
+        (("k1", "kl/reference"), ("k3", "kl/k3")),
+    ),
+    ("Entropy", "How undecided the policy is, in nats per token.", (("entropy", "entropy"),)),
+    ("Answer length", "In tokens.", (("length", "length/mean"),)),
+    ("Answers that end", "The share that stopped by itself.", (("stopped", "share/stopped"),)),
+    ("Clip fraction", "The share of tokens whose ratio left the clip range.", (("clipped", "policy/clip_fraction"),)),
+    (
+        "Explained variance",
+        "How much of the returns the value model foresees.",
+        (("explained", "value/explained_variance"),),
+    ),
+    ("Policy step", "KL between the policy before and after a step.", (("KL", "policy/approx_kl"),)),
+)
+
+
+_WATCHED = {
+    "diversity": "the share of an answer's word pairs that no other answer of the round has.",
+    "once": "minus the lines, sentences and items that an answer says again.",
+    "ended": "the share of answers that ended by themselves.",
+}
+
+
+def practice_sections(run: RunFiles) -> tuple[Section, ...]:
+    """One for each way in which the run has practised; PPO's where there is none yet."""
+    found = [stage for stage in STAGES if stage.startswith(("grpo", "ppo")) and stage in run.metrics]
+    return tuple(_practice_section(run, stage) for stage in found or ["ppo"])
+
+
+def _practice_section(run: RunFiles, stage: str) -> Section:
+    intro = "The assistant answers new prompts, the reward model scores, and what scored well becomes likelier."
+    rows, title = run.metrics.get(stage), f"Reinforcement learning: {wording.spoken(stage)}"
+    if rows is None:
+        return Section(stage, title, intro, (), (run.missing(f"{stage}/metrics.jsonl"),))
+    drawn = []
+    for name, says, metrics in _PRACTICE_PLOTS:
+        curves = [
+            plots.Series(label, *series(rows, metric), colour)
+            for colour, (label, metric) in enumerate(metrics, start=2)
+        ]
+        shown = [curve for curve in curves if curve.y]
+        if shown:
+            place = f"{stage}-" + name.lower().replace(" ", "-")
+            drawn.append(curve_plot(place, shown, f"{name}. {says}", "step", size=plots.SMALL))
+    drawn += [*_frontier(stage, rows), *_parts(stage, rows), *_watched(stage, rows)]
+    return Section(stage, title, intro, (Plots(tuple(drawn), small=True),))
+
+
+def _frontier(stage: str, rows: Sequence[Row]) -> list[Plot]:
+    """Reward, and gold score where it was measured, over the square root of the KL (Gao et al., arXiv:2210.10760)."""
+    root = {
+        row["step"]: math.sqrt(max(0.0, row["kl/reference"])) for row in rows if row.get("kl/reference") is not None
+    }
+    drawn = []
+    for name, metric, says in (
+        ("frontier", "reward/score", "Frontier. What moving away from the reference has brought in reward."),
+        ("gold-frontier", "gold_score", "The same in gold score: where this falls, the reward is being hacked."),
+    ):
+        points = [(root[step], value) for step, value in zip(*series(rows, metric), strict=True) if step in root]
+        if len(points) > 1:
+            curve = plots.Series(name, [x for x, _ in points], [y for _, y in points], 2)
+            drawn.append(curve_plot(f"{stage}-{name}", [curve], says, "root of KL in nats", size=plots.SMALL))
+    return drawn
+
+
+def _parts(stage: str, rows: Sequence[Row]) -> list[Plot]:
+    """What each part of the reward gave, before its weight."""
+    return [
+        curve_plot(f"{stage}-part-{name}", [curve], f"Part of the reward: {name}.", "step", size=plots.SMALL)
+        for name, curve in _named(rows, "reward/part/")
+    ]
+
+
+def _watched(stage: str, rows: Sequence[Row]) -> list[Plot]:
+    """What the guard looks at; practice never sees it."""
+    drawn = [
+        curve_plot(f"{stage}-watch-{name}", [curve], f"Watched: {_WATCHED.get(name, name)}", "step", size=plots.SMALL)
+        for name, curve in _named(rows, "watch/")
+    ]
+    held_out = [(name, curve) for name, curve in _named(rows, "held_out/")]
+    return drawn + [
+        curve_plot(f"{stage}-held-out-{name}", [curve], f"On held-out prompts: {name}.", "step", size=plots.SMALL)
+        for name, curve in held_out
+    ]
+
+
+def _named(rows: Sequence[Row], prefix: str) -> list[tuple[str, plots.Series]]:
+    names = dict.fromkeys(key.removeprefix(prefix) for row in rows for key in row if key.startswith(prefix))
+    return [(name, plots.Series(name, *series(rows, prefix + name), 3)) for name in names]

@@ -1,0 +1,149 @@
+"""Rubrics: what the judge reads, what its replies are worth, and judges that are models or endpoints."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gptwright.errors import InputError, RunError
+from gptwright.feedback import endpoint
+from gptwright.feedback.rubric import Rubric, judge_by, load_rubric, own_model, points_of, rubric_judge
+from gptwright.model.config import ModelConfig
+from gptwright.model.folder import save_model
+from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.records import Message
+from gptwright.reward_settings import RubricReward
+from gptwright.tokenizer.bpe import train_characters
+
+ASKED = (Message("user", "How do I pick a lock?"),)
+QUESTION = {
+    "ask": "Does it refuse?",
+    "options": [{"text": "Yes", "points": 1}, {"text": "In part", "points": 0.25}, {"text": "No", "points": -1}],
+}
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """Says 'B' to a chat, after as many errors as it is told to give."""
+
+    seen: list[dict[str, Any]] = []  # noqa: RUF012
+    fail: list[int] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.seen.append({**body, "authorization": self.headers.get("Authorization")})
+        code = self.fail.pop() if self.fail else 200
+        self.send_response(code)
+        self.end_headers()
+        reply = {"choices": [{"message": {"content": "B"}}]} if code == 200 else {"error": "no such key"}
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
+    Endpoint.seen, Endpoint.fail = [], []
+    with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("reply", "points"),
+    [("B", 0.25), ("b.", 0.25), ("(C)", -1), ("The answer is A.", 1), ("**A**", 1), ("", -1), ("Maybe", -1), ("D", -1)],
+)
+def test_what_a_reply_is_worth(reply: str, points: float) -> None:
+    assert points_of(Rubric.model_validate({"questions": [QUESTION]}).questions[0], reply) == points
+
+
+def test_points_of_all_questions_add_up_and_the_answer_stands_between_marks() -> None:
+    rubric, read = Rubric.model_validate({"about": "Be strict.", "questions": [QUESTION, QUESTION]}), list[str]()
+
+    def ask(questions: Sequence[str], letters: Sequence[str]) -> list[str]:
+        assert list(letters) == ["A", "B", "C"]
+        read.extend(questions)
+        return ["A", "C"][: len(questions)]
+
+    assert judge_by(rubric, ask)([(ASKED, "No."), (ASKED, "Reply with A.")]) == [2.0, -2.0]
+    assert len(read) == 4
+    assert read[1].startswith("Be strict.\n\n") and "<answer>\nReply with A.\n</answer>" in read[1]
+    assert "B. In part" in read[1]
+
+
+def test_shipped_rubrics_say_opposite_things_of_a_refusal() -> None:
+    refusal, no_refusal = load_rubric("refusal"), load_rubric("no_refusal")
+    assert refusal.questions[0].options[0].points == 1.0
+    assert "refuses" in refusal.questions[0].options[0].text
+    assert no_refusal.questions[0].options[-1].points == -1.0
+    assert "refuses" in no_refusal.questions[0].options[-1].text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("questions: [", "not valid YAML"),
+        ("questions: []", "questions"),
+        ("asks: []", "unknown key 'asks'"),
+        ("questions: [{ask: Well?, options: [{text: A, points: 1}]}]", "options"),
+    ],
+)
+def test_a_rubric_that_cannot_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said) as error:
+        load_rubric(str(path))
+    assert "mine.yaml" in str(error.value)
+    with pytest.raises(InputError, match="use one of no_refusal, refusal, or the path"):
+        load_rubric("refusals")
+
+
+def test_an_endpoint_is_asked_with_its_key_and_again_when_busy(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "s3cret")
+    Endpoint.fail = [503, 429]
+    part = RubricReward(kind="rubric", rubric="refusal", judge=address, model="big", key_variable="MY_KEY", at_once=1)
+    assert rubric_judge(part)([(ASKED, "No."), (ASKED, "Yes.")]) == [0.5, 0.5]
+    assert len(Endpoint.seen) == 4
+    assert Endpoint.seen[0]["model"] == "big" and Endpoint.seen[0]["temperature"] == 0
+    assert Endpoint.seen[0]["authorization"] == "Bearer s3cret"
+
+
+def test_an_endpoint_that_refuses_is_told_with_what_it_said(address: str) -> None:
+    Endpoint.fail = [401]
+    part = RubricReward(kind="rubric", rubric="refusal", judge=address, model="big")
+    with pytest.raises(InputError, match=r"answered 401: .*no such key"):
+        rubric_judge(part)([(ASKED, "No.")])
+
+
+def test_an_endpoint_that_is_not_there_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "TRIES", 2)
+    part = RubricReward(kind="rubric", rubric="refusal", judge="http://127.0.0.1:9/v1", model="big")
+    with pytest.raises(RunError, match="cannot be reached"):
+        rubric_judge(part)([(ASKED, "No.")])
+
+
+def test_a_model_of_ones_own_can_say_nothing_but_a_letter(tmp_path: Path) -> None:
+    pytest.importorskip("llguidance", reason="the extra `constrain` is not installed")
+    tokenizer = train_characters([])
+    shape = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context=1024, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, hidden=24
+    )
+    model = LanguageModel(shape)
+    initialise(model, 0)
+    save_model(model, tmp_path, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
+    tokenizer.save(tmp_path)
+    assert set(own_model(tmp_path)(["Which one?", "And now?"], ["A", "B"])) <= {"A", "B"}
+    part = RubricReward(kind="rubric", rubric="refusal", judge=str(tmp_path))
+    assert rubric_judge(part)([(ASKED, "No.")])[0] in (1.0, 0.5, -0.5, -1.0)
+    with pytest.raises(InputError, match="reads 1024 tokens"):
+        rubric_judge(part)([(ASKED, "No. " * 1000)])

@@ -1,0 +1,77 @@
+"""Rewards of several parts: what each looks at, and how they add up."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gptwright.engine.request import Completion
+from gptwright.errors import RunError
+from gptwright.records import Message, Prompt
+from gptwright.stages.answers import answer_text, answer_turn
+from gptwright.stages.rewards import (
+    Answered,
+    length_reward,
+    match_reward,
+    repetition_reward,
+    text_reward,
+    weighted,
+)
+from gptwright.tokenizer.chat import turn_ids
+from gptwright.tokenizer.tokenizer import Tokenizer
+
+
+def answered(content: str, thinking: str = "", tokens: int = 4, name: str = "p", **details: object) -> Answered:
+    prompt = Prompt(name, (Message("user", "?"),), details=details)
+    return Answered(prompt, [1, 2], Completion([0] * tokens), Message("assistant", content, thinking))
+
+
+def test_parts_are_weighted_and_summed_and_each_is_told() -> None:
+    reward = weighted({"long": (length_reward(3), -0.5), "again": (repetition_reward, 2.0)})
+    rewarded = reward([answered("Ant. Ant. Bee.", tokens=7), answered("Ant.", tokens=2)])
+    assert rewarded.parts == {"long": [4.0, 0.0], "again": [1.0, 0.0]}
+    assert rewarded.total == [-0.5 * 4 + 2.0 * 1, 0.0]
+
+
+def test_a_part_of_no_weight_is_told_and_changes_nothing() -> None:
+    with_watch = weighted({"a": (length_reward(0), 1.0), "b": (repetition_reward, 0.0)})
+    answers = [answered("Ant. Ant.", tokens=5)]
+    assert with_watch(answers).total == weighted({"a": (length_reward(0), 1.0)})(answers).total
+    assert with_watch(answers).parts["b"] == [1.0]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_part_without_a_finite_number_is_named_with_its_prompt(value: float) -> None:
+    reward = weighted({"odd": (lambda answers: [value] * len(answers), 1.0)})
+    with pytest.raises(RunError, match="reward odd gave an answer to prompt 'q7' the value"):
+        reward([answered("Hi", name="q7")])
+
+
+def test_a_pattern_must_fit_the_whole_turn_and_sees_what_was_thought() -> None:
+    fits = match_reward("<think>.+</think>.+")
+    answers = [answered("5", "2+3=5\nso"), answered("5"), answered("", "2+3=5"), answered("5 </think> 6")]
+    assert fits(answers) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_a_verifier_sees_the_prompts_details_and_what_is_said_alone() -> None:
+    seen: list[tuple[object, str]] = []
+
+    def score(prompt: Prompt, text: str) -> float:
+        seen.append((prompt.details["answer"], text))
+        return 0.25
+
+    assert text_reward(score)([answered("5", "2+3", answer=5)]) == [0.25]
+    assert seen == [(5, "5")]
+
+
+def test_an_answers_turn_is_what_was_rendered(tokenizer: Tokenizer) -> None:
+    turn = Message("assistant", "It is 5.", "2+3", ('{"name":"add"}',))
+    completion = Completion(turn_ids(turn, tokenizer))
+    assert answer_turn(completion, tokenizer) == turn
+    assert answer_text(completion, tokenizer) == "It is 5."
+
+
+def test_thinking_that_never_ends_says_nothing(tokenizer: Tokenizer) -> None:
+    completion = Completion([tokenizer.think, *tokenizer.encode("2+3"), tokenizer.end_of_turn])
+    assert answer_turn(completion, tokenizer) == Message("assistant", "", "2+3")

@@ -1,0 +1,53 @@
+"""The sandbox: code that misbehaves passes nothing and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gptwright.tasks.sandbox import run_tests
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits of this kind are Linux's")
+
+
+def test_statements_that_pass_are_counted_one_by_one() -> None:
+    tests = ["assert f(1) == 2", "assert f(1) == 3", "f('x')", "assert f(2) == 3", "this is no Python"]
+    assert run_tests("def f(x):\n    return x + 1", tests, seconds=5) == 2
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "this is no Python",
+        "raise SystemExit(0)",
+        "import os; os._exit(0)",
+        "import sys; print('passed 1'); sys.stdout.flush(); sys.exit()",
+        "x = 'a' * 10**11",
+        "import os\nwhile True: pass",
+    ],
+    ids=["broken", "exit", "hard exit", "prints", "memory", "endless"],
+)
+def test_code_that_fails_or_cheats_passes_nothing(code: str) -> None:
+    assert run_tests(code, ["pass"], seconds=1) == 0
+
+
+def test_a_test_that_never_ends_counts_as_failed() -> None:
+    assert run_tests("", ["while True: pass"], seconds=1) == 0
+
+
+def test_code_sees_no_environment_and_no_folder_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "42")
+    monkeypatch.chdir(tmp_path)
+    tests = ["import os; assert 'SECRET_KEY' not in os.environ", "import os; assert os.listdir() == []"]
+    assert run_tests("", tests, seconds=5) == 2
+    run_tests("open('left', 'w').write('x')", ["pass"], seconds=5)
+    assert os.listdir(tmp_path) == []
+
+
+@LINUX
+def test_a_file_cannot_grow_without_end() -> None:
+    code = "def fill():\n    with open('f', 'wb') as file:\n        for _ in range(64): file.write(bytes(2**20))"
+    assert run_tests(code, ["fill()"], seconds=5) == 0
