@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -39,10 +40,6 @@ class Episode:
     group: int = 0
     parts: dict[str, float] = field(default_factory=dict)
     """What the score was made of, by name."""
-
-    @property
-    def tree(self) -> Tree:
-        return self.prompt_ids, [self.completion.ids]
 
 
 @dataclass(frozen=True)
@@ -144,15 +141,28 @@ def sample_episodes(
 
 
 def split_minibatches(episodes: Sequence[Episode], count: int, *, seed: int, step: int) -> list[list[list[Episode]]]:
-    """A random split into `count` minibatches, each a list of micro-batches that go through the models at once."""
+    """A random split into `count` minibatches, each a list of micro-batches that go through the models at once. Answers
+    to one prompt of the round stay together: the models read it once.
+    """
+    groups = [list(same) for _, same in groupby(episodes, key=_asked)]
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    order = torch.randperm(len(episodes), generator=generator).tolist()
+    order = torch.randperm(len(groups), generator=generator).tolist()
     size = -(-len(order) // count)
-    minibatches = [[episodes[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
+    minibatches = [[groups[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
     return [
-        [[part[i] for i in group] for group in groups_of_trees([episode.tree for episode in part])]
+        [[episode for i in micro for episode in part[i]] for micro in groups_of_trees([_tree(same) for same in part])]
         for part in minibatches
     ]
+
+
+def _asked(episode: Episode) -> tuple[int, list[int]]:
+    """What answers to one prompt of a round have in common."""
+    return episode.group, episode.prompt_ids
+
+
+def _tree(same: Sequence[Episode]) -> Tree:
+    """Answers behind their prompt."""
+    return same[0].prompt_ids, [episode.completion.ids for episode in same]
 
 
 def evaluate_episodes(
@@ -172,9 +182,11 @@ def evaluate_episodes(
     ratio to what training computes would not be 1.
     """
     device = policy.path.device
-    packed = pack_trees([episode.tree for episode in episodes], context, pad).to(device)
+    trees = [_tree(list(same)) for _, same in groupby(episodes, key=_asked)]
+    packed = pack_trees(trees, context, pad).to(device)
     lengths = [len(episode.completion.ids) for episode in episodes]
-    places = [place[0][-length - 1 : -1] for place, length in zip(packed.places, lengths, strict=True)]
+    branches = [branch for tree in packed.places for branch in tree]
+    places = [branch[-length - 1 : -1] for branch, length in zip(branches, lengths, strict=True)]
     answers = PackedAnswers(
         packed=packed,
         place_A=torch.tensor([place for row in places for place in row], device=device),

@@ -28,6 +28,14 @@ grpo:
   max_new_tokens: 12
   pretrain_rows: 1
   evaluations: 1
+ppo:
+  data: files/prompts.jsonl
+  rewards: {right: {kind: number}}
+  steps: 3
+  episodes: 8
+  max_new_tokens: 12
+  pretrain_rows: 1
+  evaluations: 0
 """
 
 
@@ -94,6 +102,7 @@ def test_practice_on_prompts_of_ones_own_with_rewards_that_a_program_checks(cli:
     rows = lines(cli.folder / "sums" / "grpo" / "metrics.jsonl")
     assert {"reward/part/right", "reward/part/thinks", "watch/diversity"} < set().union(*rows)
     assert {"held_out/reward", "held_out/right"} < set().union(*rows)
+    assert (cli.folder / "sums" / "ppo" / "config.json").is_file()  # without a reward model, values start from SFT's
     told = cli("evaluate", "sums:grpo", "--data", "files/test.jsonl", "--by", "digits", "--max-tokens", "12", "--json")
     assert told.returncode == 0, told.stderr
     accuracy = json.loads(told.stdout)["accuracy"]["sums:grpo"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -142,3 +143,29 @@ def test_minibatches_are_drawn_anew_each_round_but_the_same_for_a_resumed_one() 
         return [id(episode) for parts in split for micro in parts for episode in micro]
 
     assert order(3) == order(3) != order(4)
+
+
+def test_answers_to_one_prompt_stay_together_and_read_it_once(
+    make_model: Callable[..., LanguageModel], tokenizer: Tokenizer, make_workspace: Callable[..., Any]
+) -> None:
+    """What the models say of an answer does not depend on whether its prompt is shared."""
+    path = make_workspace().path
+    shared = [
+        Episode(
+            random_episode(5, 1, seed=n // 3).prompt_ids, random_episode(5, 2 + n % 4, seed=n).completion, 0.0, n // 3
+        )
+        for n in range(12)
+    ]
+    alone = [dataclasses.replace(episode, group=n) for n, episode in enumerate(shared)]
+    for parts in split_minibatches(shared, 2, seed=0, step=0):
+        for micro in parts:
+            groups = [episode.group for episode in micro]
+            assert all(groups.count(group) == 3 for group in groups)
+    policy, reference = reader(make_model(1), path), reader(make_model(2), path)
+    told = [
+        evaluate_episodes(part, policy, reference, None, context=48, temperature=1.0, pad=tokenizer.pad)
+        for part in (shared, alone)
+    ]
+    assert told[0].answers.packed.ids_RT.numel() < told[1].answers.packed.ids_RT.numel()
+    for name in ("old_logprob_BT", "reference_logprob_BT", "entropy_BT"):
+        torch.testing.assert_close(getattr(told[0], name), getattr(told[1], name), rtol=1e-5, atol=1e-5)
