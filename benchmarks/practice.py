@@ -1,12 +1,14 @@
 """Every way to use the same comparisons, from the same SFT model, at equal numbers of sampled answers.
 
-    python benchmarks/practice.py RUN [RUN ...] [--prompts 1500] [--answers 4096] [--keep DIR]
+    python benchmarks/practice.py RUN [RUN ...] [--prompts 1500] [--answers 4096] [--equal-time] [--keep DIR]
 
 Each RUN is a finished quickstart. Its base, SFT and reward models are taken as they are, and every method practises
 through the real command in a copy of the folder: PPO with and without the pretraining mix, GRPO, RLOO and REINFORCE,
 rejection sampling, DPO (which samples nothing), and best-of-16 (which trains nothing). The settings besides are
-those of the quickstart's PPO. Told are the gold judge's win rate over SFT and the accuracy, greedily and at
-temperature 1, KL to SFT and entropy of answers at temperature 1, bits per byte of held-out base text, and seconds.
+those of the quickstart's PPO. With --equal-time each method also has as many answers, or epochs, as fill the seconds
+that PPO-ptx took. Told are the gold judge's win rate over SFT and the accuracy, greedily and at temperature 1, KL to
+SFT and entropy of answers at temperature 1, bits per byte of held-out base text, and seconds. The picture, win rate
+against KL, goes to docs/pictures/.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 
 import command
 import numpy as np
-from record import write_result
+from record import ROOT, write_result
 
 from gptwright import world
 from gptwright.evaluate.likelihood import answer_statistics
@@ -31,6 +33,7 @@ from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import load_recipe
 from gptwright.records import Prompt
+from gptwright.report.plots import png_plot
 from gptwright.stages.answers import answer_text, answer_turn, sample_answers, that_fit
 from gptwright.stages.rewards import Answered, Part, model_reward
 from gptwright.tasks import world as world_task
@@ -42,10 +45,11 @@ BEST_OF = 16
 SHARED = ("tokenizer", "corpus", "base", "sft", "comparisons", "reward")
 """Folders that every method starts from."""
 STATISTICS_ANSWERS = 300
+PICTURE = ROOT / "docs" / "pictures" / "practice.png"
 
 
-def methods(answers: int) -> dict[str, tuple[str, list[str]]]:
-    """Name -> (stage, overrides): each samples `answers` in rounds of 128, or to prompts of 16."""
+def methods(answers: int, epochs: int = 1) -> dict[str, tuple[str, list[str]]]:
+    """Name -> (stage, overrides): each samples `answers` in rounds of 128, or to prompts of 16; DPO takes `epochs`."""
     rounds, common = answers // 128, ["episodes=128", "minibatches=2", "beta=0.2", "pretrain_rows=4", "evaluations=0"]
 
     def section(name: str, *settings: str) -> list[str]:
@@ -54,7 +58,7 @@ def methods(answers: int) -> dict[str, tuple[str, list[str]]]:
     grpo = section("grpo", f"steps={rounds}", *common)
     ppo = section("ppo", f"steps={rounds}", *common, "interpolation=1.0")
     return {
-        "DPO": ("dpo", section("dpo", "beta=0.1")),
+        "DPO": ("dpo", section("dpo", "beta=0.1", f"epochs={epochs}")),
         "rejection sampling": (
             "rejection",
             section("rejection", f"prompts={answers // BEST_OF}", f"answers={BEST_OF}"),
@@ -131,20 +135,52 @@ class Judge:
         return found
 
 
-def measure(run: Path, keep: Path, prompts: int, answers: int) -> dict[str, Any]:
+def measure(run: Path, keep: Path, prompts: int, answers: int, *, equal_time: bool) -> dict[str, Any]:
     judge = Judge(run, prompts)
-    found = {"SFT": judge.told(judge.sft)}
+    evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    found = {"SFT": judge.told(judge.sft) | {"bits_per_byte": evaluation["bits_per_byte"]["sft"]}}
     found[f"best of {BEST_OF}"] = judge.told(judge.sft, (1.0,), BEST_OF)
     for name, (stage, overrides) in methods(answers).items():
-        folder = keep / run.name / name.replace(" ", "-")
-        lineage = practise(run, folder, stage, overrides)
-        found[name] = judge.told(load_language_model(folder / stage).eval()) | {
-            "seconds": json.loads((folder / "seconds.json").read_text(encoding="utf-8")),
-            "bits_per_byte": lineage["bits_per_byte"],
-            "tokens_sampled": lineage.get("tokens_sampled", 0),
-        }
-        print(run.name, name, json.dumps(found[name]), flush=True)
+        found[name] = tried(run, keep, judge, name, stage, overrides)
+    if equal_time:
+        longest = found["PPO-ptx"]["seconds"]
+        for name in methods(answers):
+            times = longest / found[name]["seconds"]
+            if abs(times - 1) < 0.1:
+                continue
+            as_long = methods(max(1, round(answers * times / 128)) * 128, max(1, round(times)))[name]
+            found[f"{name}, as long"] = tried(run, keep, judge, f"{name}, as long", *as_long)
     return found
+
+
+def tried(run: Path, keep: Path, judge: Judge, name: str, stage: str, overrides: Sequence[str]) -> dict[str, Any]:
+    folder = keep / run.name / name.replace(",", "").replace(" ", "-")
+    lineage = practise(run, folder, stage, overrides)
+    told = judge.told(load_language_model(folder / stage).eval()) | {
+        "seconds": json.loads((folder / "seconds.json").read_text(encoding="utf-8")),
+        "bits_per_byte": lineage["bits_per_byte"],
+        "tokens_sampled": lineage.get("tokens_sampled", 0),
+    }
+    print(run.name, name, json.dumps(told), flush=True)
+    return told
+
+
+def draw(runs: Sequence[dict[str, Any]]) -> None:
+    """Win rate over SFT, greedily and at temperature 1, against the KL: a point a method and run."""
+
+    def paint(axes: Any, colours: Any) -> None:
+        names = [name for name in runs[0] if "kl" in runs[0][name] and name != "SFT"]
+        for colour, name in enumerate(names, start=1):
+            x = [run[name]["kl"]["value"] for run in runs]
+            y = [run[name]["sampled"]["win_rate"]["value"] for run in runs]
+            marker = "^" if name.endswith("as long") else "o"
+            axes.plot(x, y, marker, label=name, color=colours.of(colour), markersize=5)
+        axes.axhline(0.5, color=colours.ink, linewidth=0.8, linestyle=":")
+        axes.set_xlabel("KL to SFT, nats per answer")
+        axes.set_ylabel("gold win rate over SFT")
+        axes.legend(ncols=2)
+
+    PICTURE.write_bytes(png_plot((6.4, 3.8), paint))
 
 
 def main() -> None:
@@ -152,12 +188,15 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--prompts", type=int, default=1500)
     parser.add_argument("--answers", type=int, default=4096)
+    parser.add_argument("--equal-time", action="store_true", help="try each method for as long as PPO-ptx, too")
     parser.add_argument("--keep", type=Path, help="keep the copies here, and read those that are finished")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         keep = Path(os.path.abspath(arguments.keep or temporary))
-        runs = [measure(run, keep, arguments.prompts, arguments.answers) for run in arguments.runs]
-    told = f"--prompts {arguments.prompts} --answers {arguments.answers}"
+        sizes = arguments.prompts, arguments.answers
+        runs = [measure(run, keep, *sizes, equal_time=arguments.equal_time) for run in arguments.runs]
+    draw(runs)
+    told = f"--prompts {arguments.prompts} --answers {arguments.answers}{' --equal-time' * arguments.equal_time}"
     write_result("practice", f"python benchmarks/practice.py {len(runs)} runs of quickstart {told}", {"runs": runs})
 
 
