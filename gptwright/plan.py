@@ -14,7 +14,8 @@ from typing import Any
 
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
-from gptwright.recipe import OptimizerSettings, Recipe
+from gptwright.practice_settings import PpoSettings
+from gptwright.recipe import OptimizerSettings, Recipe, RewardSettings, nth
 from gptwright.train.fast_path import FastPath
 from gptwright.train.memory import working_bytes
 
@@ -149,9 +150,7 @@ def _work(recipe: Recipe, config: ModelConfig) -> list[tuple[str, int, float, fl
         tokens = round(sft.epochs * sft.demonstrations * ANSWER_TOKENS * rows)
         work.append(("sft", tokens, long * tokens, state_bytes(config, sft.optimizer)))
     if recipe.reward:
-        reward = recipe.reward
-        tokens = round(reward.epochs * reward.prompts * (1 - reward.held_out) * reward.answers * ANSWER_TOKENS)
-        work.append(("reward", tokens, short * tokens, state_bytes(config, reward.optimizer)))
+        work.append(_reward_work(recipe.reward, recipe.reward.prompts, config, "reward"))
     frozen = 4.0 * config.parameter_count()  # a model that is read and not trained
     if recipe.dpo and recipe.reward:
         tokens = round(recipe.dpo.epochs * recipe.reward.prompts * recipe.reward.answers * ANSWER_TOKENS)
@@ -167,11 +166,31 @@ def _work(recipe: Recipe, config: ModelConfig) -> list[tuple[str, int, float, fl
     if recipe.grpo:
         tokens = recipe.grpo.steps * recipe.grpo.episodes * ANSWER_TOKENS
         flops = short * tokens * (4 / 3 + recipe.grpo.epochs)
-        work.append(("grpo", tokens, flops, state_bytes(config, recipe.grpo.policy) + 2 * frozen))
+        kept = (2 + (recipe.grpo.guard is not None)) * frozen
+        work.append(("grpo", tokens, flops, state_bytes(config, recipe.grpo.policy) + kept))
     if recipe.ppo:
-        ppo = recipe.ppo
-        tokens = ppo.steps * ppo.episodes * ANSWER_TOKENS
-        flops = short * tokens * (5 / 3 + 2 * ppo.epochs)  # the value model too is read before, and trained
-        states = state_bytes(config, ppo.policy) + state_bytes(config, ppo.value) + 2 * frozen
-        work.append(("ppo", tokens, flops, states))
+        work.append(_ppo_work(recipe.ppo, config, "ppo"))
+    if recipe.ppo and recipe.reward and recipe.rounds:
+        for number in range(2, recipe.rounds.count + 1):
+            judged = recipe.reward.prompts + (number - 1) * recipe.rounds.prompts
+            work.append(_reward_work(recipe.reward, judged, config, nth("reward", number)))
+            work.append(_ppo_work(recipe.ppo, config, nth("ppo", number)))
     return work
+
+
+Work = tuple[str, int, float, float]
+"""(stage, tokens, operations, bytes of state)."""
+
+
+def _reward_work(reward: RewardSettings, prompts: int, config: ModelConfig, name: str) -> Work:
+    tokens = round(reward.epochs * prompts * (1 - reward.held_out) * reward.answers * ANSWER_TOKENS)
+    return name, tokens, config.flops_per_token(ANSWER_TOKENS) * tokens, state_bytes(config, reward.optimizer)
+
+
+def _ppo_work(ppo: PpoSettings, config: ModelConfig, name: str) -> Work:
+    tokens = ppo.steps * ppo.episodes * ANSWER_TOKENS
+    # The value model too is read before, and trained.
+    flops = config.flops_per_token(ANSWER_TOKENS) * tokens * (5 / 3 + 2 * ppo.epochs)
+    # Frozen stand beside them the reference, the reward model, and the policy that the guard may come back to.
+    frozen = (2 + (ppo.guard is not None)) * 4.0 * config.parameter_count()
+    return name, tokens, flops, state_bytes(config, ppo.policy) + state_bytes(config, ppo.value) + frozen

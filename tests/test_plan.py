@@ -68,12 +68,16 @@ def test_state_is_what_the_optimizer_holds(muon: bool) -> None:
 def test_every_gradient_stage_is_planned() -> None:
     stages = plan_of("quickstart", "laptop").stages
     assert [stage.stage for stage in stages] == ["base", "sft", "reward", "ppo"]
-    assert stages[3].bytes_per_device > 2 * stages[0].bytes_per_device  # two models in training, two frozen
+    assert stages[3].bytes_per_device > 2 * stages[0].bytes_per_device  # two models in training, three frozen
     asked = ["dpo.beta=0.1", "rejection.answers=4", "grpo.steps=32"]
     more = {stage.stage: stage for stage in plan_of("quickstart", "laptop", *asked).stages}
     assert list(more) == ["base", "sft", "reward", "dpo", "rejection", "grpo", "ppo"]
     assert more["grpo"].bytes_per_device < more["ppo"].bytes_per_device  # no value model
     assert more["grpo"].flops < more["ppo"].flops
+    rounds = {stage.stage: stage for stage in plan_of("quickstart", "laptop", "rounds.count=3").stages}
+    assert list(rounds)[-4:] == ["reward_2", "ppo_2", "reward_3", "ppo_3"]
+    assert rounds["reward"].flops < rounds["reward_2"].flops < rounds["reward_3"].flops  # of all judgements so far
+    assert rounds["ppo_3"].flops == rounds["ppo"].flops
 
 
 def test_activations_grow_with_rows_and_layers_and_shrink_when_recomputed() -> None:
