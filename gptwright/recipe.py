@@ -164,6 +164,10 @@ class RewardSettings(Section):
     """How many of the world's five labellers rank each prompt's answers."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the prompts kept for measuring the reward model."""
+    new_labellers: Annotated[int, Field(ge=0)] = 0
+    """How many labellers are not learned from, to see how the reward model does on people it never met (InstructGPT's
+    held-out labellers).
+    """
     temperature: Positive = 1.0
     epochs: Count = 1
     batch_prompts: Count = 32

@@ -6,7 +6,7 @@ In go comparisons as labellers ranked them, and for each comparison one score pe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -73,14 +73,16 @@ def accuracy_by_rank_distance(comparisons: Sequence[Comparison], scores: Scores)
     return {distance: _over_pairs(list(by_distance[distance].values())) for distance in sorted(by_distance)}
 
 
-def accuracy_by_use_case(comparisons: Sequence[Comparison], scores: Scores) -> dict[str, Figure]:
-    """Pair accuracy for the prompts of each use case that has ranked pairs."""
-    by_case: dict[str, dict[tuple[Message, ...], list[float]]] = {}
+def accuracy_by(
+    comparisons: Sequence[Comparison], scores: Scores, key: Callable[[Comparison], str]
+) -> dict[str, Figure]:
+    """Pair accuracy of each kind of comparison that has ranked pairs: by use case, or by labeller."""
+    by_kind: dict[str, dict[tuple[Message, ...], list[float]]] = {}
     for comparison, row in _matched(comparisons, scores):
         if comparison.pairs():
-            by_prompt = by_case.setdefault(comparison.prompt.use_case, {})
+            by_prompt = by_kind.setdefault(key(comparison), {})
             by_prompt.setdefault(comparison.prompt.messages, []).extend(_verdicts(comparison, row))
-    return {case: _over_pairs(list(by_case[case].values())) for case in sorted(by_case)}
+    return {kind: _over_pairs(list(by_kind[kind].values())) for kind in sorted(by_kind)}
 
 
 class Disagreement(TypedDict):

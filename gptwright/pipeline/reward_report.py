@@ -49,7 +49,8 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
     """Every figure of the reward report; what needs the truth only where the world knows it."""
     model, path = load_scalar_model(run.folder / "reward"), workspace(run, "reward").path.eager()
     scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
-    ranked = [comparison for comparison in split_comparisons(run)[1] if comparison.pairs()]
+    train, aside = split_comparisons(run)
+    ranked = [comparison for comparison in aside if comparison.pairs()]
     held_out = that_fit_whole(ranked, tokenizer, model.config.context)
     score_rows = score_comparisons(model, held_out, tokenizer, path)
     flat = [score for scores in score_rows for score in scores]
@@ -57,7 +58,9 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
     curve = preference.calibration(differences * scale, outcomes)
     lengths = [len(answer.split()) for comparison in held_out for answer in comparison.answers]
     by_distance = preference.accuracy_by_rank_distance(held_out, score_rows)
-    by_use_case = preference.accuracy_by_use_case(held_out, score_rows)
+    by_use_case = preference.accuracy_by(held_out, score_rows, lambda each: each.prompt.use_case)
+    by_labeller = preference.accuracy_by(held_out, score_rows, lambda each: each.labeller)
+    new = {comparison.labeller for comparison in held_out} - {comparison.labeller for comparison in train}
     found: dict[str, Any] = {
         "accuracy": preference.pair_accuracy(held_out, score_rows).to_json(),
         "calibration": curve,
@@ -65,6 +68,7 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
         "length_correlation": preference.length_correlation(flat, lengths),
         "by_rank_distance": {str(distance): figure.to_json() for distance, figure in by_distance.items()},
         "by_use_case": {case: figure.to_json() for case, figure in by_use_case.items()},
+        "by_labeller": {name: figure.to_json() | {"new": name in new} for name, figure in by_labeller.items()},
         "histogram": preference.score_histogram(held_out, score_rows),
         "disagreements": preference.worst_disagreements(held_out, score_rows),
     }

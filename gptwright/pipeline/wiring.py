@@ -5,6 +5,7 @@ what is measured on the way, the folder of a model.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,9 @@ def open_run_corpus(run: Run) -> Corpus:
 
 
 def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list[Comparison]]:
-    """A round's (train, held out), apart by what is asked: pairs of one prompt often come without a common name."""
+    """A round's (train, held out), apart by what is asked: pairs of one prompt often come without a common name. What
+    new labellers say is never trained on. Raises InputError when they are all new.
+    """
     settings = run.recipe.reward
     assert settings is not None
     compared = list(read_comparisons(run.folder / nth("comparisons", number) / "comparisons.jsonl"))
@@ -131,8 +134,20 @@ def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list
     for prompt in (comparison.prompt for comparison in compared):
         names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
     held_out = set(sorted(names, key=names.__getitem__)[:: max(2, round(1 / settings.held_out))])
-    train = [c for c in compared if c.prompt.messages not in held_out]
+    new = new_labellers(compared, settings.new_labellers)
+    train = [c for c in compared if c.prompt.messages not in held_out and c.labeller not in new]
     return train, [c for c in compared if c.prompt.messages in held_out]
+
+
+def new_labellers(compared: Sequence[Comparison], count: int) -> set[str]:
+    """The last `count` of them by name."""
+    names = sorted({comparison.labeller for comparison in compared})
+    if count >= len(names):
+        raise InputError(
+            f"reward.new_labellers ({count}) leaves none of {len(names)} labellers to learn from: lower it, or have "
+            "more people rank (reward.labellers)"
+        )
+    return set(names[len(names) - count :])
 
 
 def split_conversations(path: str) -> tuple[list[Conversation], list[Conversation]]:

@@ -69,6 +69,16 @@ def _reward_blocks(evaluation: Row) -> list[Block]:
         ]
         told = tuple((case, wording.measured_percent(figure), f"{figure.n:,}") for case, figure in lines)
         blocks.append(Table("The same by use case.", ("use case", "pairs in order", "pairs"), told))
+    people = evaluation.get("by_labeller", {})
+    if len(people) > 1:
+        told = tuple(
+            (
+                f"{name} (never learned from)" if value.get("new") else name,
+                wording.measured_percent(figure_from_json(value, f"by_labeller {name}")),
+            )
+            for name, value in people.items()
+        )
+        blocks.append(Table("The same by labeller.", ("labeller", "pairs in order"), told))
     drawn = []
     if evaluation.get("calibration"):
         alt = f"Calibration in {len(evaluation['calibration'])} bins; on the dashed line it would be perfect."

@@ -8,8 +8,8 @@ import pytest
 
 from gptwright.errors import InputError
 from gptwright.evaluate.preference import (
+    accuracy_by,
     accuracy_by_rank_distance,
-    accuracy_by_use_case,
     agreement,
     best_of_n,
     calibration,
@@ -121,11 +121,11 @@ def test_only_ties_are_refused():
         pair_accuracy([ranked("p", 0, 0)], [[1.0, 2.0]])
 
 
-def test_accuracy_by_use_case_keeps_cases_apart():
+def test_accuracy_by_a_key_keeps_kinds_apart():
     poem = Comparison(Prompt("p", (Message("user", "p?"),), "generation"), ("a", "b"), (0, 1))
     fact = Comparison(Prompt("q", (Message("user", "q?"),), "open_qa"), ("a", "b"), (1, 0))
     tied = Comparison(Prompt("r", (Message("user", "r?"),), "chat"), ("a", "b"), (0, 0))
-    found = accuracy_by_use_case([poem, fact, tied], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    found = accuracy_by([poem, fact, tied], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]], lambda c: c.prompt.use_case)
     assert {case: figure.value for case, figure in found.items()} == {"generation": 1.0, "open_qa": 0.0}
 
 

@@ -60,6 +60,21 @@ def test_comparisons_are_split_apart_by_prompt(tmp_path: Path) -> None:
     assert len(train) + len(held_out) == 40
 
 
+def test_new_labellers_are_asked_about_held_out_prompts_alone(tmp_path: Path) -> None:
+    compared = [
+        Comparison(Prompt(f"p{n:02d}", (Message("user", str(n)),)), ("a", "b"), (0, 1), labeller)
+        for n in range(20)
+        for labeller in ("ann", "bob", "eve")
+    ]
+    (tmp_path / "comparisons").mkdir()
+    write_jsonl(tmp_path / "comparisons" / "comparisons.jsonl", [to_json(row) for row in compared])
+    train, held_out = split_comparisons(Run(recipe_of(reward={"new_labellers": 1}), tmp_path, {}))
+    assert {row.labeller for row in train} == {"ann", "bob"}
+    assert {row.labeller for row in held_out} == {"ann", "bob", "eve"}
+    with pytest.raises(InputError, match=r"reward\.new_labellers \(3\) leaves none of 3 labellers to learn from"):
+        split_comparisons(Run(recipe_of(reward={"new_labellers": 3}), tmp_path, {}))
+
+
 def test_pairs_of_one_prompt_under_several_names_stay_together(tmp_path: Path) -> None:
     compared = [
         Comparison(Prompt(f"row-{row:02d}", (Message("user", f"question {row % 10}"),)), ("a", "b"), (0, 1))
