@@ -36,10 +36,10 @@ _PRACTICE_PLOTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 )
 
 
+FRONTIER_POINTS = 12
 _WATCHED = {
     "diversity": "the share of an answer's word pairs that no other answer of the round has.",
     "once": "minus the lines, sentences and items that an answer says again.",
-    "ended": "the share of answers that ended by themselves.",
 }
 
 
@@ -69,20 +69,27 @@ def _practice_section(run: RunFiles, stage: str) -> Section:
 
 
 def _frontier(stage: str, rows: Sequence[Row]) -> list[Plot]:
-    """Reward, and gold score where it was measured, over the square root of the KL (Gao et al., arXiv:2210.10760)."""
-    root = {
-        row["step"]: math.sqrt(max(0.0, row["kl/reference"])) for row in rows if row.get("kl/reference") is not None
+    """Reward, and gold score where it was measured, over the square root of the KL (Gao et al., arXiv:2210.10760). A
+    single round is mostly noise, so a few are taken together.
+    """
+    played = [row for row in rows if row.get("kl/k3") is not None and row.get("reward/score") is not None]
+    size = max(1, len(played) // FRONTIER_POINTS)
+    parts = [played[start : start + size] for start in range(0, len(played), size)]
+    kl = [sum(row["kl/k3"] for row in part) / len(part) for part in parts]
+    score = [sum(row["reward/score"] for row in part) / len(part) for part in parts]
+    root_at = {row["step"]: math.sqrt(max(0.0, value)) for part, value in zip(parts, kl, strict=True) for row in part}
+    gold = [(root_at.get(step, 0.0), value) for step, value in zip(*series(rows, "gold_score"), strict=True)]
+    curves = {
+        "frontier": ([math.sqrt(max(0.0, value)) for value in kl], score, "What moving away has brought in reward."),
+        "gold-frontier": ([x for x, _ in gold], [y for _, y in gold], "In gold score: a fall means a hacked reward."),
     }
-    drawn = []
-    for name, metric, says in (
-        ("frontier", "reward/score", "Frontier. What moving away from the reference has brought in reward."),
-        ("gold-frontier", "gold_score", "The same in gold score: where this falls, the reward is being hacked."),
-    ):
-        points = [(root[step], value) for step, value in zip(*series(rows, metric), strict=True) if step in root]
-        if len(points) > 1:
-            curve = plots.Series(name, [x for x, _ in points], [y for _, y in points], 2)
-            drawn.append(curve_plot(f"{stage}-{name}", [curve], says, "root of KL in nats", size=plots.SMALL))
-    return drawn
+    return [
+        curve_plot(
+            f"{stage}-{name}", [plots.Series(name, x, y, 2)], f"Frontier. {says}", "root of KL", size=plots.SMALL
+        )
+        for name, (x, y, says) in curves.items()
+        if len(x) > 1
+    ]
 
 
 def _parts(stage: str, rows: Sequence[Row]) -> list[Plot]:
@@ -98,6 +105,7 @@ def _watched(stage: str, rows: Sequence[Row]) -> list[Plot]:
     drawn = [
         curve_plot(f"{stage}-watch-{name}", [curve], f"Watched: {_WATCHED.get(name, name)}", "step", size=plots.SMALL)
         for name, curve in _named(rows, "watch/")
+        if name != "ended"  # drawn as the share of answers that end
     ]
     held_out = [(name, curve) for name, curve in _named(rows, "held_out/")]
     return drawn + [
