@@ -22,6 +22,7 @@ from gptwright.evaluate.generative import by_use_case
 from gptwright.evaluate.intervals import proportion
 from gptwright.evaluate.likelihood import answer_statistics
 from gptwright.evaluate.pairwise import win_rate
+from gptwright.evaluate.ratings import ratings
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.reward_report import reward_figures
@@ -154,7 +155,7 @@ def complete(
 
 
 def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:
-    """Accuracy, gold score, held-out facts, and win rates of each model over the ones before it."""
+    """Accuracy, gold score, held-out facts, win rates of each model over the ones before it, ratings of them all."""
     found: dict[str, Any] = {"accuracy": {}, "gold": {}, "held_out_facts": {}, "win_rates": []}
     for name, answers in answered.items():
         figures = by_use_case(answers.scored, seed=seed)
@@ -170,6 +171,9 @@ def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:
         if first in answered and second in answered:
             gold = [[row.score for row in answered[name].scored] for name in (first, second)]
             found["win_rates"].append({"a": first, "b": second, **win_rate(*gold, seed=seed).to_json()})
+    gold_scores = {name: [row.score for row in answers.scored] for name, answers in answered.items()}
+    rated = ratings(gold_scores, "sft", seed=seed) if len(gold_scores) > 1 else {}
+    found["ratings"] = {name: figure.to_json() for name, figure in rated.items()}
     return found
 
 

@@ -115,7 +115,23 @@ def win_rate_section(run: RunFiles) -> Section:
     svg = plots.interval_plot("win-rates", labels, figures, alt=alt, centre=0.5)
     plot = Plots((Plot(svg, "Win rate of the first-named model; at the dashed line both are equally good."),))
     table = Table("Win rates and what they were counted from.", ("", "win rate", "wins", "ties", "losses"), tuple(rows))
-    return Section("win-rates", "Win rates", intro, (plot, table) if wins else ())
+    blocks: tuple[Block, ...] = (plot, table) if wins else ()
+    rated = (run.evaluation or {}).get("ratings", {})
+    if rated:
+        blocks += (_ratings_table(rated),)
+    return Section("win-rates", "Win rates", intro, blocks)
+
+
+def _ratings_table(rated: Row) -> Table:
+    """The best first."""
+    figures = {name: figure_from_json(value, f"ratings {name}") for name, value in rated.items()}
+    order = sorted(figures, key=lambda name: -figures[name].value)
+    rows = tuple(
+        (wording.spoken(name), f"{figure.value:.0f}", f"{figure.low:.0f} to {figure.high:.0f}")
+        for name, figure in ((name, figures[name]) for name in order)
+    )
+    caption = "Ratings from all of these games at once (Bradley-Terry on Elo's scale, SFT is 1000): 100 points are 64%."
+    return Table(caption, ("", "rating", "95% interval"), rows)
 
 
 def panel_section(run: RunFiles) -> Section:
