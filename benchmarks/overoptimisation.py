@@ -47,7 +47,15 @@ def practised(run: Path, keep: Path, prompts: int, rounds: int) -> dict[str, Any
     asked = [part for key, value in settings.items() for part in ("-o", f"ppo.{key}={value}")]
     command.run(["ppo", "quickstart", *common, *data(mine), *asked, "--dir", str(first)], first.with_suffix(".log"))
     lines = (first / "ppo" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return {"seed": recipe.seed, "curve": curve([json.loads(line) for line in lines])}
+    points = curve([json.loads(line) for line in lines])
+    return {"seed": recipe.seed, "sound_step": sound_step(points), "curve": points}
+
+
+def sound_step(points: list[dict[str, float]]) -> int | None:
+    """The round whose policy the guard would have given back: the last one before the alarm without any fall."""
+    alarm = next((i for i, point in enumerate(points) if point.get("alarms", 0) >= 2), None)
+    sound = [int(point["step"]) - 1 for point in points[:alarm] if point.get("fall", math.inf) <= 1]
+    return sound[-1] if alarm is not None and sound else None
 
 
 def split_judgements(run: Path, folder: Path, prompts: int, *, others: bool = False) -> Path:
@@ -78,6 +86,9 @@ def curve(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     by_step: dict[int, dict[str, float]] = {}
     for row in rows:
         found = {names[key]: value for key, value in row.items() if key in names}
+        falls = [value for key, value in row.items() if key.startswith("guard/") and key != "guard/alarms"]
+        if falls:
+            found["fall"] = max(falls)
         by_step.setdefault(int(row["step"]), {"step": row["step"]}).update(found)
     return [by_step[step] for step in sorted(by_step)]
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from practice_tables import PRACTICE
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -74,6 +76,9 @@ def with_measured(page: str, results: dict[str, dict[str, Any]]) -> str:
             f"the page has no {BEGIN.strip()} with {END.strip()} after it: put both where the tables belong"
         )
     sections = [write(results[name]) for name, write in SECTIONS.items() if name in results]
+    sections += [
+        section(write(results[name]["figures"]), results[name]) for name, write in PRACTICE.items() if name in results
+    ]
     return f"{before}{BEGIN}\n{''.join(sections)}{END}{after}"
 
 
