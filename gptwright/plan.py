@@ -193,4 +193,5 @@ def _ppo_work(ppo: PpoSettings, config: ModelConfig, name: str) -> Work:
     flops = config.flops_per_token(ANSWER_TOKENS) * tokens * (5 / 3 + 2 * ppo.epochs)
     # Frozen stand beside them the reference, the reward model, and the policy that the guard may come back to.
     frozen = (2 + (ppo.guard is not None)) * 4.0 * config.parameter_count()
-    return name, tokens, flops, state_bytes(config, ppo.policy) + state_bytes(config, ppo.value) + frozen
+    values = state_bytes(config, ppo.value) if ppo.value_model == "separate" else 0.0
+    return name, tokens, flops, state_bytes(config, ppo.policy) + values + frozen

@@ -100,10 +100,23 @@ class PpoSettings(PracticeSettings):
     """Target KL in nats per answer for the controller of Ziegler et al.; null keeps beta fixed."""
     gamma: Share = 1.0
     lam: Share = 0.95
+    value_model: Literal["separate", "shared"] = "separate"
+    """separate: a model of its own, from the reward model's trunk. shared: a head on the policy's own trunk, which saves
+    a model and its optimizer (Ziegler et al., arXiv:1909.08593).
+    """
+    value_weight: Positive = 0.1
+    """With a shared trunk: of the value loss beside the policy's."""
     value_clip: Positive = 0.2
     value_warmup: Annotated[int, Field(ge=0)] = 2
     """Rounds at the start in which only the value model learns."""
     value: OptimizerSettings = POLICY.model_copy(update={"learning_rate": 5e-4})
+    """With a shared trunk it moves the head alone."""
+
+    @model_validator(mode="after")
+    def _weight_is_the_shared_trunks(self) -> Self:
+        if self.value_model == "separate":
+            self._refuse_changed(("value_weight",), "with value_model: separate")
+        return self
 
 
 class GrpoSettings(PracticeSettings):

@@ -91,9 +91,10 @@ def _ppo(run: Run, stage: str, number: int = 1) -> None:
         settings = settings.model_copy(update={"pretrain_mix": 0.0})
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, stage)
     policy, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path, number)
-    if settings.asks_reward_model:
+    values = None
+    if settings.value_model == "separate" and settings.asks_reward_model:
         values = value_model_from(load_scalar_model(run.folder / nth("reward", number)))
-    else:
+    elif settings.value_model == "separate":
         values = value_model_from(scalar_from(policy, run.recipe.seed))
     prompts, held_out = practice_prompts(run, settings, settings.steps * settings.episodes)
     trainer = Ppo(policy, values, reward, tokenizer, prompts, pretrain_batches(run), settings, spot)

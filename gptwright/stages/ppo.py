@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gptwright.errors import RunError
 from gptwright.losses.advantage import generalized_advantage, token_rewards
@@ -29,7 +29,7 @@ from gptwright.practice_settings import PpoSettings
 from gptwright.records import Prompt
 from gptwright.stages.practice import Policy, PracticeResult, Rollouts, Round, averages, over_answer, passes, practise
 from gptwright.stages.rewards import Reward
-from gptwright.stages.rollout import MicroBatch, reader
+from gptwright.stages.rollout import MicroBatch, Reader, reader
 from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -43,12 +43,14 @@ KL_HORIZON = 10_000
 
 
 class Ppo:
-    """The models and settings of one PPO run; `round(step)` is a function of the weights and the step alone."""
+    """The models and settings of one PPO run; `round(step)` is a function of the weights and the step alone. Without a
+    value model, values are read by a head on the policy's own trunk.
+    """
 
     def __init__(
         self,
         policy: LanguageModel,
-        value_model: ScalarModel,
+        value_model: ScalarModel | None,
         reward: Reward,
         tokenizer: Tokenizer,
         prompts: Sequence[Prompt],
@@ -58,8 +60,12 @@ class Ppo:
     ) -> None:
         self.settings, self.workspace = settings, workspace
         self.policy = Policy(policy, pretrain_batch, settings, workspace)
-        self.value_model = value_model.to(workspace.path.device)
-        self.read_values = reader(self.value_model, workspace.path)
+        if value_model is None:
+            self.value_model: ScalarModel | ValueHead = ValueHead(policy.config.width).to(workspace.path.device)
+            self.read_values = Reader(self.policy.read.hidden_of, self.value_model.read, workspace.path)
+        else:
+            self.value_model = value_model.to(workspace.path.device)
+            self.read_values = reader(value_model, workspace.path)
         self.rollouts = Rollouts(self.policy, reward, tokenizer, prompts, workspace)
         self.value_optimizers = Optimizers(self.value_model, settings.value)
         self.value_loss = ClippedValueLoss(settings.value_clip)
@@ -110,7 +116,9 @@ class Ppo:
             self.value_optimizers.set_rate(done, total)
             self.policy.optimizers.set_rate(done, total)
             row = self._update_value(parts, done)
-            if step >= settings.value_warmup:
+            if step < settings.value_warmup:
+                self.policy.optimizers.zero_grad()  # of a shared trunk, which is left alone
+            else:
                 row |= self.policy.update(parts, done, check_ratio=within == 0)
             rows.append(row)
             if row.get("policy/approx_kl", 0.0) > settings.approx_kl_limit:
@@ -118,22 +126,37 @@ class Ppo:
         return averages(rows)
 
     def _update_value(self, parts: Sequence[MicroBatch], done: int) -> Metrics:
+        """One step of the value model, or of the head; a shared trunk keeps its gradient for the policy's step."""
         count = float(sum(int(m.action_BT.sum()) for m in parts))
+        weight = self.settings.value_weight if isinstance(self.value_model, ValueHead) else 1.0
 
         def loss(batch: MicroBatch) -> Tensor:
             value_BT = batch.answers.spread(self.read_values(batch.answers))
             each_BT = self.value_loss(value_BT, batch.old_value_BT, batch.return_BT)
-            return masked_mean(each_BT, batch.action_BT, count)
+            return weight * masked_mean(each_BT, batch.action_BT, count)
 
         result = gradient_step(self.value_optimizers, [partial(loss, m) for m in parts])
         self.policy.skips.see(result, done)
-        return {"value/loss": result.loss}
+        return {"value/loss": result.loss / weight}
 
     def _control_kl(self, kl: float, episodes: int) -> None:
         """Move beta towards the target KL, at most 20% error counted (Ziegler et al., section 2.2)."""
         if self.settings.adaptive_kl is not None:
             error = float(np.clip(kl / self.settings.adaptive_kl - 1, -0.2, 0.2))
             self.trainee.counters["beta"] *= 1 + error * episodes / KL_HORIZON
+
+
+class ValueHead(nn.Module):
+    """A number for each of the policy's hidden states; zeros at the start."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+
+    def read(self, hidden_AD: Tensor) -> Tensor:
+        value_A: Tensor = self.score(hidden_AD).float().squeeze(-1)
+        return value_A
 
 
 def value_model_from(reward_model: ScalarModel) -> ScalarModel:

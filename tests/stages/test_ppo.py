@@ -15,7 +15,7 @@ from gptwright.losses.language import language_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import OptimizerSettings, PpoSettings
 from gptwright.records import Message, Prompt
-from gptwright.stages.ppo import Ppo, check_rewards, ppo, value_model_from
+from gptwright.stages.ppo import Ppo, ValueHead, check_rewards, ppo, value_model_from
 from gptwright.stages.practice import Round
 from gptwright.stages.rewards import Answered, Part, model_reward, weighted
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -61,7 +61,7 @@ def make_ppo(
         spot, judge = make_workspace(name, checkpoint_seconds=checkpoint_seconds), judge or make_scalar(1)
         return Ppo(
             model or make_model(),
-            value_model_from(judge),
+            None if settings.get("value_model") == "shared" else value_model_from(judge),
             weighted({"score": (reward or model_reward(judge, tokenizer, spot.path), 1.0)}),
             tokenizer,
             prompts,
@@ -150,6 +150,28 @@ def test_rounds_of_value_warmup_leave_the_policy_alone(make_ppo: Callable[..., P
     assert not same(values, bits(trainer.value_model))
     trainer.round(2)
     assert not same(policy, bits(trainer.policy.model))
+
+
+def test_a_shared_trunk_learns_values_and_is_left_alone_by_them_while_they_warm_up(
+    make_ppo: Callable[..., Ppo],
+) -> None:
+    def ones(answers: Sequence[Answered]) -> list[float]:
+        return [1.0] * len(answers)
+
+    for warmup in (1, 0):
+        trainer = make_ppo(value_model="shared", value_warmup=warmup, reward=ones, beta=0.0, no_end_score=1.0)
+        policy, head = bits(trainer.policy.model), bits(trainer.value_model)
+        assert isinstance(trainer.value_model, ValueHead) and float(trainer.value_model.score.weight.abs().max()) == 0
+        trainer.round(0)
+        assert not same(bits(trainer.value_model), head)
+        # From the second round on the head is no longer 0, and its error reaches the trunk.
+        trainer.round(1)
+        assert not same(bits(trainer.policy.model), policy)
+    alone = make_ppo(value_model="shared", value_warmup=2, reward=ones)
+    policy = bits(alone.policy.model)
+    for step in range(2):
+        alone.round(step)
+    assert same(bits(alone.policy.model), policy)
 
 
 def test_answers_that_are_all_as_good_teach_nothing(
@@ -287,13 +309,15 @@ def test_a_killed_run_ends_at_the_same_bits(make_ppo: Callable[..., Ppo]) -> Non
     assert (again.tokens_sampled, again.tokens_trained) == (result.tokens_sampled, result.tokens_trained)
 
 
+@pytest.mark.parametrize("values", ["separate", "shared"])
 def test_practice_pays(
-    make_ppo: Callable[..., Ppo], babbler: LanguageModel, plain_adam: Callable[..., OptimizerSettings]
+    make_ppo: Callable[..., Ppo], babbler: LanguageModel, plain_adam: Callable[..., OptimizerSettings], values: str
 ) -> None:
     def share_of_a(answers: Sequence[Answered]) -> list[float]:
         return [each.text.count("a") / 4 for each in answers]
 
     rates = {"policy": plain_adam(3e-3), "value": plain_adam(3e-3)}
-    trainer = make_ppo(model=copy.deepcopy(babbler), reward=share_of_a, episodes=32, minibatches=2, steps=15, **rates)
+    chosen = {"episodes": 32, "minibatches": 2, "steps": 15, "value_model": values, **rates}
+    trainer = make_ppo(model=copy.deepcopy(babbler), reward=share_of_a, **chosen)
     scores = [trainer.round(step)["reward/score"] for step in range(15)]
     assert sum(scores[-3:]) / 3 > sum(scores[:3]) / 3 + 0.2
