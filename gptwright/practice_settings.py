@@ -101,8 +101,8 @@ class PpoSettings(PracticeSettings):
     gamma: Share = 1.0
     lam: Share = 0.95
     value_model: Literal["separate", "shared"] = "separate"
-    """separate: a model of its own, from the reward model's trunk. shared: a head on the policy's own trunk, which saves
-    a model and its optimizer (Ziegler et al., arXiv:1909.08593).
+    """separate: a model of its own, from the reward model's trunk. shared: a head on the policy's own trunk, which
+    saves a model and its optimizer (Ziegler et al., arXiv:1909.08593).
     """
     value_weight: Positive = 0.1
     """With a shared trunk: of the value loss beside the policy's."""
