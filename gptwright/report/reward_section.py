@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gptwright.evaluate.intervals import figure_from_json
 from gptwright.report import plots, wording
-from gptwright.report.blocks import Answer, Block, Card, Cards, Plot, Plots, Section, Table
+from gptwright.report.blocks import Answer, Block, Card, Cards, Cell, Plot, Plots, Section, Table
 from gptwright.report.curves import curve_plot
 from gptwright.report.run_files import Row, RunFiles, series
 
@@ -71,14 +71,7 @@ def _reward_blocks(evaluation: Row) -> list[Block]:
         blocks.append(Table("The same by use case.", ("use case", "pairs in order", "pairs"), told))
     people = evaluation.get("by_labeller", {})
     if len(people) > 1:
-        told = tuple(
-            (
-                f"{name} (never learned from)" if value.get("new") else name,
-                wording.measured_percent(figure_from_json(value, f"by_labeller {name}")),
-            )
-            for name, value in people.items()
-        )
-        blocks.append(Table("The same by labeller.", ("labeller", "pairs in order"), told))
+        blocks.append(Table("The same by labeller.", ("labeller", "pairs in order"), _labeller_rows(people)))
     drawn = []
     if evaluation.get("calibration"):
         alt = f"Calibration in {len(evaluation['calibration'])} bins; on the dashed line it would be perfect."
@@ -93,6 +86,14 @@ def _reward_blocks(evaluation: Row) -> list[Block]:
     if drawn:
         blocks.append(Plots(tuple(drawn)))
     return blocks + _disagreements(evaluation.get("disagreements", []))
+
+
+def _labeller_rows(people: Row) -> tuple[tuple[str, Cell], ...]:
+    figures = {name: figure_from_json(value, f"by_labeller {name}") for name, value in people.items()}
+    return tuple(
+        (f"{name} (never learned from)" if people[name].get("new") else name, wording.measured_percent(figure))
+        for name, figure in figures.items()
+    )
 
 
 def _best_of_n(figures: Row) -> Plot:
