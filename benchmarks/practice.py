@@ -34,8 +34,8 @@ from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import load_recipe
 from gptwright.records import Prompt
 from gptwright.report.plots import png_plot
-from gptwright.stages.answers import answer_text, answer_turn, sample_answers, that_fit
-from gptwright.stages.rewards import Answered, Part, model_reward
+from gptwright.stages.answers import answer_text, sample_answers, that_fit
+from gptwright.stages.rewards import Part, answered, model_reward
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -112,9 +112,7 @@ class Judge:
         return world_task.score(self.prompts, [answer_text(c, self.tokenizer) for c in completions]), completions
 
     def best(self, prompt: Prompt, completions: Sequence[Any]) -> Any:
-        ids = render_prompt(prompt.messages, self.tokenizer)
-        answers = [Answered(prompt, ids, c, answer_turn(c, self.tokenizer)) for c in completions]
-        return completions[int(np.argmax(self.reward(answers)))]
+        return completions[int(np.argmax(self.reward(answered([prompt], [completions], self.tokenizer))))]
 
     def told(
         self, model: LanguageModel, temperatures: Sequence[float] = (0.0, 1.0), best_of: int = 1

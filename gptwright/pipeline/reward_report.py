@@ -17,11 +17,10 @@ from gptwright.pipeline.wiring import split_comparisons, workspace
 from gptwright.practice_settings import Practised
 from gptwright.recipe import nth
 from gptwright.records import Comparison
-from gptwright.stages.answers import answer_turn, sample_answers, that_fit
-from gptwright.stages.rewards import Answered, model_reward
+from gptwright.stages.answers import sample_answers, that_fit
+from gptwright.stages.rewards import answered, model_reward
 from gptwright.stages.scoring import score_comparisons, that_fit_whole
 from gptwright.tasks import world as world_task
-from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
@@ -100,12 +99,7 @@ def _best_of_n(
     sampled = sample_answers(
         sft, tokenizer, prompts, seed=run.recipe.seed + 3, temperature=1.0, max_new_tokens=80, each=each
     )
-    answers = [
-        Answered(prompt, ids, completion, answer_turn(completion, tokenizer))
-        for prompt, completions in zip(prompts, sampled, strict=True)
-        for ids in [render_prompt(prompt.messages, tokenizer)]
-        for completion in completions
-    ]
+    answers = answered(prompts, sampled, tokenizer)
     scores = list(model_reward(model, tokenizer, path)(answers))
     worths = [row.score for row in world_task.score([a.prompt for a in answers], [a.text for a in answers])]
     rows = range(0, len(answers), each)

@@ -27,12 +27,13 @@ from gptwright.reward_settings import (
     RubricReward,
     TestsReward,
 )
-from gptwright.stages.answers import answer_turn, sample_answers, that_fit
+from gptwright.stages.answers import sample_answers, that_fit
 from gptwright.stages.guard import watched_parts
 from gptwright.stages.rewards import (
     Answered,
     Part,
     Reward,
+    answered,
     length_reward,
     match_reward,
     model_reward,
@@ -42,7 +43,6 @@ from gptwright.stages.rewards import (
 )
 from gptwright.stages.sft import Measure
 from gptwright.tasks import verifiers
-from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
@@ -161,11 +161,7 @@ def practice_measure(
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
         )
-        answers = [
-            Answered(prompt, render_prompt(prompt.messages, tokenizer), each[0], answer_turn(each[0], tokenizer))
-            for prompt, each in zip(prompts, sampled, strict=True)
-        ]
-        rewarded = reward(answers)
+        rewarded = reward(answered(prompts, sampled, tokenizer))
         means = {name: sum(scores) / len(scores) for name, scores in rewarded.parts.items()}
         total = sum(rewarded.total) / len(rewarded.total)
         return {"held_out/reward": total, **{f"held_out/{name}": mean for name, mean in means.items()}}

@@ -13,9 +13,8 @@ from gptwright.errors import RunError
 from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import RejectionSettings
 from gptwright.records import Conversation, Prompt
-from gptwright.stages.answers import answer_turn, sample_answers
-from gptwright.stages.rewards import Answered, Reward
-from gptwright.tokenizer.chat import render_prompt
+from gptwright.stages.answers import sample_answers
+from gptwright.stages.rewards import Reward, answered
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 PROMPTS_AT_ONCE = 256
@@ -54,13 +53,8 @@ def choose_best(
             each=settings.answers,
         )
         tokens += sum(len(completion.ids) for completions in sampled for completion in completions)
-        finished = [
-            Answered(prompt, ids, completion, answer_turn(completion, tokenizer))
-            for prompt, completions in zip(some, sampled, strict=True)
-            for ids in [render_prompt(prompt.messages, tokenizer)]
-            for completion in completions
-            if completion.finish_reason == "stop"
-        ]
+        answers = answered(some, sampled, tokenizer)
+        finished = [answer for answer in answers if answer.completion.finish_reason == "stop"]
         scored = list(zip(finished, reward(finished).total, strict=True))
         rewards += [score for _, score in scored]
         for prompt in some:

@@ -11,8 +11,10 @@ from gptwright.engine.request import Completion
 from gptwright.errors import RunError
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Message, Prompt
+from gptwright.stages.answers import answer_turn
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.scoring import ScoredRow, score_all
+from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
@@ -29,6 +31,18 @@ class Answered(NamedTuple):
     def text(self) -> str:
         """What it says; what was thought before is not said."""
         return self.turn.content
+
+
+def answered(
+    prompts: Sequence[Prompt], sampled: Sequence[Sequence[Completion]], tokenizer: Tokenizer
+) -> list[Answered]:
+    """Every prompt's answers, prompt after prompt."""
+    return [
+        Answered(prompt, ids, completion, answer_turn(completion, tokenizer))
+        for prompt, completions in zip(prompts, sampled, strict=True)
+        for ids in [render_prompt(prompt.messages, tokenizer)]
+        for completion in completions
+    ]
 
 
 class Rewarded(NamedTuple):

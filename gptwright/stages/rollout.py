@@ -20,10 +20,9 @@ from gptwright.losses.language import token_entropy, token_logprobs
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.practice_settings import PracticeSettings
 from gptwright.records import Prompt
-from gptwright.stages.answers import answer_turn, sample_answers
+from gptwright.stages.answers import sample_answers
 from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
-from gptwright.stages.rewards import Answered, Reward
-from gptwright.tokenizer.chat import render_prompt
+from gptwright.stages.rewards import Reward, answered
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
 
@@ -121,12 +120,7 @@ def sample_episodes(
         max_new_tokens=settings.max_new_tokens,
         each=each,
     )
-    answers = [
-        Answered(prompt, ids, completion, answer_turn(completion, tokenizer))
-        for prompt, completions in zip(prompts, sampled, strict=True)
-        for ids in [render_prompt(prompt.messages, tokenizer)]
-        for completion in completions
-    ]
+    answers = answered(prompts, sampled, tokenizer)
     rewarded = reward(answers)
     return [
         Episode(
