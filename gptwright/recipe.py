@@ -261,6 +261,8 @@ class Recipe(Section):
                 )
         if self.rounds and not (self.reward and self.ppo):
             raise ValueError("rounds needs the sections reward and ppo: each round trains both anew")
+        if self.rounds and self.reward and self.reward.data is not None and self.rounds.data is None:
+            raise ValueError("rounds.data is missing beside reward.data: name a file of prompts for the rounds to come")
         if self.evaluate and not self.sft:
             raise ValueError("evaluate needs an sft section: it measures assistants; remove one or add the other")
         if self.evaluate and self.evaluate.without_mix and not (self.ppo and self.ppo.pretrain_mix):

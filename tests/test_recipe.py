@@ -161,6 +161,7 @@ def test_setting_without_effect_is_refused(recipe_file: Path, overrides: list[st
         (["sft=null"], "reward needs an sft section"),
         (["reward=null"], "ppo needs a reward section, or ppo.rewards that ask no reward model"),
         (["ppo=null", "rounds.count=2"], "rounds needs the sections reward and ppo"),
+        (["reward.data=mine.jsonl", "rounds.count=2"], "rounds.data is missing beside reward.data"),
         (["ppo.rewards={a: {kind: number}}"], "ppo.rewards has a, which the world's prompts hold nothing for"),
         (["sft=null", "reward=null", "ppo=null"], "evaluate needs an sft section"),
     ],
