@@ -79,7 +79,9 @@ class RubricReward(Section):
     rubric: str
     """A YAML file of multiple-choice questions, or a shipped one: refusal or no_refusal (docs/rlhf.md)."""
     judge: str
-    """Who answers: a model's folder, or the address of an OpenAI-compatible endpoint (http://localhost:8000/v1)."""
+    """Who answers: a model's folder, a run's stage (runs/other:sft), or the address of an OpenAI-compatible endpoint
+    (http://localhost:8000/v1).
+    """
     model: str | None = None
     """At an endpoint: which model."""
     key_variable: str = "OPENAI_API_KEY"

@@ -16,8 +16,8 @@ from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_prompts
 from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
-from gptwright.feedback.rubric import rubric_judge
 from gptwright.model.folder import load_language_model
+from gptwright.pipeline.rewards import check_judge, judge_of
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.wiring import (
     MEASURE_PROMPTS,
@@ -38,6 +38,14 @@ from gptwright.train.progress import say
 
 ANSWER_TOKENS = 80
 COMPARISONS = "comparisons.jsonl"
+
+
+def check_rounds(rounds: RoundsSettings) -> None:
+    """Before the first round spends hours: raises InputError for prompts or a judge that are not there."""
+    if rounds.data is not None:
+        list(read_prompts(rounds.data))
+    if rounds.rubric is not None:
+        check_judge(rounds.rubric)
 
 
 def collect_comparisons(run: Run) -> None:
@@ -109,7 +117,7 @@ def _judged(
     if rounds.judged is not None:
         return _judged_by_people(run, rounds.judged.replace("{round}", str(number)), number, texts)
     if rounds.rubric is not None:
-        points = rubric_judge(rounds.rubric)([(prompt.messages, text) for prompt, own in texts for text in own])
+        points = judge_of(rounds.rubric)([(prompt.messages, text) for prompt, own in texts for text in own])
         rest, found = iter(points), list[Comparison]()
         for prompt, own in texts:
             worth = [next(rest) for _ in own]

@@ -9,7 +9,7 @@ from functools import partial
 from gptwright import world
 from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.model.transformer import LanguageModel, scalar_from
-from gptwright.pipeline.judging import collect_more, train_reward
+from gptwright.pipeline.judging import check_rounds, collect_more, train_reward
 from gptwright.pipeline.reward_report import check_reward_model
 from gptwright.pipeline.rewards import check_practice, practice_measure, practice_prompts, reward_of
 from gptwright.pipeline.run import Run, Stage
@@ -65,7 +65,8 @@ def round_stages(recipe: Recipe) -> list[Stage]:
         collected = ("rounds.prompts", "rounds.mixed", "rounds.data", "rounds.rubric", "rounds.judged")
         collect, train = partial(collect_more, number=number), partial(train_reward, number=number)
         before = (policy, nth("comparisons", number - 1))
-        stages.append(Stage(comparisons, collected, before, collect, (*asked, *judged)))
+        readable = partial(check_rounds, recipe.rounds)
+        stages.append(Stage(comparisons, collected, before, collect, (*asked, *judged), readable))
         stages.append(Stage(reward, ("reward",), (comparisons,), train))
         stages.append(
             _practice_stage("ppo", recipe.ppo, partial(_ppo, stage=nth("ppo", number), number=number), number)

@@ -8,7 +8,7 @@ from functools import partial
 from gptwright import world
 from gptwright.data.conversations import read_prompts
 from gptwright.errors import InputError
-from gptwright.feedback.rubric import load_rubric, rubric_judge
+from gptwright.feedback.rubric import Judge, load_rubric, rubric_judge
 from gptwright.model.folder import load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.run import Run
@@ -75,9 +75,23 @@ def check_practice(settings: Practised) -> None:
         distinct_prompts(settings)
     for part in settings.rewards.values():
         if isinstance(part, RubricReward):
-            load_rubric(part.rubric)
+            check_judge(part)
         elif isinstance(part, ModelReward) and part.folder is not None:
             find_model(part.folder)
+
+
+def check_judge(part: RubricReward) -> None:
+    """Raises InputError where rubric or judge is not there."""
+    load_rubric(part.rubric)
+    if not part.is_endpoint:
+        find_model(part.judge)
+
+
+def judge_of(part: RubricReward) -> Judge:
+    """Who answers the rubric's questions; a folder may be a run's stage."""
+    if not part.is_endpoint:
+        part = part.model_copy(update={"judge": str(find_model(part.judge))})
+    return rubric_judge(part)
 
 
 def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
@@ -131,7 +145,7 @@ def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPat
 
 
 def _rubric_part(part: RubricReward) -> Part:
-    judge = rubric_judge(part)
+    judge = judge_of(part)
 
     def score(answers: Sequence[Answered]) -> list[float]:
         judged = [i for i, each in enumerate(answers) if not part.use_cases or each.prompt.use_case in part.use_cases]

@@ -129,3 +129,20 @@ def test_prompts_that_cannot_be_checked_are_told_before_anything_is_trained(cli:
     assert result.returncode == 2
     assert said in result.stderr
     assert not (cli.folder / "sums" / "base").exists()
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        ("{kind: rubric, rubric: refusal, judge: nowhere}", "model folder nowhere does not exist"),
+        ("{kind: rubric, rubric: mine.yaml, judge: 'http://x/v1', model: m}", "rubric mine.yaml does not exist"),
+        ("{kind: model, folder: nowhere}", "model folder nowhere does not exist"),
+    ],
+)
+def test_a_judge_that_is_not_there_is_told_before_anything_is_trained(cli: Any, judge: str, said: str) -> None:
+    cli("data", "addition", "files", "--digits", "1", "--demonstrations", "20", "--prompts", "20")
+    (cli.folder / "sums.yaml").write_text(ADDITION)
+    result = cli("run", "sums.yaml", "--dir", "sums", "-o", f"grpo.rewards={{judged: {judge}}}")
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert not (cli.folder / "sums" / "base").exists()
