@@ -112,7 +112,9 @@ class Policy:
 
         def loss(batch: MicroBatch) -> Tensor:
             answers, temperature = batch.answers, self.settings.temperature
-            logprob_BT = answers.spread(token_logprobs(self.read(answers), answers.target_A, temperature))
+            logprob_BT, batch.live_logprob_BT = batch.live_logprob_BT, None
+            if logprob_BT is None:
+                logprob_BT = answers.spread(token_logprobs(self.read(answers), answers.target_A, temperature))
             fresh_BT = logprob_BT.detach()
             if check_ratio:
                 _check_ratio(fresh_BT, batch)
@@ -212,6 +214,8 @@ class Rollouts:
             seed=seed * 1_000_003 + step,
             each=self.each,
         )
+        # All graphs are held at once, so only where one step takes all of them.
+        keep_graph = settings.minibatches * settings.epochs == 1
         minibatches = [
             [
                 evaluate_episodes(
@@ -222,6 +226,7 @@ class Rollouts:
                     context=self.policy.model.config.context,
                     temperature=settings.temperature,
                     pad=self.tokenizer.pad,
+                    keep_graph=keep_graph,
                 )
                 for part in parts
             ]

@@ -68,6 +68,8 @@ class MicroBatch:
     entropy_BT: Tensor
     old_value_BT: Tensor
     """Zeros where there is no value model."""
+    live_logprob_BT: Tensor | None = None
+    """The old log-probabilities with their graph, for a first step that need not compute them again."""
     advantage_BT: Tensor = field(init=False)
     """Found once the whole round is known, as are the returns."""
     return_BT: Tensor = field(init=False)
@@ -168,9 +170,10 @@ def evaluate_episodes(
     context: int,
     temperature: float,
     pad: int,
+    keep_graph: bool = False,
 ) -> MicroBatch:
     """Old log-probabilities, entropies and values of the policy that sampled, and the reference's log-probabilities;
-    without a value model values are 0.
+    without a value model values are 0. With `keep_graph` the first step on them differentiates this same pass.
 
     Computed with gradients on, though none is asked for: a program compiled without them rounds otherwise, and the
     ratio to what training computes would not be 1.
@@ -188,14 +191,16 @@ def evaluate_episodes(
         action_BT=(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(device),
     )
     with torch.enable_grad():
-        logits_AV, reference_AV = policy(answers).detach(), reference(answers).detach()
+        logits_AV, reference_AV = policy(answers), reference(answers).detach()
+        logprob_BT = answers.spread(token_logprobs(logits_AV, answers.target_A, temperature))
         value_A = value(answers).detach() if value else torch.zeros(len(answers.target_A), device=device)
     return MicroBatch(
         answers=answers,
         score_B=torch.tensor([episode.score for episode in episodes], device=device),
         group_B=torch.tensor([episode.group for episode in episodes], device=device),
-        old_logprob_BT=answers.spread(token_logprobs(logits_AV, answers.target_A, temperature)),
+        old_logprob_BT=logprob_BT.detach(),
         reference_logprob_BT=answers.spread(token_logprobs(reference_AV, answers.target_A, temperature)),
-        entropy_BT=answers.spread(token_entropy(logits_AV, temperature)),
+        entropy_BT=answers.spread(token_entropy(logits_AV.detach(), temperature)),
         old_value_BT=answers.spread(value_A),
+        live_logprob_BT=logprob_BT if keep_graph else None,
     )

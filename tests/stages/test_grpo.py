@@ -15,6 +15,7 @@ from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import GrpoSettings
 from gptwright.recipe import OptimizerSettings
 from gptwright.records import Prompt
+from gptwright.stages import practice
 from gptwright.stages.grpo import Grpo, grpo
 from gptwright.stages.rewards import Answered, Part, weighted
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -176,3 +177,19 @@ def test_answers_must_fill_groups() -> None:
     with pytest.raises(ValidationError, match="set answers to 2 or more"):
         GrpoSettings(answers=1)
     assert GrpoSettings(answers=1, baseline="batch").answers == 1
+
+
+def test_a_single_step_differentiates_the_pass_that_measured(
+    make_grpo: Callable[..., Grpo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same gradient as from a pass of its own."""
+    kept = make_grpo("kept", beta=0.1)
+    kept.round(0)
+    plain = practice.evaluate_episodes
+    monkeypatch.setattr(
+        practice, "evaluate_episodes", lambda *args, **named: plain(*args, **(named | {"keep_graph": False}))
+    )
+    again = make_grpo("again", beta=0.1)
+    again.round(0)
+    for name, value in gradient(kept).items():
+        torch.testing.assert_close(gradient(again)[name], value, rtol=1e-5, atol=1e-8)
