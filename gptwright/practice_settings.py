@@ -10,6 +10,8 @@ from gptwright.reward_settings import ModelReward, NumberReward, PartName, Rewar
 from gptwright.settings import Count, Decay, OptimizerSettings, Positive, Section, Share
 
 MOST_ROUNDS = 9
+WATCH = "watch_"
+"""Before the names of what the guard watches, where they stand beside those of rewards."""
 POLICY = OptimizerSettings(
     learning_rate=3e-4, muon=False, weight_decay=0.0, eps=1e-5, schedule="linear", final=0.1, warmup=0.1
 )
@@ -35,26 +37,47 @@ class Practised(Section):
     """Of the run's own reward model, on held-out pairs: one that orders fewer as labelled is not practised against."""
 
     @property
+    def parts(self) -> dict[str, RewardPart]:
+        """All that is looked at, by name."""
+        return self.rewards
+
+    @property
     def asks_reward_model(self) -> bool:
-        """Whether the run's own reward model says what an answer is worth."""
+        """Whether the run's own reward model is looked at."""
+        return any(isinstance(part, ModelReward) and part.folder is None for part in self.parts.values())
+
+    @property
+    def rewarded_by_own_model(self) -> bool:
+        """Whether it is practised on."""
         return any(isinstance(part, ModelReward) and part.folder is None for part in self.rewards.values())
 
     @property
     def checked_by_details(self) -> str:
         """A part that needs prompts which say what is right; empty where there is none."""
-        return next((n for n, part in self.rewards.items() if isinstance(part, NumberReward | TestsReward)), "")
+        return next((n for n, part in self.parts.items() if isinstance(part, NumberReward | TestsReward)), "")
+
+    @model_validator(mode="after")
+    def _names_of_the_guard_are_its_own(self) -> Self:
+        for name in self.rewards:
+            if name.startswith(WATCH):
+                raise ValueError(
+                    f"a reward cannot be called {name!r}: names with {WATCH} are the guard's, take another"
+                )
+        return self
 
 
 class GuardSettings(Section):
     """When practice stops because its reward is being hacked (stages/guard.py)."""
 
     watch: dict[PartName, RewardPart] = Field(default_factory=dict)
-    """Rewards that are looked at and never practised on, such as a second reward model; weights have no effect here."""
+    """Rewards that are looked at and never practised on, such as a second reward model; of their weights only the sign
+    counts.
+    """
     stop: bool = True
     """Whether an alarm ends practice and gives back the policy from before the fall; false only says so."""
     window: Count = 4
     """Rounds whose answers are taken together."""
-    limit: Positive = 3.0
+    limit: Positive = 5.0
     """Standard errors by which a watched figure must have fallen."""
 
 
@@ -91,6 +114,12 @@ class PracticeSettings(Practised):
     """The watch over the reward; null turns it off."""
     evaluations: Annotated[int, Field(ge=0)] = 4
     """How often held-out gold score is measured on the way (never trained on)."""
+
+    @property
+    def parts(self) -> dict[str, RewardPart]:
+        """Those of the reward, and those that the guard watches."""
+        watched = self.guard.watch if self.guard is not None else {}
+        return self.rewards | {f"{WATCH}{name}": part for name, part in watched.items()}
 
 
 class PpoSettings(PracticeSettings):
@@ -160,6 +189,8 @@ class RoundsSettings(Section):
     def _one_judge(self) -> Self:
         if self.rubric is not None and self.judged is not None:
             raise ValueError("give either rubric or judged: one of the two ranks the answers")
+        if self.rubric is not None:
+            self.rubric._refuse_changed(("weight", "use_cases"), "in rounds.rubric, where points only rank")
         if self.judged is not None and "{round}" not in self.judged:
             raise ValueError(f"judged = {self.judged!r} names one file for all rounds: put {{round}} into it")
         if self.data is not None and self.rubric is None and self.judged is None:

@@ -182,7 +182,7 @@ class RewardSettings(Section):
     @model_validator(mode="after")
     def _collecting_is_the_worlds(self) -> Self:
         if self.data is not None:
-            self._refuse_changed(("prompts", "answers", "labellers", "temperature"), "with data")
+            self._refuse_changed(("prompts", "labellers"), "with data")
         return self
 
 
@@ -261,6 +261,14 @@ class Recipe(Section):
                 )
         if self.rounds and not (self.reward and self.ppo):
             raise ValueError("rounds needs the sections reward and ppo: each round trains both anew")
+        if (
+            self.rounds
+            and self.ppo
+            and not any(p.kind == "model" and p.folder is None for p in self.ppo.rewards.values())
+        ):
+            raise ValueError("rounds needs the run's own reward model in ppo.rewards: it is what each round makes anew")
+        if self.reward and self.reward.data is not None and not self.rounds:
+            self.reward._refuse_changed(("answers", "temperature"), "in reward with data")
         if self.rounds and self.reward and self.reward.data is not None and self.rounds.data is None:
             raise ValueError("rounds.data is missing beside reward.data: name a file of prompts for the rounds to come")
         if self.evaluate and not self.sft:

@@ -84,8 +84,10 @@ class RubricReward(Section):
     """
     model: str | None = None
     """At an endpoint: which model."""
-    key_variable: str = "OPENAI_API_KEY"
-    """At an endpoint: the environment variable that holds its key, if there is one."""
+    key_variable: str | None = None
+    """At an endpoint: the environment variable that holds its key; null is OPENAI_API_KEY for OpenAI's own address and
+    none for others.
+    """
     use_cases: tuple[str, ...] = ()
     """Only prompts of these are judged, others get 0; none named is all."""
     at_once: Count = 8

@@ -146,6 +146,8 @@ def _fields_at(location: tuple[int | str, ...], root: type[Section]) -> list[str
     section, kinds = root, list[type[Section]]()
     pending: Any = None  # a mapping of names to sections, whose name comes next
     for part in location:
+        if isinstance(part, int):
+            continue  # a place in a list, whose sections are all alike
         of_kind = [kind for kind in kinds if part in get_args(kind.model_fields["kind"].annotation)]
         if of_kind:
             section, kinds = of_kind[0], []
@@ -160,5 +162,7 @@ def _fields_at(location: tuple[int | str, ...], root: type[Section]) -> list[str
 def _options(annotation: Any) -> tuple[Any, ...]:
     """What a value of this type may be."""
     if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is tuple:
         annotation = get_args(annotation)[0]
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

@@ -162,6 +162,8 @@ def test_setting_without_effect_is_refused(recipe_file: Path, overrides: list[st
         (["reward=null"], "ppo needs a reward section, or ppo.rewards that ask no reward model"),
         (["ppo=null", "rounds.count=2"], "rounds needs the sections reward and ppo"),
         (["reward.data=mine.jsonl", "rounds.count=2"], "rounds.data is missing beside reward.data"),
+        (["ppo.rewards={a: {kind: repetition}}", "rounds.count=2"], "rounds needs the run's own reward model"),
+        (["ppo.guard.watch={a: {kind: tests}}"], "ppo.rewards has watch_a, which the world's prompts hold nothing for"),
         (["ppo.rewards={a: {kind: number}}"], "ppo.rewards has a, which the world's prompts hold nothing for"),
         (["sft=null", "reward=null", "ppo=null"], "evaluate needs an sft section"),
     ],
@@ -174,6 +176,7 @@ def test_stage_without_the_one_before_it_is_refused(recipe_file: Path, overrides
     ("rewards", "message"),
     [
         ("{}", "ppo.rewards"),
+        ("{watch_a: {kind: repetition}}", "a reward cannot be called 'watch_a'"),
         ("{a: {over: 3}}", "ppo.rewards.a needs a kind: say which"),
         (
             "{a: {kind: lenght}}",

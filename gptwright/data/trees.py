@@ -36,7 +36,7 @@ class _Reply:
 def is_tree(row: Row) -> bool:
     """Whether a file that begins with this row holds trees."""
     values = row.values
-    return {"message_id", "parent_id", "text"} <= set(values) or (
+    return {"message_id", "role", "text"} <= set(values) or (
         isinstance(values.get("prompt"), dict) and "replies" in values["prompt"]
     )
 
@@ -91,7 +91,7 @@ def _roots(rows: Iterable[Row]) -> list[_Reply]:
     """All trees. A file of single messages need not have them in order."""
     first, rows = _first(rows)
     if isinstance(first.values.get("prompt"), dict):
-        nested = (_nested(row.values["prompt"], row) for row in rows)
+        nested = (_nested(row.values.get("prompt"), row) for row in rows)
         return [root for root in nested if root is not None]
     found: dict[str, tuple[_Reply, str | None]] = {}
     for row in rows:

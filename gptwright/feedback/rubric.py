@@ -26,7 +26,7 @@ from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
-from gptwright.errors import InputError
+from gptwright.errors import InputError, RunError
 from gptwright.feedback.endpoint import ask_endpoint
 from gptwright.model.folder import load_language_model
 from gptwright.records import Message
@@ -104,6 +104,11 @@ def judge_by(rubric: Rubric, ask: Ask) -> Judge:
         points = [0.0] * len(exchanges)
         for question in rubric.questions:
             replies = ask([question_text(rubric, question, each) for each in exchanges], list(question.letters))
+            if replies and not any(chosen_option(question, reply) for reply in replies):
+                raise RunError(
+                    f"the judge names no option in any of {len(replies)} replies, such as {replies[0][:80]!r}: take "
+                    "another judge, or a rubric that it understands"
+                )
             for i, reply in enumerate(replies):
                 points[i] += points_of(question, reply)
         return points
@@ -112,17 +117,26 @@ def judge_by(rubric: Rubric, ask: Ask) -> Judge:
 
 
 def points_of(question: Question, reply: str) -> float:
-    """Of the first option's letter that stands by itself in the reply: 'B', '(b)', 'The answer is B.'"""
-    found = re.search(rf"\b([{question.letters}])\b", reply) or re.match(
-        rf"\W*([{question.letters.lower()}])\b", reply.strip()
-    )
-    if found is None:
-        return min(option.points for option in question.options)
-    return question.options[question.letters.index(found.group(1).upper())].points
+    """Of the option that the reply names, or the least that one is worth."""
+    option = chosen_option(question, reply)
+    return min(each.points for each in question.options) if option is None else option.points
 
 
-def rubric_judge(settings: RubricReward) -> Judge:
-    """The judge that a recipe names. Raises InputError where there is no such rubric or model."""
+def chosen_option(question: Question, reply: str) -> Option | None:
+    """By its letter, where the reply begins with it ('B', '(b)', 'B. It refuses') or else where it last stands by
+    itself ('A polite refusal, so B').
+    """
+    letters = question.letters
+    begins = re.match(rf"\W*([{letters}{letters.lower()}])(?:\W*$|[.:)])", reply.strip())
+    stands = re.findall(rf"\b([{letters}])\b", reply)
+    letter = begins.group(1).upper() if begins else stands[-1] if stands else None
+    return None if letter is None else question.options[letters.index(letter)]
+
+
+def rubric_judge(settings: RubricReward, device: str = "cpu") -> Judge:
+    """The judge that a recipe names; a model of one's own reads on `device`. Raises InputError where there is no such
+    rubric or model.
+    """
     rubric = load_rubric(settings.rubric)
     if settings.is_endpoint:
         assert settings.model is not None  # the settings see to it
@@ -134,13 +148,13 @@ def rubric_judge(settings: RubricReward) -> Judge:
             at_once=settings.at_once,
         )
     else:
-        ask = own_model(Path(settings.judge))
+        ask = own_model(Path(settings.judge), device)
     return judge_by(rubric, ask)
 
 
-def own_model(folder: Path) -> Ask:
+def own_model(folder: Path, device: str = "cpu") -> Ask:
     """A model on this machine, which can say nothing but one of the letters."""
-    tokenizer, model = Tokenizer.load(folder), load_language_model(folder).eval()
+    tokenizer, model = Tokenizer.load(folder), load_language_model(folder).to(device).eval()
     engine = Engine(model, stop_ids={tokenizer.end_of_turn}, tokenizer=tokenizer, frozen=True)
 
     def ask(questions: Sequence[str], letters: Sequence[str]) -> list[str]:

@@ -43,7 +43,12 @@ COMPARISONS = "comparisons.jsonl"
 def check_rounds(rounds: RoundsSettings) -> None:
     """Before the first round spends hours: raises InputError for prompts or a judge that are not there."""
     if rounds.data is not None:
-        list(read_prompts(rounds.data))
+        there, needed = sum(1 for _ in read_prompts(rounds.data)), (rounds.count - 2) * rounds.prompts + 1
+        if there < needed:
+            raise InputError(
+                f"{rounds.data} has {there} prompts, and {rounds.count} rounds of rounds.prompts ({rounds.prompts}) "
+                f"need {needed} or more: add some, or lower rounds.prompts"
+            )
     if rounds.rubric is not None:
         check_judge(rounds.rubric)
 
@@ -73,9 +78,8 @@ def collect_more(run: Run, number: int) -> None:
         prompts = world.prompts("reward", rounds.prompts, seed=seed)
     else:
         prompts = list(read_prompts(rounds.data))[(number - 2) * rounds.prompts : (number - 1) * rounds.prompts]
-        if not prompts:
-            raise InputError(f"{rounds.data} has no prompts left for round {number}: add some, or lower rounds.prompts")
-    old = round(settings.answers * rounds.mixed)
+    # One answer at least is the policy's, and one the SFT model's unless none is asked for.
+    old = min(settings.answers - 1, max(int(rounds.mixed > 0), round(settings.answers * rounds.mixed)))
     who = {nth("ppo", number - 1): settings.answers - old, "sft": old}
     texts, tokens, flops = _answers(run, prompts, who, settings.temperature, seed_shift=1_000 * number)
     _finish(run, number, before + _judged(run, rounds, number, texts), tokens, flops)
@@ -117,7 +121,8 @@ def _judged(
     if rounds.judged is not None:
         return _judged_by_people(run, rounds.judged.replace("{round}", str(number)), number, texts)
     if rounds.rubric is not None:
-        points = judge_of(rounds.rubric)([(prompt.messages, text) for prompt, own in texts for text in own])
+        judge = judge_of(rounds.rubric, workspace(run, "comparisons").path.device)
+        points = judge([(prompt.messages, text) for prompt, own in texts for text in own])
         rest, found = iter(points), list[Comparison]()
         for prompt, own in texts:
             worth = [next(rest) for _ in own]
@@ -131,9 +136,17 @@ def _judged(
 
 def _judged_by_people(run: Run, path: str, number: int, texts: Sequence[tuple[Prompt, list[str]]]) -> list[Comparison]:
     if Path(path).is_file():
-        return list(read_comparisons(path))
+        judged, asked = list(read_comparisons(path)), {prompt.messages: set(own) for prompt, own in texts}
+        strange = [c for c in judged if not set(c.answers) <= asked.get(c.prompt.messages, set())]
+        if strange:
+            raise InputError(
+                f"{path} ranks answers that were not given in round {number} of {run.folder}, such as those to prompt "
+                f"{strange[0].prompt.id!r}: name another file in rounds.judged, or move that one away"
+            )
+        return judged
     waiting = run.folder / f"to_judge_{number}.jsonl"
-    write_jsonl(waiting, ({"prompt": to_json(prompt), "answers": own} for prompt, own in texts))
+    if not waiting.is_file():  # ranks that were written into it already are not lost
+        write_jsonl(waiting, ({"prompt": to_json(prompt), "answers": own} for prompt, own in texts))
     raise InputError(
         f"round {number} waits for judgements: {len(texts)} prompts with answers are in {waiting}; add ranks (0 is "
         f"best) to each line, save it as {path}, and give the same command again"

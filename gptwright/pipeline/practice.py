@@ -11,7 +11,7 @@ from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.model.transformer import LanguageModel, scalar_from
 from gptwright.pipeline.judging import check_rounds, collect_more, train_reward
 from gptwright.pipeline.reward_report import check_reward_model
-from gptwright.pipeline.rewards import check_practice, practice_measure, practice_prompts, reward_of
+from gptwright.pipeline.rewards import check_practice, files_of, practice_measure, practice_prompts, reward_of
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.wiring import (
     finish_model,
@@ -60,6 +60,7 @@ def round_stages(recipe: Recipe) -> list[Stage]:
     stages = []
     for number in range(2, recipe.rounds.count + 1):
         policy, asked = nth("ppo", number - 1), (recipe.rounds.data,) if recipe.rounds.data else ()
+        asked += files_of([recipe.rounds.rubric] if recipe.rounds.rubric else [])
         judged = (recipe.rounds.judged.replace("{round}", str(number)),) if recipe.rounds.judged else ()
         comparisons, reward = nth("comparisons", number), nth("reward", number)
         collected = ("rounds.prompts", "rounds.mixed", "rounds.data", "rounds.rubric", "rounds.judged")
@@ -81,7 +82,7 @@ def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None],
 
     section = name.removesuffix("_without_mix")
     before = nth("reward", number) if settings.asks_reward_model or number > 1 else "sft"
-    own = (settings.data,) if settings.data else ()
+    own = (*((settings.data,) if settings.data else ()), *files_of(settings.parts.values()))
     return Stage(nth(name, number), (section,), (before,), checked, own, partial(check_practice, settings))
 
 
@@ -165,7 +166,7 @@ def _rejection(run: Run) -> None:
     if settings.data is None:
         chats = world.demonstrations("validation", len(prompts) // 10 + 1, seed=run.recipe.seed)
     else:  # there are no demonstrations: some of the chosen answers stand in for them
-        shown, chats = [c for i, c in enumerate(shown) if i % 20], shown[::20]
+        shown, chats = [c for i, c in enumerate(shown) if i % 20] or shown, shown[::20]
     trainer = SftTrainer(model, tokenizer, shown, chats, pretrain_batches(run), learning, spot)
     result = sft(trainer, practice_measure(run, tokenizer, reward, settings, held_out))
     per_token = model.config.flops_per_token(64)

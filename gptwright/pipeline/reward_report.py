@@ -5,6 +5,7 @@ of the best of n answers.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from gptwright.stages.scoring import score_comparisons, that_fit_whole
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
+from gptwright.train.progress import say
 
 if TYPE_CHECKING:
     from gptwright.pipeline.run import Run
@@ -37,10 +39,13 @@ def check_reward_model(run: Run, settings: Practised, number: int = 1) -> None:
         return
     lineage = json.loads((run.folder / nth("reward", number) / "lineage.json").read_text(encoding="utf-8"))
     accuracy = lineage["validation_accuracy"]
-    if not accuracy >= settings.least_accuracy:  # NaN, of no held-out pair, is refused too
+    if settings.least_accuracy and not accuracy >= settings.least_accuracy:
+        told = (
+            "was measured on no held-out pair" if math.isnan(accuracy) else f"orders {accuracy:.1%} of held-out pairs"
+        )
         raise InputError(
-            f"the reward model orders {accuracy:.1%} of held-out pairs as labelled, and least_accuracy asks for "
-            f"{settings.least_accuracy:.0%}: collect more comparisons or train it better, or set least_accuracy to 0"
+            f"the reward model {told} as labelled, and least_accuracy asks for {settings.least_accuracy:.0%}: collect "
+            "more comparisons or train it better, or set least_accuracy to 0"
         )
 
 
@@ -51,6 +56,9 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
     train, aside = split_comparisons(run)
     ranked = [comparison for comparison in aside if comparison.pairs()]
     held_out = that_fit_whole(ranked, tokenizer, model.config.context)
+    if not held_out:
+        say("  no held-out comparison has a better and a worse answer: the reward model cannot be measured")
+        return {}
     score_rows = score_comparisons(model, held_out, tokenizer, path)
     flat = [score for scores in score_rows for score in scores]
     differences, outcomes = preference.pair_differences(held_out, score_rows)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from gptwright import world
@@ -73,7 +75,7 @@ def check_practice(settings: Practised) -> None:
     """Before the stages ahead spend hours: raises InputError for prompts, rubrics and verifiers that can't be used."""
     if settings.data is not None:
         distinct_prompts(settings)
-    for part in settings.rewards.values():
+    for part in settings.parts.values():
         if isinstance(part, RubricReward):
             check_judge(part)
         elif isinstance(part, ModelReward) and part.folder is not None:
@@ -87,16 +89,16 @@ def check_judge(part: RubricReward) -> None:
         find_model(part.judge)
 
 
-def judge_of(part: RubricReward) -> Judge:
-    """Who answers the rubric's questions; a folder may be a run's stage."""
+def judge_of(part: RubricReward, device: str) -> Judge:
+    """Who answers the rubric's questions; a folder may be a run's stage, read on `device`."""
     if not part.is_endpoint:
         part = part.model_copy(update={"judge": str(find_model(part.judge))})
-    return rubric_judge(part)
+    return rubric_judge(part, device)
 
 
 def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
     """Raises InputError for a prompt that lacks what a verifier goes by."""
-    for part in settings.rewards.values():
+    for part in settings.parts.values():
         if isinstance(part, NumberReward):
             verifiers.check_numbers(prompts)
         elif isinstance(part, TestsReward):
@@ -111,9 +113,30 @@ def reward_of(run: Run, settings: Practised, tokenizer: Tokenizer, path: FastPat
 
     parts = {name: (made(part), part.weight) for name, part in settings.rewards.items()}
     if isinstance(settings, PracticeSettings) and settings.guard is not None:
-        watch = {name: made(part) for name, part in settings.guard.watch.items()}
-        parts |= watched_parts(watch)
+        parts |= watched_parts({name: signed(made(part), part.weight) for name, part in settings.guard.watch.items()})
     return weighted(parts)
+
+
+def signed(part: Part, weight: float) -> Part:
+    """With the sign of its weight: what is watched is better the more of it there is."""
+    return lambda answers: [math.copysign(score, score * weight) if score else 0.0 for score in part(answers)]
+
+
+def files_of(parts: Iterable[RewardPart]) -> tuple[str, ...]:
+    """What these depend on outside the run: rubrics, judges and reward models. What is not there, `check_practice`
+    tells.
+    """
+    found = list[str]()
+    for part in parts:
+        if isinstance(part, RubricReward):
+            found.append(part.rubric)
+        named = part.folder if isinstance(part, ModelReward) else None
+        if isinstance(part, RubricReward) and not part.is_endpoint:
+            named = part.judge
+        if named is not None:
+            with contextlib.suppress(InputError):
+                found.append(str(find_model(named)))
+    return tuple(found)
 
 
 def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
@@ -131,7 +154,7 @@ def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own:
         case RepetitionReward():
             return repetition_reward
         case RubricReward():
-            return _rubric_part(part)
+            return _rubric_part(part, path)
 
 
 def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
@@ -144,8 +167,8 @@ def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPat
     return model_reward(load_scalar_model(folder), tokenizer, path)
 
 
-def _rubric_part(part: RubricReward) -> Part:
-    judge = judge_of(part)
+def _rubric_part(part: RubricReward, path: FastPath) -> Part:
+    judge = judge_of(part, path.device)
 
     def score(answers: Sequence[Answered]) -> list[float]:
         judged = [i for i, each in enumerate(answers) if not part.use_cases or each.prompt.use_case in part.use_cases]

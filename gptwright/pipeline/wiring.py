@@ -134,7 +134,9 @@ def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list
     for prompt in (comparison.prompt for comparison in compared):
         names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
     held_out = set(sorted(names, key=names.__getitem__)[:: max(2, round(1 / settings.held_out))])
-    new = new_labellers(compared, settings.new_labellers)
+    # Of the first round: a rubric's judge, or whoever comes later, is learned from.
+    first = compared if number == 1 else list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
+    new = new_labellers(first, settings.new_labellers)
     train = [c for c in compared if c.prompt.messages not in held_out and c.labeller not in new]
     return train, [c for c in compared if c.prompt.messages in held_out]
 

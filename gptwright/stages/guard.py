@@ -7,8 +7,10 @@ those has fallen for good while the reward rose, the guard stops practice and gi
 
     fall of a quantity = (its best - what it may lose - what it is now) / standard error
 
-taken over the answers of the last rounds. Beyond `limit`, twice in a row, it is an alarm; while every fall is below
-`SOUND`, the policy is kept as one to come back to.
+taken over the prompts of the last rounds (answers to one prompt are alike, and count as one). Beyond `limit` for longer
+than those rounds, so that no round is counted on both sides, it is an alarm. The best of many windows is one that
+chance has favoured by two or three standard errors, which is why the limit is 5; while every fall is below half of it,
+the policy is kept as one to come back to.
 """
 
 from __future__ import annotations
@@ -22,18 +24,13 @@ from itertools import pairwise
 import numpy as np
 from torch import nn
 
-from gptwright.practice_settings import GuardSettings
+from gptwright.practice_settings import WATCH, GuardSettings
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.rewards import Answered, Part
 from gptwright.train.average import move_average
 from gptwright.train.loop import Metrics
 from gptwright.train.progress import say
 
-SOUND = 1.0
-PATIENCE = 2
-"""Rounds in a row: one may be chance."""
-WATCH = "watch_"
-"""Before the names of watched parts, which no part of a reward may begin with."""
 MAY_LOSE = {"once": 0.5, "ended": 0.1}
 """What practice may cost without alarm: half a thing more said twice per answer, a tenth of the answers cut short."""
 HALF = ("diversity",)
@@ -61,6 +58,14 @@ def watched_parts(others: Mapping[str, Part]) -> dict[str, tuple[Part, float]]:
     return {f"{WATCH}{name}": (part, 0.0) for name, part in (always | dict(others)).items()}
 
 
+def of_prompts(value_N: Sequence[float], group_N: Sequence[int]) -> list[float]:
+    """The mean of each prompt's answers."""
+    by_prompt: dict[int, list[float]] = {}
+    for value, group in zip(value_N, group_N, strict=True):
+        by_prompt.setdefault(group, []).append(value)
+    return [sum(values) / len(values) for values in by_prompt.values()]
+
+
 class Guard:
     """Looks at every round's answers. All it knows stands in `counters` and `best`, which checkpoints keep.
 
@@ -75,21 +80,24 @@ class Guard:
     def stopped(self) -> bool:
         return bool(self.counters.get("guard/stopped", 0.0))
 
-    def look(self, step: int, score_N: Sequence[float], parts: Sequence[Mapping[str, float]]) -> Metrics:
-        """A round's rewards and watched parts, of answers that the policy as it is now has given."""
+    def look(
+        self, step: int, score_N: Sequence[float], parts: Sequence[Mapping[str, float]], group_N: Sequence[int]
+    ) -> Metrics:
+        """A round's rewards and watched parts, of answers that the policy as it is now has given, and their prompts."""
         names = [name for name in parts[0] if name.startswith(WATCH)]
         if not names:
             return {}
-        proxy, _ = self._window("score", step, score_N)
-        falls = {name: self._fall(name, step, [each[name] for each in parts]) for name in names}
+        proxy, _ = self._window("score", step, of_prompts(score_N, group_N))
+        told = {name: of_prompts([each[name] for each in parts], group_N) for name in names}
+        falls = {name: self._fall(name, step, values) for name, values in told.items()}
         worst = max(falls, key=falls.__getitem__)
-        if falls[worst] <= SOUND:
+        if falls[worst] <= self.settings.limit / 2:
             move_average(self.best, self.policy, 0.0)
             self.counters |= {"guard/sound_step": step, "guard/sound_score": proxy}
         hacked = falls[worst] > self.settings.limit and proxy > self.counters.get("guard/sound_score", math.inf)
         alarms = self.counters.get("guard/alarms", 0.0) + 1 if hacked else 0.0
         self.counters["guard/alarms"] = alarms
-        if alarms == PATIENCE:
+        if alarms == self.settings.window + 1:
             self._ring(step, worst.removeprefix(WATCH))
         return {f"guard/{name.removeprefix(WATCH)}": fall for name, fall in falls.items()} | {"guard/alarms": alarms}
 

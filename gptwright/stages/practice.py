@@ -22,9 +22,10 @@ from gptwright.losses.language import language_loss, token_logprobs
 from gptwright.losses.policy import ClippedSurrogate
 from gptwright.losses.reduce import masked_mean, masked_sum
 from gptwright.model.transformer import LanguageModel
-from gptwright.practice_settings import PracticeSettings
+from gptwright.practice_settings import WATCH, PracticeSettings
 from gptwright.records import Prompt
-from gptwright.stages.guard import WATCH, Guard
+from gptwright.stages.guard import Guard
+from gptwright.stages.packing import ROW_TOKENS
 from gptwright.stages.rewards import Reward
 from gptwright.stages.rollout import (
     Episode,
@@ -49,6 +50,8 @@ from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, accumulate, apply_gradients
 
 RATIO_TOLERANCE = 1e-4
+KEPT_GRAPHS = 4
+"""Micro-batches whose graphs may wait for the one step that takes them all."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +155,14 @@ class Policy:
         device = self.workspace.path.device
         ids_RT, target_RT = (field.to(device) for field in self.pretrain_batch(done, self.settings.pretrain_rows))
 
-        def loss() -> Tensor:
-            hidden_RTD = without_parents(self.read.hidden_of, ids_RT, torch.zeros_like(ids_RT))
+        def loss(rows: slice) -> Tensor:
+            hidden_RTD = without_parents(self.read.hidden_of, ids_RT[rows], torch.zeros_like(ids_RT[rows]))
             with self.workspace.path.autocast():
-                return language_loss(self.model.lm_head(hidden_RTD), target_RT)
+                return language_loss(self.model.lm_head(hidden_RTD), target_RT[rows], count=target_RT.numel())
 
-        pretrain_loss = accumulate([loss], parameters)
+        at_once = max(1, ROW_TOKENS // ids_RT.shape[1])
+        slices = [slice(start, start + at_once) for start in range(0, len(ids_RT), at_once)]
+        pretrain_loss = accumulate([partial(loss, rows) for rows in slices], parameters)
         policy_norm = float(torch.nn.utils.get_total_norm(policy_gradients))
         pretrain_norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         share = self.settings.pretrain_mix * policy_norm / max(pretrain_norm, 1e-12)
@@ -214,8 +219,9 @@ class Rollouts:
             seed=seed * 1_000_003 + step,
             each=self.each,
         )
-        # All graphs are held at once, so only where one step takes all of them.
-        keep_graph = settings.minibatches * settings.epochs == 1
+        split = split_minibatches(episodes, settings.minibatches, seed=seed, step=step)
+        # All graphs are held at once, so only where one step takes all of them and they are few.
+        keep_graph = settings.minibatches * settings.epochs == 1 and len(split[0]) <= KEPT_GRAPHS
         minibatches = [
             [
                 evaluate_episodes(
@@ -230,7 +236,7 @@ class Rollouts:
                 )
                 for part in parts
             ]
-            for parts in split_minibatches(episodes, settings.minibatches, seed=seed, step=step)
+            for parts in split
         ]
         lengths = torch.tensor([len(e.completion.ids) for e in episodes]).float()
         trained = sum(float(m.answers.packed.ids_RT.numel()) for parts in minibatches for m in parts)
@@ -245,8 +251,10 @@ class Rollouts:
         }
 
     def _guarded(self, step: int, episodes: Sequence[Episode]) -> Metrics:
-        guard, parts = self.policy.guard, [episode.parts for episode in episodes]
-        return guard.look(step, [episode.score for episode in episodes], parts) if guard else {}
+        if self.policy.guard is None:
+            return {}
+        scores, groups = [episode.score for episode in episodes], [episode.group for episode in episodes]
+        return self.policy.guard.look(step, scores, [episode.parts for episode in episodes], groups)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MEMORY = 512 * 2**20
+MOST_OUTPUT = 2**20
 _INSIDE = Path(__file__).with_name("sandboxed.py")
 
 
@@ -26,23 +27,23 @@ def run_tests(code: str, tests: Sequence[str], *, seconds: float) -> int:
     """How many of the statements `tests` run without an error after `code`; 0 where the code itself fails."""
     # What counts is a line that begins with a word the code cannot know, so printing and exiting pass no test.
     word = secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    # Its output goes to a file, not a pipe: what the code started and left behind could hold a pipe open for ever.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", str(_INSIDE)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=out,
             stderr=subprocess.DEVNULL,
             cwd=folder,
             env={"SYSTEMROOT": os.environ["SYSTEMROOT"]} if "SYSTEMROOT" in os.environ else {},
             start_new_session=True,
         )
         task = {"word": word, "code": code, "tests": list(tests), "seconds": seconds, "memory": MEMORY}
-        try:
-            output, _ = process.communicate(json.dumps(task).encode(), timeout=seconds + 1)
-        except subprocess.TimeoutExpired:
-            output = b""
-        finally:
-            _kill(process)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(json.dumps(task).encode(), timeout=seconds + 1)
+        _kill(process)
+        out.seek(0)
+        output = out.read(MOST_OUTPUT)
     lines = [line.split() for line in output.decode(errors="replace").splitlines()]
     passed = [int(line[1]) for line in lines if len(line) == 2 and line[0] == word and line[1].isdigit()]
     return min(passed[-1], len(tests)) if passed else 0
@@ -55,4 +56,4 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-    process.communicate()
+    process.wait()

@@ -14,7 +14,8 @@ from gptwright.records import Prompt
 from gptwright.tasks.sandbox import run_tests
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-_FENCED = re.compile(r"```(?:python|py)?\n(.*?)```", re.DOTALL)
+_FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_PYTHON = ("", "py", "python", "python3")
 
 
 def number_is_right(prompt: Prompt, answer: str) -> float:
@@ -25,7 +26,8 @@ def number_is_right(prompt: Prompt, answer: str) -> float:
 
 def share_of_tests(prompt: Prompt, answer: str, *, seconds: float) -> float:
     """The share of `details["tests"]` that the answer's code passes: its fenced blocks, or all of it."""
-    code = "\n".join(_FENCED.findall(answer)) or answer
+    blocks = [code for language, code in _FENCED.findall(answer) if language.strip().lower() in _PYTHON]
+    code = "\n".join(blocks) or answer
     tests = prompt.details["tests"]
     return run_tests(code, tests, seconds=seconds) / len(tests)
 

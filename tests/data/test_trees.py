@@ -89,3 +89,12 @@ def test_answers_that_are_all_bad_are_kept_and_teach_no_order(tmp_path: Path) ->
     file.write_text(json.dumps({"prompt": "Hi", "answers": ["a", "b", "c"], "all_bad": True}) + "\n", encoding="utf-8")
     (comparison,) = read_comparisons(file)
     assert comparison.all_bad and comparison.pairs() == []
+
+
+def test_a_root_that_stands_first_need_not_say_that_it_has_no_parent(tmp_path: Path) -> None:
+    root = {"message_id": "a", "role": "prompter", "text": "Hi"}
+    rows = [root, message("b", "a", "assistant", "good", 0), message("c", "a", "assistant", "bad", 1)]
+    file = tmp_path / "t.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (comparison,) = read_comparisons(file)
+    assert comparison.answers == ("good", "bad")

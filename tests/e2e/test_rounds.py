@@ -76,6 +76,11 @@ def test_people_are_waited_for_and_what_they_say_counts(run: Path, cli: Any, tin
     assert waiting.returncode == 2
     assert "round 2 waits for judgements: 12 prompts with answers are in tiny/to_judge_2.jsonl" in waiting.stderr
     rows = lines(run / "to_judge_2.jsonl")
+    other = [{**row, "answers": ["not", "theirs"], "ranks": [0, 1]} for row in rows]
+    (cli.folder / "judged_2.jsonl").write_text("".join(json.dumps(row) + "\n" for row in other), encoding="utf-8")
+    refused = cli(*command)
+    assert refused.returncode == 2
+    assert "judged_2.jsonl ranks answers that were not given in round 2 of tiny" in refused.stderr
     judged = [{**row, "ranks": list(range(len(row["answers"]))), "labeller": "me"} for row in rows]
     text = "".join(json.dumps(row) + "\n" for row in judged)
     (cli.folder / "judged_2.jsonl").write_text(text, encoding="utf-8")

@@ -61,7 +61,18 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("reply", "points"),
-    [("B", 0.25), ("b.", 0.25), ("(C)", -1), ("The answer is A.", 1), ("**A**", 1), ("", -1), ("Maybe", -1), ("D", -1)],
+    [
+        ("B", 0.25),
+        ("b.", 0.25),
+        ("(C)", -1),
+        ("The answer is A.", 1),
+        ("**A**", 1),
+        ("A polite refusal, so B", 0.25),
+        ("B. It is no A", 0.25),
+        ("", -1),
+        ("Maybe", -1),
+        ("D", -1),
+    ],
 )
 def test_what_a_reply_is_worth(reply: str, points: float) -> None:
     assert points_of(Rubric.model_validate({"questions": [QUESTION]}).questions[0], reply) == points
@@ -81,6 +92,29 @@ def test_points_of_all_questions_add_up_and_the_answer_stands_between_marks() ->
     assert "B. In part" in read[1]
 
 
+def test_a_judge_that_names_no_option_at_all_ends_the_run() -> None:
+    rubric = Rubric.model_validate({"questions": [QUESTION]})
+    with pytest.raises(RunError, match="the judge names no option in any of 2 replies, such as 'Hm'"):
+        judge_by(rubric, lambda questions, letters: ["Hm", ""])([(ASKED, "No."), (ASKED, "Yes.")])
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "key"),
+    [
+        ("https://api.openai.com/v1", None, "openai"),
+        ("http://localhost:8000/v1", None, ""),
+        ("http://localhost:8000/v1", "MINE", "mine"),
+        ("https://api.openai.com.evil.example/v1", None, ""),
+    ],
+)
+def test_a_key_goes_nowhere_it_was_not_meant_for(
+    monkeypatch: pytest.MonkeyPatch, address: str, variable: str | None, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "openai")
+    monkeypatch.setenv("MINE", "mine")
+    assert endpoint.key_for(address, variable) == key
+
+
 def test_shipped_rubrics_say_opposite_things_of_a_refusal() -> None:
     refusal, no_refusal = load_rubric("refusal"), load_rubric("no_refusal")
     assert refusal.questions[0].options[0].points == 1.0
@@ -96,6 +130,7 @@ def test_shipped_rubrics_say_opposite_things_of_a_refusal() -> None:
         ("questions: []", "questions"),
         ("asks: []", "unknown key 'asks'"),
         ("questions: [{ask: Well?, options: [{text: A, points: 1}]}]", "options"),
+        ("questions: [{ask: Well?, options: [{text: A, pionts: 1}]}]", "did you mean 'points'"),
     ],
 )
 def test_a_rubric_that_cannot_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:

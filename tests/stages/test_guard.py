@@ -29,7 +29,8 @@ def answered(text: str, reason: Any = "stop") -> Answered:
 def look(guard: Guard, step: int, score: float, second: float, spread: float = 0.1) -> dict[str, float]:
     """A round of 32 answers around these means."""
     offsets = [spread * (i % 2 - 0.5) for i in range(32)]
-    return guard.look(step, [score + o for o in offsets], [{"watch_second": second + o} for o in offsets])
+    parts = [{"watch_second": second + o} for o in offsets]
+    return guard.look(step, [score + o for o in offsets], parts, list(range(32)))
 
 
 @pytest.fixture
@@ -63,7 +64,8 @@ def test_it_rings_when_the_reward_rises_while_another_falls(watched: Callable[..
         with torch.no_grad():
             guard.policy.weight.fill_(step + 1)  # what practice makes of it afterwards
     assert guard.counters["guard/sound_step"] == 3 and not guard.stopped
-    for step in range(4, 8):
+    for step in range(4, 7):
+        assert not guard.stopped  # windows of two rounds: the third one shares none with the first
         look(guard, step, score=0.1 * step, second=0.3 - 0.2 * (step - 3))
     assert guard.stopped
     assert float(guard.best.weight) == 3.0  # as it was when the last sound round was sampled
@@ -75,6 +77,22 @@ def test_it_is_quiet_otherwise(watched: Callable[..., Guard], score: float, seco
     for step in range(12):
         look(guard, step, score=score * step, second=second * step)
     assert guard.counters["guard/alarms"] == 0 and not guard.stopped
+
+
+@pytest.mark.parametrize("answers", [1, 8])
+def test_chance_alone_rarely_rings(watched: Callable[..., Guard], answers: int) -> None:
+    """A watched reward that never changes, while the reward rises: answers to one prompt are alike, prompts differ."""
+    rung = 0
+    for run in range(20):
+        draws, guard = torch.Generator().manual_seed(run), watched()
+        for step in range(60):
+            prompts = 128 // answers
+            of_prompt = torch.randn(prompts, generator=draws).repeat_interleave(answers)
+            second = (of_prompt + torch.randn(128, generator=draws)).tolist()
+            groups = [i // answers for i in range(128)]
+            guard.look(step, [0.01 * step + s for s in second], [{"watch_second": s} for s in second], groups)
+        rung += guard.stopped
+    assert rung <= 1
 
 
 def test_one_bad_round_is_no_alarm(watched: Callable[..., Guard]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,16 @@ def test_code_that_fails_or_cheats_passes_nothing(code: str) -> None:
     assert run_tests(code, ["pass"], seconds=1) == 0
 
 
-def test_a_test_that_never_ends_counts_as_failed() -> None:
-    assert run_tests("", ["while True: pass"], seconds=1) == 0
+def test_a_test_that_never_ends_counts_as_failed_and_those_before_it_as_they_are() -> None:
+    assert run_tests("", ["pass", "assert True", "while True: pass", "pass"], seconds=1) == 2
+
+
+@LINUX
+def test_what_the_code_leaves_running_is_not_waited_for() -> None:
+    left = "import subprocess; subprocess.Popen(['/bin/sleep', '20'], start_new_session=True)"
+    started = time.monotonic()
+    run_tests(left, ["while True: pass"], seconds=1)
+    assert time.monotonic() - started < 15  # a hang, not a speed
 
 
 def test_code_sees_no_environment_and_no_folder_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,9 @@ def test_decimals_are_exact() -> None:
 def test_the_share_of_tests_that_code_passes_fenced_or_not() -> None:
     asked = prompt(tests=["assert double(2) == 4", "assert double(0) == 0", "assert double('a') == 'b'"])
     code = "def double(x):\n    return 2 * x\n"
-    for answer in (code, f"Here it is:\n```python\n{code}```\nEnjoy."):
+    fenced = f"Here it is:\n```python\n{code}```\nEnjoy."
+    after_shell = f"First:\n```bash\npip install x\n```\nThen:\n```Python3\n{code}```\n"
+    for answer in (code, fenced, after_shell):
         assert share_of_tests(asked, answer, seconds=5) == pytest.approx(2 / 3)
     assert share_of_tests(asked, "I am sorry.", seconds=5) == 0.0
 
