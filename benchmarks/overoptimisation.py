@@ -22,11 +22,13 @@ import command
 from record import ROOT, write_result
 from rounds import copied
 
+from gptwright.practice_settings import GuardSettings
 from gptwright.recipe import load_recipe
 from gptwright.report.plots import png_plot
 
 PICTURE = ROOT / "docs" / "pictures" / "overoptimisation.png"
 EVALUATIONS = 40
+GUARD = GuardSettings()
 
 
 def practised(run: Path, keep: Path, prompts: int, rounds: int) -> dict[str, Any]:
@@ -54,8 +56,8 @@ def practised(run: Path, keep: Path, prompts: int, rounds: int) -> dict[str, Any
 
 def sound_step(points: list[dict[str, float]]) -> int | None:
     """The round whose policy the guard would have given back: the last one before the alarm without any fall."""
-    alarm = next((i for i, point in enumerate(points) if point.get("alarms", 0) >= 2), None)
-    sound = [int(point["step"]) - 1 for point in points[:alarm] if point.get("fall", math.inf) <= 1]
+    alarm = next((i for i, point in enumerate(points) if point.get("alarms", 0) > GUARD.window), None)
+    sound = [int(point["step"]) - 1 for point in points[:alarm] if point.get("fall", math.inf) <= GUARD.limit / 2]
     return sound[-1] if alarm is not None and sound else None
 
 
@@ -96,7 +98,7 @@ def curve(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def draw(points: list[dict[str, float]]) -> None:
     """Reward and second reward to one scale, gold to its own, over the root of the KL; a line where the alarm was."""
-    stop = next((point["step"] for point in points if point.get("alarms", 0) >= 2), None)
+    stop = next((point["step"] for point in points if point.get("alarms", 0) > GUARD.window), None)
 
     def paint(axes: Any, colours: Any) -> None:
         for colour, name in enumerate(("reward", "second", "gold"), start=1):
