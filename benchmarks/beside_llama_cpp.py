@@ -1,7 +1,7 @@
 """Tokens per second of the engine against llama.cpp on the same exported models, side by side, random weights.
 
     pip install llama-cpp-python gguf     # builds llama.cpp: about ten minutes
-    python benchmarks/llama_cpp.py [--sizes 1m,26m,124m] [--rounds 5]
+    python benchmarks/beside_llama_cpp.py [--sizes 1m,26m,124m] [--rounds 5]
 
 Prompts, answers and what is counted are those of `decoding.py`: alone and 16 together, greedy, on all cores. The model
 is written as GGUF in float32, bfloat16 and Q8_0, and both programs are quoted in each precision (ours has int8 with a
@@ -162,7 +162,7 @@ def main() -> None:
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     threads = torch.get_num_threads()
     sizes = {name: measure(name, arguments.rounds, threads) for name in arguments.sizes.split(",")}
-    command = f"python benchmarks/llama_cpp.py --sizes {arguments.sizes} --rounds {arguments.rounds}"
+    command = f"python benchmarks/beside_llama_cpp.py --sizes {arguments.sizes} --rounds {arguments.rounds}"
     write_result("llama_cpp", command, {"llama_cpp_python": llama_cpp.__version__, "sizes": sizes})
 
 
