@@ -44,7 +44,7 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 from gptwright.world.documents import mixed_documents
 
-VOCABULARY, CONTEXT = 4096, 256
+VOCABULARY, CONTEXT = 3800, 256
 PROMPTS, ANSWERS, TOKENS, BETA = 32, 4, 48, 0.02
 WARM_UP = 2
 QUESTION = "Write a short story about a {} that nobody in the village had ever seen before, and say what it did."
