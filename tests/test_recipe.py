@@ -145,7 +145,7 @@ def test_impossible_value_names_key_and_value(recipe_file: Path, override: str, 
         (["data.files=a.txt", "data.world_seed=3"], "world_seed has no effect with files"),
         (["tokenizer.kind=characters", "tokenizer.vocab_size=99"], "vocab_size has no effect with kind: characters"),
         (["sft.data=a.jsonl", "sft.demonstrations=9"], "demonstrations has no effect with data"),
-        (["reward.data=a.jsonl", "reward.answers=9"], "answers has no effect with data"),
+        (["reward.data=a.jsonl", "reward.answers=9"], "answers has no effect in reward with data"),
         (["evaluate.without_mix=true", "ppo.pretrain_mix=0"], "evaluate.without_mix has no effect without"),
     ],
 )

@@ -129,8 +129,8 @@ def test_shipped_rubrics_say_opposite_things_of_a_refusal() -> None:
         ("questions: [", "not valid YAML"),
         ("questions: []", "questions"),
         ("asks: []", "unknown key 'asks'"),
-        ("questions: [{ask: Well?, options: [{text: A, points: 1}]}]", "options"),
-        ("questions: [{ask: Well?, options: [{text: A, pionts: 1}]}]", "did you mean 'points'"),
+        ("questions: [{ask: Well, options: [{text: A, points: 1}]}]", "options"),
+        ("questions: [{ask: Well, options: [{text: A, pionts: 1}]}]", "did you mean 'points'"),
     ],
 )
 def test_a_rubric_that_cannot_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:

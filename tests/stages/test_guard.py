@@ -158,8 +158,8 @@ def test_a_planted_reward_that_can_be_hacked_is_caught(make_hacked: Callable[...
     stopped = _metrics(watched)
     assert 4 < len(stopped) < 40
     back = int(watched.trainee.counters["guard/sound_step"])
-    # What is given back is what sampled a round in which the true worth was near its best.
-    assert stopped[back]["watch/wanted"] > max(row["watch/wanted"] for row in rows) - 0.2
+    # What is given back sampled a round nearer to the best than to where hacking leads.
+    assert stopped[back]["watch/wanted"] > (max(row["watch/wanted"] for row in rows) + hacked) / 2
     assert stopped[back]["watch/wanted"] > hacked + 0.1
     best = watched.policy.guard
     assert best is not None
