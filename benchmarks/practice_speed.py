@@ -142,6 +142,8 @@ def theirs(precision: str, steps: int, folder: Path) -> dict[str, float]:
             max_position_embeddings=config.context, tie_word_embeddings=True,
         )
     )  # fmt: skip
+    model.save_pretrained(folder / "model")  # TRL loads its reference from where the model came from
+    model = LlamaForCausalLM.from_pretrained(folder / "model")
     model.generation_config.min_new_tokens = TOKENS
     seconds: list[float] = []
 
