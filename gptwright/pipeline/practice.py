@@ -59,8 +59,9 @@ def round_stages(recipe: Recipe) -> list[Stage]:
         return []
     stages = []
     for number in range(2, recipe.rounds.count + 1):
-        policy, asked = nth("ppo", number - 1), (recipe.rounds.data,) if recipe.rounds.data else ()
-        asked += files_of([recipe.rounds.rubric] if recipe.rounds.rubric else [])
+        policy = nth("ppo", number - 1)
+        asked = files_of([recipe.rounds.rubric] if recipe.rounds.rubric else [])
+        asked += (recipe.rounds.data,) if recipe.rounds.data else ()
         judged = (recipe.rounds.judged.replace("{round}", str(number)),) if recipe.rounds.judged else ()
         comparisons, reward = nth("comparisons", number), nth("reward", number)
         collected = ("rounds.prompts", "rounds.mixed", "rounds.data", "rounds.rubric", "rounds.judged")
