@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from gptwright.data.jsonl import write_jsonl
+from gptwright.records import to_json
+from gptwright.tasks import addition
+
 ROUNDS = ("-o", "rounds.prompts=12")
 
 ADDITION = """
@@ -44,6 +48,18 @@ def run(finished: Any, cli: Any) -> Path:
     """A finished run of a test's own."""
     folder: Path = cli.folder / "tiny"
     shutil.copytree(finished[0], folder)
+    return folder
+
+
+@pytest.fixture
+def sums(cli: Any) -> Path:
+    """The recipe above and small files for it."""
+    folder: Path = cli.folder / "files"
+    write_jsonl(folder / "documents.jsonl", map(to_json, addition.documents(400, digits=range(1, 3), seed=0)))
+    chains = addition.demonstrations(40, digits=range(1, 3), seed=0, thinking=True)
+    write_jsonl(folder / "chains.jsonl", map(to_json, chains))
+    write_jsonl(folder / "prompts.jsonl", map(to_json, addition.prompts("train", 40, digits=range(1, 3), seed=0)))
+    (cli.folder / "sums.yaml").write_text(ADDITION)
     return folder
 
 
@@ -125,11 +141,11 @@ def test_practice_on_prompts_of_ones_own_with_rewards_that_a_program_checks(cli:
         ({"nothing": 1}, "line 1"),
     ],
 )
-def test_prompts_that_cannot_be_checked_are_told_before_anything_is_trained(cli: Any, row: Any, said: str) -> None:
-    cli("data", "addition", "files", "--digits", "1", "--demonstrations", "20", "--prompts", "20")
+def test_prompts_that_cannot_be_checked_are_told_before_anything_is_trained(
+    cli: Any, sums: Path, row: Any, said: str
+) -> None:
     other = {"id": "p2", "messages": [{"role": "user", "content": "3+3?"}], "details": {"answer": 6}}
-    (cli.folder / "files" / "prompts.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(other) + "\n")
-    (cli.folder / "sums.yaml").write_text(ADDITION)
+    (sums / "prompts.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(other) + "\n")
     result = cli("run", "sums.yaml", "--dir", "sums")
     assert result.returncode == 2
     assert said in result.stderr
@@ -144,9 +160,8 @@ def test_prompts_that_cannot_be_checked_are_told_before_anything_is_trained(cli:
         ("{kind: model, folder: nowhere}", "model folder nowhere does not exist"),
     ],
 )
+@pytest.mark.usefixtures("sums")
 def test_a_judge_that_is_not_there_is_told_before_anything_is_trained(cli: Any, judge: str, said: str) -> None:
-    cli("data", "addition", "files", "--digits", "1", "--demonstrations", "20", "--prompts", "20")
-    (cli.folder / "sums.yaml").write_text(ADDITION)
     result = cli("run", "sums.yaml", "--dir", "sums", "-o", f"grpo.rewards={{judged: {judge}}}")
     assert result.returncode == 2
     assert said in result.stderr

@@ -207,7 +207,7 @@ def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]
     from gptwright.cli.main import app  # noqa: PLC0415
 
     group = typer.main.get_command(app)
-    assert tuple(group.commands) == tuple(name.split()[0] for name in COMMANDS)  # type: ignore[attr-defined]
+    assert tuple(group.commands) == tuple(dict.fromkeys(name.split()[0] for name in COMMANDS))  # type: ignore[attr-defined]
     for name in COMMANDS:
         with pytest.raises(SystemExit) as end:
             group.main([*name.split(), "--help"], prog_name="gptwright")

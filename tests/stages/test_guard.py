@@ -83,16 +83,16 @@ def test_it_is_quiet_otherwise(watched: Callable[..., Guard], score: float, seco
 def test_chance_alone_rarely_rings(watched: Callable[..., Guard], answers: int) -> None:
     """A watched reward that never changes, while the reward rises: answers to one prompt are alike, prompts differ."""
     rung = 0
-    for run in range(20):
+    for run in range(8):
         draws, guard = torch.Generator().manual_seed(run), watched()
-        for step in range(60):
+        for step in range(40):
             prompts = 128 // answers
             of_prompt = torch.randn(prompts, generator=draws).repeat_interleave(answers)
             second = (of_prompt + torch.randn(128, generator=draws)).tolist()
             groups = [i // answers for i in range(128)]
             guard.look(step, [0.01 * step + s for s in second], [{"watch_second": s} for s in second], groups)
         rung += guard.stopped
-    assert rung <= 1
+    assert rung == 0
 
 
 def test_one_bad_round_is_no_alarm(watched: Callable[..., Guard]) -> None:
