@@ -41,7 +41,10 @@ def test_a_test_that_never_ends_counts_as_failed_and_those_before_it_as_they_are
 
 @LINUX
 def test_what_the_code_leaves_running_is_not_waited_for() -> None:
-    left = "import subprocess; subprocess.Popen(['/bin/sleep', '20'], start_new_session=True)"
+    left = (
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'], start_new_session=True)"
+    )
     started = time.monotonic()
     run_tests(left, ["while True: pass"], seconds=1)
     assert time.monotonic() - started < 15  # a hang, not a speed
