@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from gptwright.corpus_settings import DataSettings
@@ -29,6 +28,7 @@ from gptwright.settings import (
     Seed,
     apply_override,
     explain,
+    read_named,
 )
 from gptwright.sizes import size_named
 
@@ -289,20 +289,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None, *, needs:
 
     Raises InputError naming the file, the key and the remedy.
     """
-    path = Path(name_or_path)
-    if not path.suffix:
-        path = SHIPPED / f"{name_or_path}.yaml"
-        if not path.is_file():
-            shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
-            raise InputError(f"no recipe is called {name_or_path!r}: use one of {shipped}, or a path to a .yaml file")
-    if not path.is_file():
-        raise InputError(f"recipe {path} does not exist: check the path")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"recipe {path} must be a mapping of settings such as 'name: mine'")
+    path, values = read_named(name_or_path, SHIPPED, "recipe")
     for override in overrides or []:
         apply_override(values, override)
     if needs and values.get(needs) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
@@ -113,6 +114,27 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         values[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"override {override!r}: {text!r} is not valid YAML; quote it") from error
+
+
+def read_named(name_or_path: str, shipped: Path, what: str) -> tuple[Path, dict[str, Any]]:
+    """A YAML file and what it holds: one of the folder `shipped`, by name, or any other by its path. Raises InputError
+    naming `what` it is, the file and the remedy.
+    """
+    path = Path(name_or_path)
+    if not path.suffix:
+        path = shipped / f"{name_or_path}.yaml"
+        if not path.is_file():
+            names = ", ".join(sorted(file.stem for file in shipped.glob("*.yaml")))
+            raise InputError(f"no {what} is called {name_or_path!r}: use one of {names}, or a path to a .yaml file")
+    if not path.is_file():
+        raise InputError(f"{what} {path} does not exist: check the path")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{what} {path} must be a mapping of settings such as 'name: mine'")
+    return path, values
 
 
 def explain(error: ValidationError, root: type[Section]) -> str:

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field, ValidationError
 
 from gptwright.engine.constraint import Grammar
@@ -31,7 +30,7 @@ from gptwright.feedback.endpoint import ask_endpoint
 from gptwright.model.folder import load_language_model
 from gptwright.records import Message
 from gptwright.reward_settings import RubricReward
-from gptwright.settings import Section, explain
+from gptwright.settings import Section, explain, read_named
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -68,16 +67,9 @@ class Rubric(Section):
 
 def load_rubric(name_or_path: str) -> Rubric:
     """A shipped rubric by name, or any YAML file. Raises InputError naming file, key and remedy."""
-    path = Path(name_or_path)
-    if not path.suffix:
-        path = SHIPPED / f"{name_or_path}.yaml"
-    if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
-        raise InputError(f"rubric {name_or_path} does not exist: use one of {shipped}, or the path of a .yaml file")
+    path, values = read_named(name_or_path, SHIPPED, "rubric")
     try:
-        return Rubric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"rubric {path} is not valid YAML: {' '.join(str(error).split())}") from None
+        return Rubric.model_validate(values)
     except ValidationError as error:
         raise InputError(f"rubric {path}: {explain(error, Rubric)}") from None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_prompts
-from gptwright.data.jsonl import write_jsonl
+from gptwright.data.jsonl import read_jsonl, write_jsonl
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model
 from gptwright.pipeline.rewards import check_judge, judge_of
@@ -144,9 +144,15 @@ def _judged_by_people(run: Run, path: str, number: int, texts: Sequence[tuple[Pr
                 f"{strange[0].prompt.id!r}: name another file in rounds.judged, or move that one away"
             )
         return judged
-    waiting = run.folder / f"to_judge_{number}.jsonl"
-    if not waiting.is_file():  # ranks that were written into it already are not lost
-        write_jsonl(waiting, ({"prompt": to_json(prompt), "answers": own} for prompt, own in texts))
+    waiting, rows = (
+        run.folder / f"to_judge_{number}.jsonl",
+        [{"prompt": to_json(p), "answers": own} for p, own in texts],
+    )
+    there = [row["answers"] for _, row in read_jsonl(waiting)] if waiting.is_file() else []
+    if there != [row["answers"] for row in rows]:  # ranks that were written into it already are not lost
+        if there:
+            waiting.replace(waiting.with_suffix(".old.jsonl"))
+        write_jsonl(waiting, rows)
     raise InputError(
         f"round {number} waits for judgements: {len(texts)} prompts with answers are in {waiting}; add ranks (0 is "
         f"best) to each line, save it as {path}, and give the same command again"

@@ -139,7 +139,7 @@ def test_a_rubric_that_cannot_be_used_is_named(tmp_path: Path, text: str, said: 
     with pytest.raises(InputError, match=said) as error:
         load_rubric(str(path))
     assert "mine.yaml" in str(error.value)
-    with pytest.raises(InputError, match="use one of no_refusal, refusal, or the path"):
+    with pytest.raises(InputError, match="no rubric is called 'refusals': use one of no_refusal, refusal, or a path"):
         load_rubric("refusals")
 
 
