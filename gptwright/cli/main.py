@@ -333,6 +333,8 @@ def main() -> None:
         app()
     except GptwrightError as error:
         _fail(str(error), error.exit_code)
+    except (NotADirectoryError, FileExistsError) as error:
+        _fail(f"{error.filename} cannot be a folder, a file is in the way: choose another place", 2)
     except PermissionError as error:
         _fail(f"{error.filename} may not be read or written: change its permissions, or give another folder", 1)
 

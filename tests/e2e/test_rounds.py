@@ -114,6 +114,15 @@ def test_a_reward_model_below_the_bar_is_not_practised_against(run: Path, cli: A
     assert (run / "ppo" / "config.json").is_file()  # what was there is not lost
 
 
+def test_a_file_in_the_way_of_a_tasks_folder_is_told(cli: Any) -> None:
+    (cli.folder / "taken").write_text("mine")
+    for folder in ("taken", "taken/deeper"):
+        result = cli("data", "addition", folder)
+        assert result.returncode == 2
+        assert result.stderr == f"gptwright: {folder} cannot be a folder, a file is in the way: choose another place\n"
+    assert (cli.folder / "taken").read_text() == "mine"
+
+
 def test_practice_on_prompts_of_ones_own_with_rewards_that_a_program_checks(cli: Any) -> None:
     made = cli("data", "addition", "files", "--digits", "2", "--demonstrations", "60", "--prompts", "80")
     assert made.returncode == 0, made.stderr
