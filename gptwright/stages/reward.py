@@ -178,7 +178,7 @@ class RewardTrainer:
 
     def before_step(self, step: int) -> None:
         """Measure on held-out prompts now and then, and at the end."""
-        if step % max(1, self.total // 8) == 0 or step == self.total:
+        if step % max(1, self.total // 4) == 0 or step == self.total:
             shown = self.held_out if step == self.total else _of_first_prompts(self.held_out, CURVE_PROMPTS)
             self.accuracy = pair_accuracy(self.model, shown, self.tokenizer, self.workspace.path)
             self.log.metrics({"step": step, "validation_accuracy": self.accuracy})

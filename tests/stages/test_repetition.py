@@ -24,6 +24,10 @@ from gptwright.stages.repetition import count_repeated
         ("- ant\n- bee\n* ant", 1),
         ("The sun is hot and the sand is hot.", 0),
         ("Sand is not sandy.", 0),
+        ("Three pets are cat, dog and cat.", 1),
+        ("Two pets are a cat and a cat.", 1),
+        ("Three pets are tomcat, dog and cat.", 0),
+        ("The boat is on the sea.\nThe sea", 0),
     ],
 )
 def test_by_hand(answer: str, expected: int) -> None:
