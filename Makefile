@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Processes that share the tests; a file stays with one of them.
+WORKERS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -31,7 +33,7 @@ quickstart: .venv/.stamp-run
 # One thread: the models of the tests are so small that two would only wait for each other.
 test: export OMP_NUM_THREADS ?= 1
 test: .venv/.stamp-dev
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: .venv/.stamp-dev
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from gptwright import world
 from gptwright.model.folder import load_language_model, load_scalar_model
@@ -78,13 +79,14 @@ def round_stages(recipe: Recipe) -> list[Stage]:
 
 def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None], number: int = 1) -> Stage:
     def checked(run: Run) -> None:
-        check_reward_model(run, settings, number)
+        run.ranks.of_first(partial(check_reward_model, run, settings, number))
         work(run)
 
     section = name.removesuffix("_without_mix")
     before = nth("reward", number) if settings.asks_reward_model or number > 1 else "sft"
     own = (*((settings.data,) if settings.data else ()), *files_of(settings.parts.values()))
-    return Stage(nth(name, number), (section,), (before,), checked, own, partial(check_practice, settings))
+    ranks: Literal["all", "one"] = "one" if name == "rejection" else "all"
+    return Stage(nth(name, number), (section,), (before,), checked, own, partial(check_practice, settings), ranks=ranks)
 
 
 def _ppo(run: Run, stage: str, number: int = 1) -> None:
@@ -133,7 +135,7 @@ def _finish_practice(
     forward = result.tokens_sampled + read * result.tokens_trained
     flops = per_token / 3 * forward + per_token * trained * result.tokens_trained
     figures = {"seconds": result.seconds, "tokens": result.tokens_trained, "tokens_sampled": result.tokens_sampled}
-    _finish(run, spot, policy.result(), tokenizer, flops=flops, **figures)
+    run.ranks.of_first(lambda: _finish(run, spot, policy.result(), tokenizer, flops=flops, **figures))
 
 
 def _dpo(run: Run) -> None:

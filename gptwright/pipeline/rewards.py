@@ -106,10 +106,13 @@ def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
 
 
 def reward_of(run: Run, settings: Practised, tokenizer: Tokenizer, path: FastPath, number: int = 1) -> Reward:
-    """All parts with their weights, and what the guard watches; the run's own reward model is round `number`'s."""
+    """All parts with their weights, and what the guard watches; the run's own reward model is round `number`'s. Several
+    ranks share the answers out, since each of a recipe's parts looks at one answer at a time.
+    """
 
     def made(part: RewardPart) -> Part:
-        return _part(run, part, tokenizer, path, nth("reward", number))
+        found = _part(run, part, tokenizer, path, nth("reward", number))
+        return lambda answers: run.ranks.shared_out(answers, found)
 
     parts = {name: (made(part), part.weight) for name, part in settings.rewards.items()}
     if isinstance(settings, PracticeSettings) and settings.guard is not None:
@@ -197,6 +200,7 @@ def practice_measure(
             seed=run.recipe.seed,
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
+            ranks=run.ranks,
         )
         rewarded = reward(answered(prompts, sampled, tokenizer))
         means = {name: sum(scores) / len(scores) for name, scores in rewarded.parts.items()}

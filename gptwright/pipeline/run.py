@@ -113,10 +113,10 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
         raise InputError(f"recipe {run.recipe.name!r} has no stage {until!r}: add its section, or -o '{until}={{}}'")
     ranks = run.ranks
     stages = _needed(stages, until) if until else stages
-    if ranks.size > 1:
-        stages = _for_many(stages, ranks.size, until)
     for stage in stages:
         run.fingerprints[stage.name] = ranks.of_first(partial(fingerprint, run, stage))
+    if ranks.size > 1:
+        stages = _for_many(run, stages, until)
     for stage in stages:
         if stage.check and not ranks.of_first(partial(is_fresh, run, stage)):
             stage.check()
@@ -134,18 +134,26 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
             say(f"{stage.name:<12} done in {clock(time.monotonic() - started)}")
 
 
-def _for_many(stages: list[Stage], size: int, until: str | None) -> list[Stage]:
-    """The stages that several processes can do: those before the first that needs one by itself.
+def _for_many(run: Run, stages: list[Stage], until: str | None) -> list[Stage]:
+    """The stages that several processes can do: those before the first that needs one by itself and is not there yet.
 
     Raises InputError when that one was asked for by name.
     """
-    alone = next((place for place, stage in enumerate(stages) if stage.ranks == "one"), len(stages))
+    ranks, size = run.ranks, run.ranks.size
+    alone = next(
+        (
+            place
+            for place, stage in enumerate(stages)
+            if stage.ranks == "one" and not ranks.of_first(partial(is_fresh, run, stage))
+        ),
+        len(stages),
+    )
     if alone < len(stages):
         left = ", ".join(stage.name for stage in stages[alone:])
         if until:
             raise InputError(
-                f"torchrun started {size} processes, and stage {stages[alone].name} runs in one: give pretrain to "
-                "torchrun, and then this command without it"
+                f"torchrun started {size} processes, and stage {stages[alone].name} runs in one: give this command "
+                f"without torchrun as far as {stages[alone].name}, and then again with it"
             )
         say(f"torchrun     {size} ranks; {left} run in one process afterwards: the same command without torchrun")
     return stages[:alone]

@@ -184,7 +184,9 @@ def gold_measure(run: Run, tokenizer: Tokenizer) -> Measure:
     prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
 
     def measure(model: LanguageModel) -> dict[str, float]:
-        sampled = sample_answers(model, tokenizer, prompts, seed=run.recipe.seed, temperature=1.0, max_new_tokens=80)
+        sampled = sample_answers(
+            model, tokenizer, prompts, seed=run.recipe.seed, temperature=1.0, max_new_tokens=80, ranks=run.ranks
+        )
         return world_task.figures(prompts, [answer_text(each[0], tokenizer) for each in sampled])
 
     return measure

@@ -15,6 +15,7 @@ from gptwright.model.transformer import LanguageModel
 from gptwright.records import Message, Prompt
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.progress import say
 
 
@@ -37,16 +38,23 @@ def sample_answers(
     temperature: float,
     max_new_tokens: int,
     each: int = 1,
+    ranks: Ranks = ALONE,
 ) -> list[list[Completion]]:
-    """`each` answers to every prompt. An answer's draws depend on (seed, its prompt's place, its number) alone."""
+    """`each` answers to every prompt. An answer's draws depend on (seed, its prompt's place, its number) alone; several
+    ranks share the prompts out, and all of them get all answers.
+    """
     seeds = np.random.default_rng(seed).integers(2**62, size=(len(prompts), each))
-    requests = [
-        Request(ids, SamplingParams(max_new_tokens, temperature, seed=int(seeds[row, number])))
-        for row, ids in enumerate(render_prompt(prompt.messages, tokenizer) for prompt in prompts)
-        for number in range(each)
-    ]
-    completions = Engine(model, stop_ids={tokenizer.end_of_turn}).generate(requests)
-    return [completions[row * each : (row + 1) * each] for row in range(len(prompts))]
+
+    def sample(rows: Sequence[int]) -> list[list[Completion]]:
+        requests = [
+            Request(ids, SamplingParams(max_new_tokens, temperature, seed=int(seeds[row, number])))
+            for row, ids in ((row, render_prompt(prompts[row].messages, tokenizer)) for row in rows)
+            for number in range(each)
+        ]
+        completions = Engine(model, stop_ids={tokenizer.end_of_turn}).generate(requests)
+        return [completions[start : start + each] for start in range(0, len(completions), each)]
+
+    return ranks.shared_out(range(len(prompts)), sample)
 
 
 def answer_text(completion: Completion, tokenizer: Tokenizer) -> str:

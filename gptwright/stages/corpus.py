@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
 from gptwright.tokenizer.bpe import train_bpe, train_characters
 from gptwright.tokenizer.parallel import Encoder, encode_batch
-from gptwright.tokenizer.shards import ShardInfo, ShardWriter, open_shard, read_shard, sidecar_of
+from gptwright.tokenizer.shards import ShardInfo, ShardWriter, read_shard, resume_shard, sidecar_of
 from gptwright.tokenizer.stats import token_stats
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import Tally, say
@@ -39,6 +40,8 @@ MANY_EPOCHS = 4
 MADE_TEXTS = 256
 """Documents that a source without end makes at a time."""
 PARTS: tuple[Part, Part] = ("train", "held_out")
+KEEP_SECONDS = 30.0
+"""How often it is noted how far a source has come: more than that is not done twice."""
 
 
 @dataclass(frozen=True)
@@ -164,28 +167,56 @@ def _entry(source: TextSource, parts: Mapping[Part, ShardInfo], tokens: int) -> 
 def _write_source(
     source: TextSource, encoder: Encoder, folder: Path, wanted: Mapping[Part, int]
 ) -> dict[Part, ShardInfo]:
-    """Both shards of a source, or what is known of them when an earlier call has finished them."""
-    finished = folder / f"{source.name}.finished.json"
-    if finished.is_file() and all((folder / f"{source.name}.{part}.bin").is_file() for part in PARTS):
-        return {part: ShardInfo(**info) for part, info in json.loads(finished.read_text(encoding="utf-8")).items()}
-    tokenizer, tally = encoder.tokenizer, Tally("corpus")
+    """Both shards of a source: what an earlier call has finished, or the rest of what it had begun."""
+    finished, begun = folder / f"{source.name}.finished.json", folder / f"{source.name}.begun.json"
+    shards = {part: folder / f"{source.name}.{part}.bin" for part in PARTS}
+    if finished.is_file() and all(shard.is_file() for shard in shards.values()):
+        return _noted(finished)
+    tokenizer, tally, written = encoder.tokenizer, Tally("corpus"), _noted(begun)
     with (
-        open_shard(folder / f"{source.name}.train.bin", tokenizer) as train,
-        open_shard(folder / f"{source.name}.held_out.bin", tokenizer) as held_out,
+        resume_shard(shards["train"], tokenizer, written.get("train")) as train,
+        resume_shard(shards["held_out"], tokenizer, written.get("held_out")) as held_out,
     ):
         writers: dict[Part, ShardWriter] = {"train": train, "held_out": held_out}
         if source.both is None:
             for part, stream in zip(PARTS, (source.train, source.held_out), strict=True):
                 _write_enough(stream(), tokenizer, writers[part], wanted[part], lambda: _tell(tally, source, writers))
         else:
-            for part, batch in encoder.encode((part, document.text) for part, document in source.both()):
+            kept = time.monotonic()
+            for part, batch in encoder.encode(_unwritten(source.both(), writers)):
                 writers[part].add(batch.ids, len(batch.lengths))
                 _tell(tally, source, writers)
+                if time.monotonic() - kept > KEEP_SECONDS:
+                    _note(begun, {part: writer.keep() for part, writer in writers.items()})
+                    kept = time.monotonic()
         _tell(tally, source, writers, ended=True)
     infos = {part: writer.info() for part, writer in writers.items()}
-    described = {part: dataclasses.asdict(info) for part, info in infos.items()}
-    write_bytes_atomically(finished, (json.dumps(described) + "\n").encode())
+    _note(finished, infos)
+    begun.unlink(missing_ok=True)
     return infos
+
+
+def _note(path: Path, infos: Mapping[Part, ShardInfo]) -> None:
+    described = {part: dataclasses.asdict(info) for part, info in infos.items()}
+    write_bytes_atomically(path, (json.dumps(described) + "\n").encode())
+
+
+def _noted(path: Path) -> dict[Part, ShardInfo]:
+    if not path.is_file():
+        return {}
+    return {part: ShardInfo(**info) for part, info in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def _unwritten(
+    documents: Iterator[tuple[Part, Document]], writers: Mapping[Part, ShardWriter]
+) -> Iterator[tuple[Part, str]]:
+    """What the shards do not hold yet: each holds the first documents of its part."""
+    passed = {part: writer.documents for part, writer in writers.items()}
+    for part, document in documents:
+        if passed[part]:
+            passed[part] -= 1
+        else:
+            yield part, document.text
 
 
 def _write_enough(

@@ -17,7 +17,8 @@ from gptwright.losses.advantage import answer_advantage
 from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import GrpoSettings
 from gptwright.records import Prompt
-from gptwright.stages.practice import Policy, PracticeResult, Rollouts, Round, averages, passes, practise
+from gptwright.stages.played import Round, averages, joined, share_of
+from gptwright.stages.practice import Policy, PracticeResult, Rollouts, passes, practise
 from gptwright.stages.rewards import Reward
 from gptwright.stages.rollout import MicroBatch
 from gptwright.stages.sft import Measure, PretrainBatch
@@ -61,18 +62,18 @@ class Grpo:
 
     def _assign_credit(self, minibatches: Sequence[Sequence[MicroBatch]], *, first: bool) -> Metrics:
         """Fill in advantages; returns the round's statistics."""
-        settings, played = self.settings, Round.of(minibatches)
+        settings, ranks = self.settings, self.workspace.ranks
+        played = Round.of(minibatches, ranks)
         if first:
             played.check_start("GRPO")
         total_N = played.score_N - settings.beta * played.kl_N
         reward_N = total_N if settings.kl == "reward" else played.score_N
-        group_N = torch.cat([batch.group_B for batch in played.batches])
-        advantage_N, start = answer_advantage(reward_N, group_N, settings.baseline), 0
-        for batch in played.batches:
-            rows = len(batch.score_B)
-            advantage_B1 = advantage_N[start : start + rows, None]
-            batch.advantage_BT = torch.where(batch.action_BT, advantage_B1, torch.zeros_like(batch.old_logprob_BT))
-            start += rows
+        group_N = joined(ranks, [batch.group_B for batch in played.batches])
+        advantage_N = answer_advantage(reward_N, group_N, settings.baseline)
+        mine = share_of(ranks, advantage_N, [batch.score_B for batch in played.batches])
+        for batch, advantage_B in zip(played.batches, mine, strict=True):
+            advantage_BT = torch.zeros_like(batch.old_logprob_BT)
+            batch.advantage_BT = torch.where(batch.action_BT, advantage_B[:, None], advantage_BT)
         return played.metrics(total_N, settings.beta) | {"advantage/flat": float((advantage_N == 0).float().mean())}
 
 

@@ -27,7 +27,8 @@ from gptwright.losses.value import ClippedValueLoss, explained_variance
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.practice_settings import PpoSettings
 from gptwright.records import Prompt
-from gptwright.stages.practice import Policy, PracticeResult, Rollouts, Round, averages, over_answer, passes, practise
+from gptwright.stages.played import Round, averages, joined, over_answer, share_of
+from gptwright.stages.practice import Policy, PracticeResult, Rollouts, passes, practise, tokens_of
 from gptwright.stages.rewards import Reward
 from gptwright.stages.rollout import MicroBatch, Reader, reader
 from gptwright.stages.sft import Measure, PretrainBatch
@@ -58,7 +59,7 @@ class Ppo:
         settings: PpoSettings,
         workspace: Workspace,
     ) -> None:
-        self.settings, self.workspace = settings, workspace
+        self.settings, self.workspace, self.ranks = settings, workspace, workspace.ranks
         self.policy = Policy(policy, pretrain_batch, settings, workspace)
         if value_model is None:
             self.value_model: ScalarModel | ValueHead = ValueHead(policy.config.width).to(workspace.path.device)
@@ -86,7 +87,7 @@ class Ppo:
 
     def _assign_credit(self, minibatches: Sequence[Sequence[MicroBatch]], *, first: bool) -> Metrics:
         """Fill in advantages and returns, whitened over the whole round; returns the round's statistics."""
-        settings, beta, played = self.settings, self.trainee.counters["beta"], Round.of(minibatches)
+        settings, beta, played = self.settings, self.trainee.counters["beta"], Round.of(minibatches, self.ranks)
         if first:
             played.check_start("PPO")
         totals = []
@@ -98,13 +99,12 @@ class Ppo:
             )
             # Over response tokens alone: a score that landed anywhere else would be missed in this sum.
             totals.append(over_answer(rewards_BT, batch))
-        total_N, mask_N = torch.cat(totals), played.joined("action_BT")
+        total_N, mask_N = joined(self.ranks, totals), played.joined("action_BT")
         check_rewards(total_N, played.score_N, played.kl_N, beta)
-        white_N, start = whiten(played.joined("advantage_BT"), mask_N), 0
-        for batch in played.batches:
-            count = batch.advantage_BT.numel()
-            batch.advantage_BT = white_N[start : start + count].view_as(batch.advantage_BT)
-            start += count
+        white_N = whiten(played.joined("advantage_BT"), mask_N)
+        mine = share_of(self.ranks, white_N, [batch.advantage_BT for batch in played.batches])
+        for batch, advantage_BT in zip(played.batches, mine, strict=True):
+            batch.advantage_BT = advantage_BT
         explained = explained_variance(played.joined("old_value_BT"), played.joined("return_BT"), mask_N)
         return played.metrics(total_N, beta) | {"value/explained_variance": explained}
 
@@ -127,7 +127,7 @@ class Ppo:
 
     def _update_value(self, parts: Sequence[MicroBatch], done: int) -> Metrics:
         """One step of the value model, or of the head; a shared trunk keeps its gradient for the policy's step."""
-        count = float(sum(int(m.action_BT.sum()) for m in parts))
+        count = tokens_of(parts, self.ranks)
         weight = self.settings.value_weight if isinstance(self.value_model, ValueHead) else 1.0
 
         def loss(batch: MicroBatch) -> Tensor:
@@ -135,7 +135,8 @@ class Ppo:
             each_BT = self.value_loss(value_BT, batch.old_value_BT, batch.return_BT)
             return weight * masked_mean(each_BT, batch.action_BT, count)
 
-        result = gradient_step(self.value_optimizers, [partial(loss, m) for m in parts])
+        combine = partial(self.ranks.combine, self.value_optimizers.parameters)
+        result = gradient_step(self.value_optimizers, [partial(loss, m) for m in parts], combine)
         self.policy.skips.see(result, done)
         return {"value/loss": result.loss / weight}
 

@@ -7,25 +7,25 @@ good each token of an answer was is for `stages.ppo` and `stages.grpo` to say.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gptwright.errors import InputError, RunError
-from gptwright.losses.divergence import k1, k2, k3
+from gptwright.losses.divergence import k2, k3
 from gptwright.losses.language import language_loss, token_logprobs
 from gptwright.losses.policy import ClippedSurrogate
 from gptwright.losses.reduce import masked_mean, masked_sum
 from gptwright.model.transformer import LanguageModel
-from gptwright.practice_settings import WATCH, PracticeSettings
+from gptwright.practice_settings import PracticeSettings
 from gptwright.records import Prompt
 from gptwright.stages.guard import Guard
 from gptwright.stages.packing import ROW_TOKENS
+from gptwright.stages.played import RATIO_TOLERANCE, mean_parts
 from gptwright.stages.rewards import Reward
 from gptwright.stages.rollout import (
     Episode,
@@ -43,13 +43,13 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.average import average_of, move_average
 from gptwright.train.batches import stream_indices
 from gptwright.train.checkpoint import Trainee
+from gptwright.train.distributed import Ranks
 from gptwright.train.fast_path import without_parents
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, accumulate, apply_gradients
 
-RATIO_TOLERANCE = 1e-4
 KEPT_GRAPHS = 4
 """Micro-batches whose graphs may wait for the one step that takes them all."""
 
@@ -72,6 +72,7 @@ class Policy:
         self.model = model.to(workspace.path.device).eval()
         self.reference = copy.deepcopy(model).eval()
         self.settings, self.workspace, self.pretrain_batch = settings, workspace, pretrain_batch
+        self.ranks = workspace.ranks
         self.read, self.read_reference = reader(self.model, workspace.path), reader(self.reference, workspace.path)
         self.optimizers, self.skips = Optimizers(self.model, settings.policy), SkipCounter()
         self.surrogate = ClippedSurrogate(settings.clip)
@@ -110,7 +111,7 @@ class Policy:
 
         `kl_weight` is that of the KL to the reference as a term of the loss, k2: its gradient is the KL's.
         """
-        count = float(sum(int(m.action_BT.sum()) for m in parts))
+        count = tokens_of(parts, self.ranks)
         seen: list[tuple[float, float]] = []
 
         def loss(batch: MicroBatch) -> Tensor:
@@ -129,11 +130,13 @@ class Policy:
                 each_BT = each_BT + kl_weight * k2(logprob_BT, batch.reference_logprob_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
-        total = accumulate([partial(loss, m) for m in parts], self.optimizers.parameters)
+        own = accumulate([partial(loss, m) for m in parts], self.optimizers.parameters)
+        total = self.ranks.combine(self.optimizers.parameters, own)
+        everyone = [each for of_rank in self.ranks.gather(seen) for each in of_rank]
         metrics = {
             "policy/loss": total,
-            "policy/approx_kl": sum(moved for moved, _ in seen) / count,
-            "policy/clip_fraction": sum(clipped for _, clipped in seen) / count,
+            "policy/approx_kl": sum(moved for moved, _ in everyone) / count,
+            "policy/clip_fraction": sum(clipped for _, clipped in everyone) / count,
         }
         if self.settings.pretrain_mix:
             metrics |= self._mix_pretraining(done)
@@ -153,16 +156,18 @@ class Policy:
         policy_gradients = [p.grad.clone() if p.grad is not None else torch.zeros_like(p) for p in parameters]
         self.optimizers.zero_grad()
         device = self.workspace.path.device
-        ids_RT, target_RT = (field.to(device) for field in self.pretrain_batch(done, self.settings.pretrain_rows))
+        ranks, batch = self.ranks, self.pretrain_batch(done, self.settings.pretrain_rows)
+        ids_RT, target_RT = (field[ranks.rank :: ranks.size].to(device) for field in batch)
+        count = batch[1].numel()
 
         def loss(rows: slice) -> Tensor:
             hidden_RTD = without_parents(self.read.hidden_of, ids_RT[rows], torch.zeros_like(ids_RT[rows]))
             with self.workspace.path.autocast():
-                return language_loss(self.model.lm_head(hidden_RTD), target_RT[rows], count=target_RT.numel())
+                return language_loss(self.model.lm_head(hidden_RTD), target_RT[rows], count=count)
 
         at_once = max(1, ROW_TOKENS // ids_RT.shape[1])
         slices = [slice(start, start + at_once) for start in range(0, len(ids_RT), at_once)]
-        pretrain_loss = accumulate([partial(loss, rows) for rows in slices], parameters)
+        pretrain_loss = ranks.combine(parameters, accumulate([partial(loss, rows) for rows in slices], parameters))
         policy_norm = float(torch.nn.utils.get_total_norm(policy_gradients))
         pretrain_norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         share = self.settings.pretrain_mix * policy_norm / max(pretrain_norm, 1e-12)
@@ -190,7 +195,8 @@ class Rollouts:
         each: int = 1,
     ) -> None:
         self.policy, self.reward, self.tokenizer, self.each = policy, reward, tokenizer, each
-        self.settings, self.seed = policy.settings, workspace.seed
+        self.settings, self.seed, self.ranks = policy.settings, workspace.seed, workspace.ranks
+        check_shares(self.settings, each, self.ranks, workspace.stage)
         # An answer, and the reward token after it, must fit behind the prompt.
         room = policy.model.config.context - self.settings.max_new_tokens - 1
         self.prompts = [p for p in prompts if len(render_prompt(p.messages, tokenizer)) <= room]
@@ -218,8 +224,9 @@ class Rollouts:
             settings,
             seed=seed * 1_000_003 + step,
             each=self.each,
+            ranks=self.ranks,
         )
-        split = split_minibatches(episodes, settings.minibatches, seed=seed, step=step)
+        split = split_minibatches(episodes, settings.minibatches, seed=seed, step=step, ranks=self.ranks)
         # All graphs are held at once, so only where one step takes all of them and they are few.
         keep_graph = settings.minibatches * settings.epochs == 1 and len(split[0]) <= KEPT_GRAPHS
         minibatches = [
@@ -239,7 +246,7 @@ class Rollouts:
             for parts in split
         ]
         lengths = torch.tensor([len(e.completion.ids) for e in episodes]).float()
-        trained = sum(float(m.answers.packed.ids_RT.numel()) for parts in minibatches for m in parts)
+        trained = sum(self.ranks.gather(sum(m.answers.packed.ids_RT.numel() for parts in minibatches for m in parts)))
         self.counters["tokens_sampled"] += float(lengths.sum())
         self.counters["tokens_trained"] += trained * settings.epochs
         return minibatches, {
@@ -257,53 +264,21 @@ class Rollouts:
         return self.policy.guard.look(step, scores, [episode.parts for episode in episodes], groups)
 
 
-@dataclass(frozen=True)
-class Round:
-    """All answers of a round together; N answers, their KL to the reference summed over tokens."""
-
-    batches: list[MicroBatch]
-    score_N: Tensor
-    kl_N: Tensor
-    kl3_N: Tensor
-
-    @classmethod
-    def of(cls, minibatches: Sequence[Sequence[MicroBatch]]) -> Round:
-        batches = [micro for parts in minibatches for micro in parts]
-
-        def summed(estimate: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-            return torch.cat([over_answer(estimate(b.old_logprob_BT, b.reference_logprob_BT), b) for b in batches])
-
-        return cls(batches, torch.cat([batch.score_B for batch in batches]), summed(k1), summed(k3))
-
-    def joined(self, name: str) -> Tensor:
-        """A (B, T) field of all batches, flat."""
-        return torch.cat([getattr(batch, name).flatten() for batch in self.batches])
-
-    def check_start(self, stage: str) -> None:
-        """Before any update the policy is the reference. Raises RunError: a run that breaks this learns nonsense."""
-        if float(self.kl_N.abs().max()) > RATIO_TOLERANCE:
-            raise RunError(
-                f"{stage}: KL to the reference is {float(self.kl_N.abs().max()):.2g} before any update, not 0: "
-                "policy and reference differ; this is a bug, please report it"
-            )
-
-    def metrics(self, total_N: Tensor, beta: float) -> Metrics:
-        """`total_N` is each answer's reward with the penalty for leaving the reference."""
-        kl_N = self.kl_N
-        return {
-            "reward/score": float(self.score_N.mean()),
-            "reward/mean": float(total_N.mean()),
-            "kl/reference": float(kl_N.mean()),
-            "kl/standard_error": float(kl_N.std() / len(kl_N) ** 0.5) if len(kl_N) > 1 else 0.0,
-            "kl/k3": float(self.kl3_N.mean()),
-            "kl/beta": beta,
-            "entropy": float(masked_mean(self.joined("entropy_BT"), self.joined("action_BT"))),
-        }
+def check_shares(settings: PracticeSettings, each: int, ranks: Ranks, stage: str) -> None:
+    """Raises InputError where a rank would have no answer of some minibatch."""
+    prompts = settings.episodes // each
+    size = -(-prompts // settings.minibatches)
+    fewest = (prompts - 1) % size + 1
+    if ranks.size > fewest:
+        raise InputError(
+            f"{stage}: episodes ({settings.episodes}) in {settings.minibatches} minibatches leave {fewest} prompts in "
+            f"one of them, too few for {ranks.size} ranks: raise episodes, or start fewer ranks"
+        )
 
 
-def over_answer(value_BT: Tensor, batch: MicroBatch) -> Tensor:
-    """Sum over each answer's tokens (B,)."""
-    return torch.where(batch.action_BT, value_BT, torch.zeros_like(value_BT)).sum(dim=1)
+def tokens_of(parts: Sequence[MicroBatch], ranks: Ranks) -> float:
+    """Of all ranks' answers."""
+    return float(sum(ranks.gather(sum(int(micro.action_BT.sum()) for micro in parts))))
 
 
 def passes(settings: PracticeSettings, step: int, minibatches: Sequence[Any]) -> Iterator[tuple[int, int, Any]]:
@@ -329,7 +304,7 @@ def practise(
 
     def before_step(step: int) -> None:
         if measure and every and (step % every == 0 or step == settings.steps):
-            log.metrics({"step": step, **measure(policy.model)})
+            log.metrics({"step": step, **measure(policy.model)})  # all ranks: they share the answers out
 
     seconds = run_loop(
         workspace.stage,
@@ -342,18 +317,11 @@ def practise(
         before_step=before_step,
         note=lambda m: f"score {m['reward/score']:+.2f}, KL {m['kl/reference']:.2f}, entropy {m['entropy']:.2f}",
         ended=lambda: guard is not None and guard.stopped,
+        ranks=workspace.ranks,
     )
     policy.return_to_sound()
     counters = trainee.counters
     return PracticeResult(seconds, int(counters["tokens_sampled"]), int(counters["tokens_trained"]))
-
-
-def mean_parts(parts: Sequence[Mapping[str, float]]) -> Metrics:
-    """The mean of each part of a reward, but of a single one, which the score says, and of what is watched."""
-    means = {name: float(np.mean([each[name] for each in parts])) for name in parts[0]}
-    watched = {f"watch/{name.removeprefix(WATCH)}": mean for name, mean in means.items() if name.startswith(WATCH)}
-    counted = {f"reward/part/{name}": mean for name, mean in means.items() if not name.startswith(WATCH)}
-    return watched | (counted if len(counted) > 1 else {})
 
 
 def _check_ratio(logprob_BT: Tensor, batch: MicroBatch) -> None:
@@ -361,9 +329,3 @@ def _check_ratio(logprob_BT: Tensor, batch: MicroBatch) -> None:
     off = float(torch.where(batch.action_BT, (logprob_BT - batch.old_logprob_BT).exp() - 1, 0.0).abs().max())
     if off > RATIO_TOLERANCE:
         raise RunError(f"the ratio is off by {off:.2g} before any update, not 1; this is a bug, please report it")
-
-
-def averages(rows: Sequence[Metrics]) -> Metrics:
-    """The mean of each metric over the rows that have it."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return {key: float(np.mean([row[key] for row in rows if key in row])) for key in keys}

@@ -24,6 +24,7 @@ from gptwright.stages.answers import sample_answers
 from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
 from gptwright.stages.rewards import Reward, answered
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
 
 
@@ -109,9 +110,10 @@ def sample_episodes(
     *,
     seed: int,
     each: int = 1,
+    ranks: Ranks = ALONE,
 ) -> list[Episode]:
-    """`each` answers to every prompt from the policy as it is, and their rewards. No end is ever forged for an answer
-    cut short.
+    """`each` answers to every prompt from the policy as it is, and their rewards; the same on all ranks. No end is ever
+    forged for an answer cut short.
     """
     sampled = sample_answers(
         policy,
@@ -121,6 +123,7 @@ def sample_episodes(
         temperature=settings.temperature,
         max_new_tokens=settings.max_new_tokens,
         each=each,
+        ranks=ranks,
     )
     answers = answered(prompts, sampled, tokenizer)
     rewarded = reward(answers)
@@ -136,15 +139,19 @@ def sample_episodes(
     ]
 
 
-def split_minibatches(episodes: Sequence[Episode], count: int, *, seed: int, step: int) -> list[list[list[Episode]]]:
-    """A random split into `count` minibatches, each a list of micro-batches that go through the models at once. Answers
-    to one prompt of the round stay together: the models read it once.
+def split_minibatches(
+    episodes: Sequence[Episode], count: int, *, seed: int, step: int, ranks: Ranks = ALONE
+) -> list[list[list[Episode]]]:
+    """A random split into `count` minibatches, each a list of micro-batches that go through the models at once; of
+    several ranks each gets its part of every minibatch. Answers to one prompt of the round stay together: the models
+    read it once.
     """
     groups = [list(same) for _, same in groupby(episodes, key=_asked)]
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     order = torch.randperm(len(groups), generator=generator).tolist()
     size = -(-len(order) // count)
-    minibatches = [[groups[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
+    starts = range(0, len(order), size)
+    minibatches = [[groups[i] for i in order[start : start + size][ranks.rank :: ranks.size]] for start in starts]
     return [
         [[episode for i in micro for episode in part[i]] for micro in groups_of_trees([_tree(same) for same in part])]
         for part in minibatches

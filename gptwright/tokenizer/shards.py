@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,13 +63,27 @@ def shard_dtype(vocab_size: int) -> np.dtype:
 
 
 class ShardWriter:
-    """Takes ids as they come; `open_shard` makes one."""
+    """Takes ids as they come; `open_shard` and `resume_shard` make one."""
 
-    def __init__(self, file: BinaryIO, tokenizer: Tokenizer) -> None:
+    def __init__(self, file: BinaryIO, tokenizer: Tokenizer, written: ShardInfo | None = None) -> None:
+        """Goes on behind what was `written` to the file before, or from its start where that is not what it holds."""
         self._file, self._tokenizer = file, tokenizer
         self._dtype = shard_dtype(tokenizer.vocab_size)
         self._digest = hashlib.sha256()
         self.tokens = self.bytes = self.documents = 0
+        if written is not None:
+            self._go_on(written)
+
+    def _go_on(self, written: ShardInfo) -> None:
+        size = written.tokens * self._dtype.itemsize
+        digest = _digest_of(self._file, size)
+        if (digest.hexdigest(), self._tokenizer.fingerprint) == (written.sha256, written.fingerprint):
+            self._digest = digest
+            self.tokens, self.bytes, self.documents = written.tokens, written.bytes, written.documents
+        else:
+            size = 0
+        self._file.seek(size)
+        self._file.truncate()
 
     def add(self, ids: np.ndarray, documents: int) -> None:
         """Ids of whole documents one after another, and how many these are.
@@ -97,6 +112,12 @@ class ShardWriter:
             self._digest.hexdigest(),
         )
 
+    def keep(self) -> ShardInfo:
+        """The same, once the file holds it whatever happens to the machine."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self.info()
+
 
 @contextmanager
 def open_shard(path: str | Path, tokenizer: Tokenizer) -> Iterator[ShardWriter]:
@@ -108,10 +129,33 @@ def open_shard(path: str | Path, tokenizer: Tokenizer) -> Iterator[ShardWriter]:
     with open_atomically(path) as file:
         writer = ShardWriter(file, tokenizer)
         yield writer
-        if not writer.tokens:
-            raise InputError(f"no tokens to write to {path}: its documents are empty, give some with text")
-        # The old sidecar must not vouch for the new ids, should the process end between the two files.
-        sidecar_of(path).unlink(missing_ok=True)
+        _make_way(path, writer)
+    _describe(path, writer)
+
+
+@contextmanager
+def resume_shard(path: Path, tokenizer: Tokenizer, written: ShardInfo | None) -> Iterator[ShardWriter]:
+    """`open_shard` for long work: what a broken-off block wrote stays in PATH.partial, and with `written`, what
+    `ShardWriter.keep` said of it last, the next block goes on from there.
+    """
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("r+b" if written and partial.is_file() else "w+b") as file:
+        writer = ShardWriter(file, tokenizer, written)
+        yield writer
+        writer.keep()
+    _make_way(path, writer)
+    os.replace(partial, path)
+    _describe(path, writer)
+
+
+def _make_way(path: Path, writer: ShardWriter) -> None:
+    if not writer.tokens:
+        raise InputError(f"no tokens to write to {path}: its documents are empty, give some with text")
+    # The old sidecar must not vouch for the new ids, should the process end between the two files.
+    sidecar_of(path).unlink(missing_ok=True)
+
+
+def _describe(path: Path, writer: ShardWriter) -> None:
     content = json.dumps(dataclasses.asdict(writer.info()), indent=1) + "\n"
     write_bytes_atomically(sidecar_of(path), content.encode())
 
@@ -140,14 +184,20 @@ def read_shard(path: str | Path, *, verify: bool = True) -> Shard:
     size, expected = path.stat().st_size, info.tokens * dtype.itemsize
     if size != expected:
         raise InputError(f"{path} has {size} bytes where its {info.tokens} tokens need {expected}: {remedy}")
-    if verify and _sha256(path) != info.sha256:
+    if verify and _sha256(path, size) != info.sha256:
         raise InputError(f"{path} is damaged (its checksum differs from the one written with it): {remedy}")
     return Shard(np.memmap(path, dtype=dtype, mode="r"), info)
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _sha256(path: Path, size: int) -> str:
     with path.open("rb") as file:
-        for block in iter(lambda: file.read(HASH_BLOCK_BYTES), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return _digest_of(file, size).hexdigest()
+
+
+def _digest_of(file: BinaryIO, size: int) -> hashlib._Hash:
+    """Of the next `size` bytes."""
+    digest = hashlib.sha256()
+    while size > 0 and (block := file.read(min(size, HASH_BLOCK_BYTES))):
+        digest.update(block)
+        size -= len(block)
+    return digest

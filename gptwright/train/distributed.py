@@ -31,6 +31,7 @@ SLOW = 1.2
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting")
 """What gloo says when another rank has gone."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -98,6 +99,24 @@ class Ranks:
                     "same gptwright and a run folder that all of them see"
                 )
             raise RunError(f"the {what} of rank {number} is not rank 0's ({other} and {of_first})")
+
+    def shared_out(self, items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result]:
+        """`work`'s result for each item, in order, on every rank; each rank does an equal part of them."""
+        start, end = (len(items) * rank // self.size for rank in (self.rank, self.rank + 1))
+        mine = list(work(items[start:end])) if end > start else []
+        return [result for part in self.gather(mine) for result in part]
+
+    def combine(self, parameters: Sequence[torch.Tensor], loss: float) -> float:
+        """After backward: add up gradients and loss over the ranks, of which some may have had nothing to do."""
+        if self.size == 1:
+            return loss
+        everyone = self.gather((loss, [parameter.grad is not None for parameter in parameters]))
+        learning = [each for i, each in enumerate(parameters) if any(has[i] for _, has in everyone)]
+        for parameter in learning:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.sum_tensors([parameter.grad for parameter in learning if parameter.grad is not None])
+        return sum(each for each, _ in everyone)
 
     def sum_tensors(self, tensors: Sequence[torch.Tensor]) -> None:
         """Add up each tensor over the ranks, in place; every rank ends with the same bits."""

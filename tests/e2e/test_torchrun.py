@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,29 @@ def test_killed_on_two_ranks_and_finished_on_two(tmp_path: Path, text: Path, cli
     finished = cli("run", *stand_in(text, run))
     assert finished.returncode == 0, finished.stderr
     assert "base         is up to date" in finished.stderr
+
+
+def test_practice_goes_on_from_what_one_process_made(run_copy: Path, tiny: Path, tmp_path: Path) -> None:
+    def rounds() -> list[dict[str, float]]:
+        rows = [json.loads(line) for line in (run_copy / "ppo/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        return [{key: row[key] for key in ("step", "reward/score", "length/mean")} for row in rows if "episodes" in row]
+
+    def practise() -> subprocess.CompletedProcess[str]:
+        command = [*TORCHRUN, "-m", "gptwright", "ppo", str(tiny), "--dir", str(run_copy)]
+        return subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+
+    wanted = rounds()
+    shutil.rmtree(run_copy / "ppo")
+    done = practise()
+    assert done.returncode == 0, done.stderr
+    assert "reward       is up to date" in done.stderr
+    found = rounds()
+    assert found[0] == pytest.approx(wanted[0], rel=1e-4)  # before any update the same answers
+    assert len(found) == len(wanted)
+    shutil.rmtree(run_copy / "reward")
+    refused = practise()
+    assert refused.returncode != 0
+    assert "torchrun started 2 processes, and stage reward runs in one" in refused.stderr
 
 
 def test_ranks_with_other_recipes_are_refused_by_name(tmp_path: Path, text: Path) -> None:

@@ -249,7 +249,14 @@ def test_a_stage_is_fresh_with_its_own_fingerprint_alone(tmp_path: Path) -> None
     assert not is_fresh(Run(run.recipe, tmp_path, {"one": "b" * 16}), stage)
 
 
+class FirstOfTwo(Ranks):
+    """Rank 0, with nobody to tell."""
+
+    def of_first(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+
 def test_stages_of_one_process_are_refused_under_torchrun(tmp_path: Path) -> None:
-    run = Run(Recipe.model_validate(WHOLE), tmp_path, {}, Ranks(0, 2))
+    run = Run(Recipe.model_validate(WHOLE), tmp_path, {}, FirstOfTwo(0, 2))
     with pytest.raises(InputError, match="torchrun started 2 processes, and stage sft runs in one"):
         execute(run, stages_of(run.recipe), until="reward")

@@ -16,6 +16,7 @@ from gptwright.data.splitting import Part
 from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
+from gptwright.stages import corpus
 from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer, open_corpus
 from gptwright.tokenizer import parallel
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -116,6 +117,46 @@ def test_a_second_call_finds_what_a_killed_one_has_finished(tokenizer: Tokenizer
     )
     assert unbroken == resumed and len(unbroken) == 9
     assert list((tmp_path / "second").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"??"], ids=["as it was", "lost", "other bytes"])
+def test_a_source_goes_on_where_a_killed_call_had_kept_it(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
+    monkeypatch.setattr(corpus, "KEEP_SECONDS", -1.0)
+    monkeypatch.setattr(parallel, "BATCH_TEXTS", 3)
+    documents = [Document(f"text {number}" * (number % 4), "books") for number in range(60)]
+    parts: list[Part] = ["held_out" if number % 5 == 2 else "train" for number in range(60)]
+
+    def both(until: int = 60) -> Iterator[tuple[Part, Document]]:
+        for number, pair in enumerate(zip(parts, documents, strict=True)):
+            if number == until:
+                raise KeyboardInterrupt
+            yield pair
+
+    def build(folder: str, shards: str, until: int = 60) -> None:
+        source = TextSource("books", 1.0, lambda: iter(documents), lambda: iter(documents), lambda: both(until))
+        (tmp_path / folder).mkdir(exist_ok=True)
+        build_corpus(
+            [source], tokenizer, tmp_path / folder, tokens=9, held_out=0.1, context=4, shards=tmp_path / shards
+        )
+
+    build("unbroken", "first")
+    encoded: list[str] = []
+    monkeypatch.setattr(tokenizer, "encode", lambda text, encode=tokenizer.encode: encoded.append(text) or encode(text))
+    for until in (20, 45):
+        with pytest.raises(KeyboardInterrupt):
+            build("killed", "second", until)
+    if damage is not None:
+        (tmp_path / "second" / "books.train.bin.partial").write_bytes(damage)
+    build("killed", "second")
+    unbroken, resumed = (
+        {file.name: file.read_bytes() for file in (tmp_path / folder).iterdir()} for folder in ("unbroken", "killed")
+    )
+    assert unbroken == resumed and len(unbroken) == 5
+    assert list((tmp_path / "second").iterdir()) == []
+    # What was kept is not encoded again: with a batch of three of each part on the way twice, a few are.
+    assert damage is not None or len(encoded) <= 60 + 2 * 2 * 3
 
 
 def test_several_processes_write_what_one_does(

@@ -15,8 +15,8 @@ from gptwright.losses.language import language_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import OptimizerSettings, PpoSettings
 from gptwright.records import Message, Prompt
+from gptwright.stages.played import Round
 from gptwright.stages.ppo import Ppo, ValueHead, check_rewards, ppo, value_model_from
-from gptwright.stages.practice import Round
 from gptwright.stages.rewards import Answered, Part, model_reward, weighted
 from gptwright.tokenizer.tokenizer import Tokenizer
 

@@ -1,0 +1,128 @@
+"""Tiny practices for test_practice_on_many_ranks.py: by itself in the test's process, and on two ranks under torchrun.
+
+torchrun --nproc_per_node 2 tests/stages/practice_worker.py FOLDER
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel, scalar_from
+from gptwright.practice_settings import GrpoSettings, PpoSettings
+from gptwright.recipe import MachineSettings, OptimizerSettings
+from gptwright.records import Message, Prompt
+from gptwright.stages.grpo import Grpo, grpo
+from gptwright.stages.guard import watched_parts
+from gptwright.stages.ppo import Ppo, ppo, value_model_from
+from gptwright.stages.rewards import Answered, weighted
+from gptwright.stages.workspace import Workspace
+from gptwright.tokenizer.bpe import train_characters
+from gptwright.train.distributed import ALONE, Ranks, joined
+from gptwright.train.fast_path import FastPath
+
+LETTERS = [Prompt(letter, (Message("user", letter),)) for letter in "abcdefghijklmnop"]
+KINDS: dict[str, dict[str, Any]] = {
+    "ppo": {"stage": "ppo", "epochs": 2},
+    "shared": {"stage": "ppo", "value_model": "shared"},
+    "grpo": {"stage": "grpo", "answers": 2, "baseline": "group", "kl": "loss"},
+    "reinforce": {"stage": "grpo", "answers": 1, "baseline": "batch", "kl": "reward"},
+}
+DEATH = 2
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def letters_a(answers: Sequence[Answered]) -> list[float]:
+    return [each.text.count("a") / 4 for each in answers]
+
+
+def pretrain_batch(index: int, rows: int) -> tuple[Tensor, Tensor]:
+    ids = torch.randint(256, (rows, 49), generator=torch.Generator().manual_seed(index))
+    return ids[:, :-1], ids[:, 1:]
+
+
+def practised(
+    folder: Path, weights: Path, kind: str, ranks: Ranks = ALONE, *, dies: bool = False
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """(the policy's weights, each round's metrics) after four rounds, or nothing after a death before the third."""
+    settings = dict(KINDS[kind])
+    stage = settings.pop("stage")
+    tokenizer = train_characters([])
+    shape = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context=48, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48,
+        tied=True,
+    )  # fmt: skip
+    model = LanguageModel(shape)
+    model.load_state_dict(load_file(weights), strict=False)
+    machine = MachineSettings(device="cpu", precision="float32", checkpoint_seconds=0.0 if dies else 1e9)
+    spot = Workspace(folder, stage, 0, machine, FastPath("cpu", "float32"), ranks)
+
+    def reward(answers: Sequence[Answered]) -> list[float]:
+        return ranks.shared_out(answers, letters_a)
+
+    # A large eps keeps the update in proportion to the gradient, so that rounding stays rounding.
+    adam = OptimizerSettings(
+        learning_rate=1e-2, eps=1e-3, muon=False, weight_decay=0.0, schedule="constant", warmup=0.0, clip=0.5
+    )
+    settings |= {
+        "steps": 4, "episodes": 12, "minibatches": 2, "max_new_tokens": 6, "pretrain_mix": 0.2, "pretrain_rows": 3,
+        "policy": adam,
+    }  # fmt: skip
+    common = [weighted({"score": (reward, 1.0), **watched_parts({})}), tokenizer, LETTERS, pretrain_batch]
+    trainer: Any
+    if stage == "ppo":
+        values = None if kind == "shared" else value_model_from(scalar_from(copy.deepcopy(model), 0))
+        chosen = PpoSettings(**settings, value=adam, value_warmup=1, approx_kl_limit=0.02)
+        trainer, play = Ppo(model, values, *common, chosen, spot), ppo
+    else:
+        trainer, play = Grpo(model, *common, GrpoSettings(**settings), spot), grpo
+    whole_round = trainer.round
+
+    def round_or_death(step: int) -> dict[str, float]:
+        if dies and step == DEATH:
+            raise Killed
+        return dict(whole_round(step))
+
+    trainer.round = round_or_death
+    try:
+        play(trainer, lambda model: {"measured": float(sum(p.detach().double().sum() for p in model.parameters()))})
+    except Killed:
+        return {}, []
+    lines = (spot.checkpoints / "log" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    weights_now = {name: value.clone() for name, value in trainer.policy.model.state_dict().items()}
+    weights_now.pop("lm_head.weight")
+    return weights_now, [json.loads(line) for line in lines]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    weights = folder / "start.safetensors"
+    with joined("cpu") as ranks:
+
+        def keep(name: str, found: tuple[dict[str, Tensor], list[dict[str, float]]]) -> None:
+            save_file(found[0], folder / f"{name}-{ranks.rank}.safetensors")
+            if ranks.first:
+                (folder / f"{name}.json").write_text(json.dumps(found[1]), encoding="utf-8")
+
+        for kind in KINDS:
+            keep(kind, practised(folder / kind, weights, kind, ranks))
+        practised(folder / "dying", weights, "ppo", ranks, dies=True)
+        ranks.of_first(lambda: shutil.copytree(folder / "dying", folder / "left"))
+        keep("resumed", practised(folder / "dying", weights, "ppo", ranks))
+
+
+if __name__ == "__main__":
+    main()

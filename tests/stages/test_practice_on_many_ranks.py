@@ -1,0 +1,91 @@
+"""Two ranks under torchrun practise as one process does: they share answers, gradients and decisions out."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gptwright.errors import InputError
+from gptwright.model.transformer import LanguageModel
+from gptwright.practice_settings import PpoSettings
+from gptwright.stages.practice import check_shares
+from gptwright.train.distributed import Ranks
+
+WORKER = Path(__file__).with_name("practice_worker.py")
+KINDS = ("ppo", "shared", "grpo", "reinforce")
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def worker() -> Any:
+    return SimpleNamespace(**runpy.run_path(str(WORKER)))
+
+
+@pytest.fixture(scope="module")
+def folder(babbler: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two ranks left behind."""
+    folder = tmp_path_factory.mktemp("practice-ranks")
+    state = {name: value for name, value in babbler.state_dict().items() if name != "lm_head.weight"}
+    save_file(state, folder / "start.safetensors")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", WORKER, folder]
+    done = subprocess.run(
+        [*map(str, command)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def read(folder: Path, name: str) -> tuple[Weights, list[dict[str, float]]]:
+    weights = load_file(folder / f"{name}-0.safetensors")
+    return weights, json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def furthest(weights: Weights, others: Weights) -> float:
+    return max(float((weights[name] - others[name]).abs().max()) for name in weights)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_ranks_equal_one(folder: Path, worker: Any, tmp_path: Path, kind: str) -> None:
+    wanted, rows = worker.practised(tmp_path, folder / "start.safetensors", kind)
+    weights, found = read(folder, kind)
+    start = load_file(folder / "start.safetensors")
+    assert furthest(wanted, start) > 1e-3  # something was learned
+    assert furthest(weights, wanted) < 1e-5
+    assert len(found) == len(rows) == 4 + 5  # rounds, and what was measured before, between and after
+    for mine, theirs in zip(found, rows, strict=True):
+        assert mine == pytest.approx(theirs, rel=2e-4, abs=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_ranks_hold_the_same_bits(folder: Path, kind: str) -> None:
+    first, second = (load_file(folder / f"{kind}-{rank}.safetensors") for rank in (0, 1))
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_two_ranks_killed_and_resumed_end_at_the_same_bits(folder: Path) -> None:
+    unbroken, rows = read(folder, "ppo")
+    resumed, again = read(folder, "resumed")
+    assert [name for name in unbroken if not torch.equal(unbroken[name], resumed[name])] == []
+    assert rows == again
+
+
+def test_one_process_goes_on_from_two_ranks(folder: Path, worker: Any) -> None:
+    weights, _ = worker.practised(folder / "left", folder / "start.safetensors", "ppo")
+    assert furthest(weights, read(folder, "ppo")[0]) < 1e-5
+
+
+def test_a_rank_without_an_answer_is_refused() -> None:
+    settings = PpoSettings(episodes=10, minibatches=4)  # 3, 3, 3 and 1
+    check_shares(settings, 1, Ranks(), "ppo")
+    with pytest.raises(InputError, match=r"ppo: episodes \(10\) in 4 minibatches leave 1 prompts .* for 2 ranks"):
+        check_shares(settings, 1, Ranks(size=2), "ppo")
