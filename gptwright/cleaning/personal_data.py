@@ -13,9 +13,12 @@ import bisect
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gptwright.cleaning.iban import IBAN_LENGTHS
+
+if TYPE_CHECKING:
+    from gptwright.cleaning.settings import PersonalData
 
 KINDS = ("email", "ip", "iban", "card", "ssn", "telephone")
 """In the order in which they are looked for: what one has taken is no other's."""
@@ -32,6 +35,11 @@ class Found(NamedTuple):
     kind: str
     start: int
     end: int
+
+
+def kinds_of(settings: PersonalData) -> tuple[str, ...]:
+    """Those that are asked for."""
+    return tuple(kind for kind in KINDS if getattr(settings, kind))
 
 
 def redact(text: str, kinds: Collection[str] = KINDS) -> str:

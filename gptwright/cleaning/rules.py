@@ -175,15 +175,20 @@ def c4_rule(settings: C4Rules, tally: Tally) -> Rule:
         text = document.text
         before = _line_counts(block)
         reason = rule(document)
-        kept, document.text = document.text.splitlines(), text
+        # A citation that went leaves its blank, or a blank line.
+        kept, document.text = [kept for line in document.text.splitlines() if (kept := line.strip())], text
         if reason:
             return reason
         lines = [CITATION_REGEX.sub("", line.rstrip()) for line in text.splitlines()]
         put_back, dropped = _put_back(lines, kept)
         if dropped:
-            went = [name for name, count in _line_counts(block).items() if count > before.get(name, 0)]
-            if all(len(line.split()) >= settings.min_words_per_line for line in dropped):
-                went.remove("too_few_words")  # those were the blank lines
+            only_blank = all(len(line.split()) >= settings.min_words_per_line for line in dropped)
+            went = [
+                name
+                for name, count in _line_counts(block).items()
+                # Where every line that went has words enough, those with too few were the blank ones.
+                if count > before.get(name, 0) and not (only_blank and name == "too_few_words")
+            ]
             told = f"c4/line_{went[0]}" if len(went) == 1 else "c4/line_several_reasons"
             tally.trimmed[told].add(sum(map(len, dropped)), len(dropped))
             tally.show(told, document.id, "\n".join(dropped))

@@ -25,7 +25,7 @@ from gptwright.cleaning.duplicates import (
     read_removals,
 )
 from gptwright.cleaning.heartbeat import Heartbeat
-from gptwright.cleaning.personal_data import KINDS, PLACEHOLDERS, find_personal_data, replace
+from gptwright.cleaning.personal_data import PLACEHOLDERS, find_personal_data, kinds_of, replace
 from gptwright.cleaning.rules import rules_for
 from gptwright.cleaning.settings import CleaningSettings, PersonalData
 from gptwright.cleaning.shards import Shard, read_kept, write_kept
@@ -174,7 +174,7 @@ def _counted(documents: Iterable[Any], tally: Tally) -> Iterator[Any]:
 
 def redactor(settings: PersonalData, tally: Tally) -> Callable[[Any], bool]:
     """Replaces the personal data of a document and counts it; every document stays."""
-    kinds = tuple(kind for kind in KINDS if getattr(settings, kind))
+    kinds = kinds_of(settings)
 
     def redact(document: Any) -> bool:
         found = find_personal_data(document.text, kinds)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from gptwright.cleaning.personal_data import kinds_of, redact
 from gptwright.cleaning.settings import CleaningSettings
-from gptwright.cleaning.tally import EXCERPT, Tally
+from gptwright.cleaning.tally import EDGE, EXCERPT, Tally
 from gptwright.data.atomic import write_bytes_atomically
 from gptwright.errors import InputError
 
@@ -41,6 +42,7 @@ def write_summary(
         if not tally.read.number:
             raise InputError(f"source {name} holds no text: give files with text in them, or remove it")
     _tell_what_was_kept(sources, documents_of)
+    _cut_to_show(sources, settings)
     steps = Tally("", 0)
     for tally in sources.values():
         steps.join(tally)
@@ -69,6 +71,16 @@ def _as_json(tally: Tally) -> dict[str, Any]:
     }
 
 
+def _cut_to_show(sources: dict[str, Tally], settings: CleaningSettings) -> None:
+    """Examples at the length that is shown, without the personal data that the corpus must not have."""
+    kinds = kinds_of(settings.personal_data) if settings.personal_data else ()
+    for tally in sources.values():
+        for _, example in (pair for pairs in tally.examples.values() for pair in pairs):
+            for shown in (example, example.get("kept")):
+                if isinstance(shown, dict):
+                    shown["text"] = redact(shown["text"], kinds)[:EXCERPT]
+
+
 def _tell_what_was_kept(sources: dict[str, Tally], documents_of: Callable[[int], Iterable[Any]]) -> None:
     """Beside each example of a near-duplicate, the document that was kept in its place."""
     waiting: defaultdict[int, defaultdict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
@@ -82,5 +94,5 @@ def _tell_what_was_kept(sources: dict[str, Tally], documents_of: Callable[[int],
                 example["kept"] = {
                     "id": document.id,
                     "source": document.metadata["source"],
-                    "text": document.text[:EXCERPT],
+                    "text": document.text[: EXCERPT + EDGE],
                 }

@@ -20,6 +20,8 @@ from gptwright.data.atomic import write_bytes_atomically
 EXAMPLES = 10
 EXCERPT = 600
 """Characters of a document that an example shows."""
+EDGE = 100
+"""More of them that are kept until personal data is taken out of it, lest a piece be cut and not be known."""
 
 
 @dataclass
@@ -75,7 +77,7 @@ class Tally:
         hashed = hashlib.sha256(f"{self.seed} {reason} {self.source} {id} {text[:200]}".encode()).hexdigest()[:16]
         known = self.examples[reason]
         if len(known) < EXAMPLES or hashed < known[-1][0]:
-            known.append((hashed, {"id": id, "text": text[:EXCERPT], **more}))
+            known.append((hashed, {"id": id, "text": text[: EXCERPT + EDGE], **more}))
             known.sort(key=lambda pair: pair[0])
             del known[EXAMPLES:]
 

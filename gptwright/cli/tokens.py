@@ -66,7 +66,7 @@ def as_text(result: Inspection) -> str:
     documents_read = sum(fit.texts for fit in result.sources.values())
     lines += [
         "",
-        f"round trip   {documents_read - len(result.changed):,} of {documents_read:,} documents byte for byte",
+        f"round trip   {documents_read - result.changed:,} of {documents_read:,} documents byte for byte",
     ]
     for name, count, examples in (
         ("never met", result.unused, result.unused_examples),

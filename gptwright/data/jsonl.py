@@ -13,6 +13,9 @@ from typing import Any
 from gptwright.data.atomic import open_atomically
 from gptwright.errors import InputError
 
+PACKED_BYTES, UNPACKED_BYTES = 1 << 17, 1 << 20
+"""What is read of a packed file, and kept of the unpacked one, at a time."""
+
 
 def existing_file(path: str | Path) -> Path:
     """The path, if it is a file."""
@@ -46,10 +49,36 @@ def _unpacked_lines(path: Path, file: Any) -> Iterator[bytes]:
             f"{path} needs zstandard, which is not installed: pip install 'gptwright[data]', or unpack the file"
         ) from None
     try:
-        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
-            yield from io.BufferedReader(reader)
+        yield from io.BufferedReader(_Unpacked(file, zstandard), UNPACKED_BYTES)
     except zstandard.ZstdError as error:
         raise InputError(f"{path} is not a whole zstandard file ({error}): copy it again") from None
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes in all of a file's frames. zstandard's own reader takes the end of the file for that of a frame."""
+
+    def __init__(self, file: Any, zstandard: Any) -> None:
+        self._file, self._zstandard = file, zstandard
+        self._decoder, self._packed, self._ready = None, b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises ZstdError for a damaged frame, or one that the file does not hold whole."""
+        while not self._ready:
+            self._packed = self._packed or self._file.read(PACKED_BYTES)
+            if not self._packed:
+                if self._decoder is not None:
+                    raise self._zstandard.ZstdError("it ends inside a frame")
+                return 0
+            decoder = self._decoder or self._zstandard.ZstdDecompressor().decompressobj()
+            self._ready = memoryview(decoder.decompress(self._packed))
+            self._packed, self._decoder = (decoder.unused_data, None) if decoder.eof else (b"", decoder)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
 
 
 def decode_text(content: bytes, where: str | Path) -> str:

@@ -34,7 +34,8 @@ def read_pages(file: Path, content: bytes | None = None) -> Iterator[Page]:
         with file.open("rb") as stream:
             for record in archive.ArchiveIterator(stream):
                 number += 1
-                if record.rec_type == "response" and "html" in (record.http_headers.get_header("Content-Type") or ""):
+                headers = record.http_headers if record.rec_type == "response" else None  # None of a name's address
+                if headers is not None and "html" in (headers.get_header("Content-Type") or ""):
                     address, page = record.rec_headers.get_header("WARC-Target-URI"), record.content_stream().read()
                     if record.raw_stream.limit:  # bytes that the record promised and the file does not hold
                         raise EOFError("it ends inside a record")

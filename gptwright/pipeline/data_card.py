@@ -21,29 +21,48 @@ _BUILTIN = {
 }
 
 
-def data_card(recipe: Recipe, manifest: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
-    """The card of the corpus that `manifest` describes. Raises InputError for a damaged cleaning.json."""
+Cleaned = Mapping[str, dict[str, Any]]
+"""By source, what cleaning took away; without those that were not cleaned."""
+
+
+def what_was_cleaned(recipe: Recipe) -> Cleaned:
+    """From the cleaning.json beside each source's files. Raises InputError for a damaged one."""
+    found = {}
+    for name, source in _asked(recipe).items():
+        cleaned = _cleaning(name, source.files) if source.files is not None else None
+        if cleaned is not None:
+            found[name] = cleaned
+    return found
+
+
+def data_card(recipe: Recipe, manifest: Mapping[str, Any], vocab_size: int, cleaned: Cleaned) -> dict[str, Any]:
+    """The card of the corpus that `manifest` describes."""
+    world = SourceSettings(builtin="world", share=1.0)
+    asked = dict.fromkeys((entry["name"] for entry in manifest["sources"]), world) | _asked(recipe)
+    return {
+        "recipe": recipe.name,
+        "tokens_read": recipe.pretrain.tokens,
+        "context": recipe.model.context,
+        "held_out_share": recipe.data.held_out,
+        "tokenizer": {"fingerprint": manifest["tokenizer"], "vocab_size": vocab_size},
+        "sources": [_card_of(entry, asked[entry["name"]], cleaned.get(entry["name"])) for entry in manifest["sources"]],
+    }
+
+
+def _asked(recipe: Recipe) -> dict[str, Origin]:
+    """The sources that a recipe names; none are the built-in world's."""
     data = recipe.data
     asked: dict[str, Origin] = {}
     if data.sources is not None:
         asked |= data.sources
     elif data.files is not None:
         asked["text"] = SourceSettings(files=data.files, share=1.0)
-    else:
-        asked |= {entry["name"]: SourceSettings(builtin="world", share=1.0) for entry in manifest["sources"]}
     if data.finish is not None:
         asked |= {name: source for name, source in data.finish.sources.items() if source.is_new}
-    return {
-        "recipe": recipe.name,
-        "tokens_read": recipe.pretrain.tokens,
-        "context": recipe.model.context,
-        "held_out_share": data.held_out,
-        "tokenizer": {"fingerprint": manifest["tokenizer"], "vocab_size": vocab_size},
-        "sources": [_card_of(entry, asked[entry["name"]]) for entry in manifest["sources"]],
-    }
+    return asked
 
 
-def _card_of(entry: Mapping[str, Any], source: Origin) -> dict[str, Any]:
+def _card_of(entry: Mapping[str, Any], source: Origin, cleaned: dict[str, Any] | None) -> dict[str, Any]:
     origin, licence = _origin(source)
     return {
         "name": entry["name"],
@@ -51,7 +70,7 @@ def _card_of(entry: Mapping[str, Any], source: Origin) -> dict[str, Any]:
         "licence": licence,
         **{key: entry[key] for key in ("share", "epochs", "bytes", "documents", "tokens")},
         "held_out": {key: entry[f"held_out_{key}"] for key in ("bytes", "documents", "tokens")},
-        "cleaning": _cleaning(entry["name"], source.files) if source.files is not None else None,
+        "cleaning": cleaned,
     }
 
 

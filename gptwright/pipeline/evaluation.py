@@ -25,7 +25,7 @@ from gptwright.evaluate.pairwise import win_rate
 from gptwright.evaluate.ratings import ratings
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
-from gptwright.pipeline.reward_report import reward_figures
+from gptwright.pipeline.reward_report import later_reward_figures, reward_figures
 from gptwright.pipeline.wiring import open_run_corpus, place, workspace
 from gptwright.practice_settings import MOST_ROUNDS
 from gptwright.recipe import nth
@@ -85,6 +85,8 @@ def evaluate_run(run: Run) -> None:
     progress.advance("likelihood and panel")
     if (run.folder / "reward" / "config.json").is_file():
         figures["reward_model"] = reward_figures(run, models["sft"], tokenizer)
+        if later := later_reward_figures(run, tokenizer):
+            figures["later_reward_models"] = later
     progress.advance("reward model")
     text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     partial = run.folder / "evaluation.json.partial"

@@ -53,9 +53,7 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
     """Every figure of the reward report; what needs the truth only where the world knows it."""
     model, path = load_scalar_model(run.folder / "reward"), workspace(run, "reward").path.eager()
     scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
-    train, aside = split_comparisons(run)
-    ranked = [comparison for comparison in aside if comparison.pairs()]
-    held_out = that_fit_whole(ranked, tokenizer, model.config.context)
+    train, held_out = _held_out(run, model, tokenizer)
     if not held_out:
         say("  no held-out comparison has a better and a worse answer: the reward model cannot be measured")
         return {}
@@ -83,6 +81,33 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
         found |= _against_the_truth(run, held_out)
         found["best_of_n"] = _best_of_n(run, sft, model, tokenizer, path)
     return found
+
+
+def later_reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Of each further round's reward model: accuracy on the held-out comparisons of all rounds until then, and what a
+    judge who knows the truth would score on them.
+    """
+    rounds, path = run.recipe.rounds, workspace(run, "reward").path.eager()
+    of_world = run.recipe.reward is not None and run.recipe.reward.data is None
+    of_world = of_world and rounds is not None and not (rounds.data or rounds.rubric or rounds.judged)
+    found = {}
+    for number in range(2, rounds.count + 1) if rounds is not None else ():
+        model = load_scalar_model(run.folder / nth("reward", number))
+        _, held_out = _held_out(run, model, tokenizer, number)
+        if held_out:
+            scores = score_comparisons(model, held_out, tokenizer, path)
+            found[str(number)] = {"accuracy": preference.pair_accuracy(held_out, scores).to_json()}
+            found[str(number)] |= _against_the_truth(run, held_out) if of_world else {}
+    return found
+
+
+def _held_out(
+    run: Run, model: ScalarModel, tokenizer: Tokenizer, number: int = 1
+) -> tuple[list[Comparison], list[Comparison]]:
+    """(training, held out) of a round; of the latter those with a pair that can be read whole."""
+    train, aside = split_comparisons(run, number)
+    ranked = [comparison for comparison in aside if comparison.pairs()]
+    return train, that_fit_whole(ranked, tokenizer, model.config.context)
 
 
 def _against_the_truth(run: Run, held_out: Sequence[Comparison]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gptwright import world
 from gptwright.data.conversations import read_comparisons
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel, initialise
-from gptwright.pipeline.data_card import data_card
+from gptwright.pipeline.data_card import data_card, what_was_cleaned
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.judging import collect_comparisons, train_reward
 from gptwright.pipeline.practice import practice_stages, round_stages
@@ -93,6 +93,7 @@ def _tokenizer(run: Run) -> None:
 def _corpus(run: Run) -> None:
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
     sources, spot = text_sources(recipe), place(run, "corpus")
+    cleaned = what_was_cleaned(recipe)  # before hours of tokenizing, should it be damaged
 
     def write(folder: Path) -> None:
         manifest = build_corpus(
@@ -105,7 +106,7 @@ def _corpus(run: Run) -> None:
             workers=recipe.machine.workers,
             shards=spot.checkpoints / "shards",
         )
-        write_data_card(folder, data_card(recipe, manifest, tokenizer.vocab_size))
+        write_data_card(folder, data_card(recipe, manifest, tokenizer.vocab_size, cleaned))
 
     spot.finish(write, run.lineage("corpus", tokenizer=tokenizer.fingerprint))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from gptwright.corpus_settings import FinishSource, Origin, SourceSettings
 from gptwright.data.hub import read_hub
@@ -25,9 +26,10 @@ Reader = Callable[[], Iterator[Document]]
 def input_files(recipe: Recipe) -> tuple[str, ...]:
     """The user's files that the corpus is made of; a change of one makes it stale."""
     finish = _finish_sources(recipe)
-    main = (source.files for source in (recipe.data.sources or {}).values())
-    asked = [recipe.data.files, *main, *(source.files for source in finish.values())]
-    return tuple(str(file) for path in asked if path for file in find_files(path))
+    named = [*(recipe.data.sources or {}).values(), *finish.values()]
+    asked = [recipe.data.files, *(source.files for source in named)]
+    copies = [source.hub for source in named if source.hub and Path(source.hub).exists()]
+    return (*(str(file) for path in asked if path for file in find_files(path)), *copies)
 
 
 def _finish_sources(recipe: Recipe) -> dict[str, FinishSource]:

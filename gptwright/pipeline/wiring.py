@@ -93,7 +93,7 @@ def workspace(run: Run, stage: str) -> Workspace:
     recipe = run.recipe
     tokenizer = Tokenizer.load(run.folder / "tokenizer")
     size = run.ranks.size
-    rows = recipe.pretrain.micro_rows or rows_of_rank(recipe.pretrain, size)
+    rows = recipe.pretrain.micro_rows or max(1, recipe.pretrain.batch_rows // size)
     config = model_config(recipe, tokenizer.vocab_size)
     path = run.ranks.of_first(
         lambda: choose(run.folder, config, recipe.machine, rows=rows, tokens=recipe.pretrain.tokens // size)

@@ -33,6 +33,7 @@ def reward_section(run: RunFiles) -> Section:
     missing += run.not_evaluated("reward_model")
     if run.evaluation is not None and "reward_model" in run.evaluation:
         blocks += _reward_blocks(run.evaluation["reward_model"])
+        blocks += _later_rounds(run.evaluation.get("later_reward_models", {}))
     return Section("reward", "Reward model", intro, tuple(blocks), tuple(missing))
 
 
@@ -86,6 +87,24 @@ def _reward_blocks(evaluation: Row) -> list[Block]:
     if drawn:
         blocks.append(Plots(tuple(drawn)))
     return blocks + _disagreements(evaluation.get("disagreements", []))
+
+
+def _later_rounds(models: Row) -> list[Block]:
+    """The reward models of further rounds, each on what was held out until then."""
+    told = tuple(
+        (
+            f"round {number}",
+            *(
+                wording.measured_percent(figure_from_json(figures[key], f"round {number} {key}"))
+                if key in figures
+                else ""
+                for key in ("accuracy", "ceiling")
+            ),
+        )
+        for number, figures in models.items()
+    )
+    caption = "The reward models of later rounds, each on held-out comparisons of all rounds until then."
+    return [Table(caption, ("", "pairs in order", "ceiling"), told)] if told else []
 
 
 def _labeller_rows(people: Row) -> tuple[tuple[str, Cell], ...]:

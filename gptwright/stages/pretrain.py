@@ -137,7 +137,9 @@ class _Pretrainer:
         self.trainee = Trainee({"model": self.parallel.learner}, {"model": self.optimizers})
         if self.average is not None:
             self.trainee.modules["average"] = self.average
-        self.lanes = Lanes(workspace.path.lanes if ranks.size == 1 else 1)
+        # A stored path may come from another number of rows, which lanes shared out evenly.
+        lanes = workspace.path.lanes
+        self.lanes = Lanes(lanes if ranks.size == 1 and self.rows % lanes == 0 else 1)
         self.log, self.skips = workspace.log(), SkipCounter()
         self.spikes = SpikeWatch(self.log, self.trainee.counters)
         flops = model.config.flops_per_token(model.config.context)

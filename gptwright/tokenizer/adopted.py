@@ -48,6 +48,10 @@ class AdoptedVocabulary:
         self._encoder = _encoder(content)
         self.opening = _first_of_a_document(content, added[document_end])
 
+    def __reduce__(self) -> tuple[type[AdoptedVocabulary], tuple[dict[str, Any], str]]:
+        # `tokenizers` pickles without the flag that keeps special tokens from being read out of text.
+        return AdoptedVocabulary, (self._content, self._document_end)
+
     def encode(self, text: str) -> list[int]:
         found: list[int] = self._encoder.encode(_whole(text), add_special_tokens=False).ids
         return found

@@ -21,7 +21,8 @@ PROBES = {"numbers": "In 2026 it was 1234567.89", "white space": "if x:\n\n\tret
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """All that `gptwright tokenizer inspect` tells. `changed` names documents that did not come back byte for byte."""
+    """All that `gptwright tokenizer inspect` tells. `changed` counts documents that did not come back byte
+    for byte."""
 
     vocab_size: int
     special: int
@@ -31,7 +32,8 @@ class Inspection:
     unused_examples: tuple[str, ...]
     rare: int
     rare_examples: tuple[str, ...]
-    changed: tuple[str, ...]
+    changed: int
+    changed_examples: tuple[str, ...]
     probes: dict[str, tuple[str, ...]]
 
     def to_json(self) -> dict[str, Any]:
@@ -48,12 +50,13 @@ def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
     """Encode and decode every document. Raises InputError without one."""
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     sources: dict[str, TokenStats] = {}
-    changed: list[str] = []
+    changed, examples = 0, list[str]()
     for document in documents:
         ids = tokenizer.encode(document.text)
         np.add.at(counts, ids, 1)
-        if tokenizer.decode_bytes(ids) != document.text.encode() and len(changed) < EXAMPLES:
-            changed.append(document.id)
+        if tokenizer.decode_bytes(ids) != document.text.encode():
+            changed += 1
+            examples += [document.id] if len(examples) < EXAMPLES else []
         sources[document.source] = sources.get(document.source, TokenStats()).plus(document.text, len(ids))
     if not sources:
         raise InputError("there is no document to inspect the tokenizer with: give a file with text in it")
@@ -68,7 +71,8 @@ def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
         unused_examples=_examples(tokenizer, unused),
         rare=len(rare),
         rare_examples=_examples(tokenizer, rare),
-        changed=tuple(changed),
+        changed=changed,
+        changed_examples=tuple(examples),
         probes={name: tuple(pieces(tokenizer, text)) for name, text in PROBES.items() if _writable(tokenizer, text)},
     )
 

@@ -71,19 +71,18 @@ class ShardWriter:
         self._dtype = shard_dtype(tokenizer.vocab_size)
         self._digest = hashlib.sha256()
         self.tokens = self.bytes = self.documents = 0
-        if written is not None:
-            self._go_on(written)
+        file.seek(self._go_on(written) if written is not None else 0)
+        file.truncate()
 
-    def _go_on(self, written: ShardInfo) -> None:
+    def _go_on(self, written: ShardInfo) -> int:
+        """Bytes of the file that are as they were written."""
         size = written.tokens * self._dtype.itemsize
         digest = _digest_of(self._file, size)
-        if (digest.hexdigest(), self._tokenizer.fingerprint) == (written.sha256, written.fingerprint):
-            self._digest = digest
-            self.tokens, self.bytes, self.documents = written.tokens, written.bytes, written.documents
-        else:
-            size = 0
-        self._file.seek(size)
-        self._file.truncate()
+        if (digest.hexdigest(), self._tokenizer.fingerprint) != (written.sha256, written.fingerprint):
+            return 0
+        self._digest = digest
+        self.tokens, self.bytes, self.documents = written.tokens, written.bytes, written.documents
+        return size
 
     def add(self, ids: np.ndarray, documents: int) -> None:
         """Ids of whole documents one after another, and how many these are.
@@ -136,16 +135,32 @@ def open_shard(path: str | Path, tokenizer: Tokenizer) -> Iterator[ShardWriter]:
 @contextmanager
 def resume_shard(path: Path, tokenizer: Tokenizer, written: ShardInfo | None) -> Iterator[ShardWriter]:
     """`open_shard` for long work: what a broken-off block wrote stays in PATH.partial, and with `written`, what
-    `ShardWriter.keep` said of it last, the next block goes on from there.
+    `ShardWriter.keep` said of it last, the next block goes on from there. Raises InputError when another process is
+    writing it.
     """
     partial = path.with_name(path.name + ".partial")
-    with partial.open("r+b" if written and partial.is_file() else "w+b") as file:
+    with partial.open("r+b" if partial.is_file() else "w+b") as file:
+        _keep_others_out(file, partial)
         writer = ShardWriter(file, tokenizer, written)
         yield writer
         writer.keep()
     _make_way(path, writer)
     os.replace(partial, path)
     _describe(path, writer)
+
+
+def _keep_others_out(file: BinaryIO, path: Path) -> None:
+    """Until the file is closed."""
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:  # on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{path} is being written by another process: wait for it, or end it") from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _make_way(path: Path, writer: ShardWriter) -> None:

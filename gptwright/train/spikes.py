@@ -18,6 +18,9 @@ DEVIATIONS = 6.0
 LEAST_RISE = 0.05
 """In nats: a smaller rise is none, however quiet the loss was."""
 MOST_KEPT = 20
+"""Batches of spikes, and as many of losses that were not finite."""
+LASTING = 5
+"""Spikes in a row after which what was expected is taken from the loss: the text has changed, not one batch."""
 
 
 class SpikeWatch:
@@ -34,11 +37,17 @@ class SpikeWatch:
         mean, deviation = counters["loss_mean"], math.sqrt(counters["loss_variance"])
         rise = max(DEVIATIONS * deviation, LEAST_RISE)
         spike = skipped or not math.isfinite(loss) or (step >= FIRST_STEPS and loss > mean + rise)
+        finite = math.isfinite(loss) and not skipped
         if spike:
-            counters["spikes"] += 1
-            if counters["spikes"] <= MOST_KEPT:
+            kind = "spikes" if finite else "not_finite"
+            counters[kind] = counters.get(kind, 0.0) + 1
+            if counters[kind] <= MOST_KEPT:
                 self._keep(step, loss, mean, batch(), skipped=skipped)
-        else:
+        in_a_row = counters.get("spikes_in_a_row", 0.0) + 1 if spike and finite else 0.0
+        counters["spikes_in_a_row"] = in_a_row
+        if in_a_row == LASTING:
+            counters["loss_mean"] = loss
+        elif not spike:
             share = 1 - DECAY if step else 1.0
             off = loss - mean
             counters["loss_mean"] += share * off

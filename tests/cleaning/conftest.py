@@ -29,10 +29,13 @@ def corpus(tmp_path: Path) -> dict[str, str]:
     """Two files of rows; the ids say what should become of each."""
     web = [
         {"id": "otter", "text": OTTER},
-        {"id": "near-otter", "text": OTTER.replace("warm rock", "cold rock") + "\nShare this page with your friends."},
+        {
+            "id": "near-otter",
+            "text": OTTER.replace("warm rock", "cold rock") + "\nShare it: otter@example.org now.",
+        },
         {"id": "exact-otter", "text": OTTER.replace("The otter", "the Otter").replace("\n", "  ")},
         {"id": "german", "text": GERMAN},
-        {"id": "short", "text": OTTER[:200]},
+        {"id": "short", "text": f"Mail otter@example.org. {OTTER[:170]}"},
         {"id": "asked", "text": f"{MILL[:300]}\n{QUESTION}\n{MILL[300:]}"},
     ]
     mail = [

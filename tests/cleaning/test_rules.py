@@ -92,6 +92,24 @@ def test_c4_says_why_a_line_went_when_there_is_one_reason() -> None:
     }
 
 
+@pytest.mark.parametrize("cited", ["He left. [citation needed]", "[1] Smith wrote a book of it.", "[1] [2] [3]"])
+@pytest.mark.parametrize("least", [0, 3])
+def test_c4_keeps_what_stands_behind_a_citation(cited: str, least: int) -> None:
+    page = f"{SENTENCE}\n" * 3
+    rule = c4_rule(C4Rules(min_words_per_line=least), Tally("web", 0))
+    reason, text = judged(rule, f"{page}{cited}\n\n{page}")
+    assert reason is None
+    assert text.count(SENTENCE) == 6
+    assert "[" not in text and ("left" in text, "Smith" in text) == ("left" in cited, "Smith" in cited)
+
+
+def test_c4_says_why_a_long_line_went_from_a_page_without_blank_lines() -> None:
+    tally = Tally("web", 0)
+    page = f"{SENTENCE}\n" * 5
+    assert judged(c4_rule(C4Rules(), tally), f"Please turn on javascript here.\n{page.strip()}") == (None, page.strip())
+    assert list(tally.trimmed) == ["c4/line_javascript"]
+
+
 def test_c4_leaves_a_good_page_as_it_is() -> None:
     text = f"{SENTENCE}\n\n\n{SENTENCE} \n" * 3
     assert judged(c4_rule(C4Rules(), Tally("web", 0)), text) == (None, text)

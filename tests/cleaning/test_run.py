@@ -64,6 +64,8 @@ def test_examples_show_what_went_and_never_personal_data(corpus: dict[str, str],
     shown = json.dumps(result["sources"]["mail"]["examples"]["personal_data/email"])
     assert "[email]" in shown and "[phone]" in shown
     assert "miller@example.org" not in shown and "555" not in shown
+    everything = json.dumps([source["examples"] for source in result["sources"].values()])
+    assert "@" not in everything  # nor where documents are shown that went for another reason
 
 
 def test_the_documents_are_read_as_a_source_with_their_paragraphs(corpus: dict[str, str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -58,6 +59,26 @@ def test_a_crawls_pages_keep_their_addresses(tmp_path: Path, name: str) -> None:
     found = list(read_documents(write_warc(tmp_path / name, pages)))
     assert [document.id for document in found] == ["http://one.example/", "http://two.example/"]
     assert "beaver" in found[1].text
+
+
+def test_records_of_a_crawl_without_a_page_are_passed(tmp_path: Path) -> None:
+    whole = write_warc(tmp_path / "whole.warc", [("http://one.example/", "text/html", HTML)]).read_bytes()
+    found = b"20260101000000\none.example. 300 IN A 192.0.2.1\n"
+    head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: dns:one.example\r\nContent-Type: text/dns\r\nContent-Length: {len(found)}\r\n\r\n"  # noqa: E501
+    (tmp_path / "crawl.warc").write_bytes(head.encode() + found + b"\r\n\r\n" + whole)
+    assert [document.id for document in read_documents(tmp_path / "crawl.warc")] == ["http://one.example/"]
+
+
+def test_a_zstandard_file_that_ends_too_early_is_refused(tmp_path: Path) -> None:
+    # Text that does not pack well, so that half of the frame holds many whole lines.
+    lines = "".join(f"{hashlib.sha256(str(n).encode()).hexdigest()}\n" for n in range(20_000)).encode()
+    packed = zstandard.ZstdCompressor().compress(lines)
+    (tmp_path / "whole.txt.zst").write_bytes(packed)
+    assert "".join(d.text for d in read_documents(tmp_path / "whole.txt.zst")).encode() == lines
+    for name, content in (("half.txt.zst", packed[: len(packed) // 2]), ("two.txt.zst", packed + packed[:-9])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} is not a whole zstandard file .it ends inside a frame"):
+            list(read_documents(tmp_path / name))
 
 
 def test_zstandard_is_unpacked_over_all_its_frames(tmp_path: Path) -> None:

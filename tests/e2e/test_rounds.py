@@ -81,7 +81,12 @@ def test_a_second_round_judges_the_last_policy_and_keeps_what_was_judged(run: Pa
     assert {"ppo", "ppo_2"} < set(evaluation["models"])
     assert ("ppo_2", "ppo") in {(row["a"], row["b"]) for row in evaluation["win_rates"]}
     assert len(evaluation["stages"]) == 9
-    assert "PPO, round 2" in (run / "report.html").read_text(encoding="utf-8")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "PPO, round 2" in page
+    later, before_it = evaluation["later_reward_models"]["2"], evaluation["reward_model"]
+    assert later["accuracy"]["n"] >= before_it["accuracy"]["n"]  # what was held out in both rounds
+    assert later.keys() == {"accuracy", "ceiling", "agreement"}
+    assert "The reward models of later rounds" in page
     again = cli("rounds", tiny, "--rounds", "2", *ROUNDS, "--dir", "tiny")
     assert "ppo_2        is up to date" in again.stderr
 
@@ -105,6 +110,8 @@ def test_people_are_waited_for_and_what_they_say_counts(run: Path, cli: Any, tin
     kept = lines(run / "comparisons_2" / "comparisons.jsonl")
     assert [row["ranks"] for row in kept[-len(rows) :]] == [row["ranks"] for row in judged]
     assert {row["labeller"] for row in kept[-len(rows) :]} == {"me"}
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert "ceiling" not in evaluation["later_reward_models"]["2"]  # nobody knows what people would say again
 
 
 def test_a_reward_model_below_the_bar_is_not_practised_against(run: Path, cli: Any, tiny: Path) -> None:

@@ -12,7 +12,7 @@ from gptwright.cleaning.run import clean
 from gptwright.cleaning.settings import load_settings
 from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
-from gptwright.pipeline.data_card import data_card
+from gptwright.pipeline.data_card import data_card, what_was_cleaned
 from gptwright.recipe import Recipe
 
 COUNTS = {
@@ -26,7 +26,7 @@ def card_of(**data: Any) -> dict[str, dict[str, Any]]:
     recipe = Recipe.model_validate({"name": "mine", "data": data})
     names = list(data.get("sources", {"text": None} if "files" in data else {"web": None, "books": None}))
     entries = [{"name": name, "share": 1 / len(names), **COUNTS} for name in names]
-    card = data_card(recipe, {"tokenizer": "0123", "sources": entries}, 276)
+    card = data_card(recipe, {"tokenizer": "0123", "sources": entries}, 276, what_was_cleaned(recipe))
     assert (card["recipe"], card["tokenizer"]) == ("mine", {"fingerprint": "0123", "vocab_size": 276})
     return {source["name"]: source for source in card["sources"]}
 
@@ -120,7 +120,7 @@ def test_sources_that_the_finish_brings_are_on_the_card() -> None:
     finish = {"books": {"share": 1}, "code": {"builtin": "python", "share": 1}}
     recipe = Recipe.model_validate({"name": "mine", "data": {"finish": {"sources": finish}}})
     entries = [{"name": name, "share": 0.5, **COUNTS} for name in ("books", "code")]
-    card = data_card(recipe, {"tokenizer": "0123", "sources": entries}, 276)
+    card = data_card(recipe, {"tokenizer": "0123", "sources": entries}, 276, what_was_cleaned(recipe))
     assert [source["origin"] for source in card["sources"]] == [
         "the built-in world, written by gptwright", "the standard library of Python"
     ]  # fmt: skip

@@ -101,7 +101,8 @@ def test_a_hub_data_set_may_be_a_source(tmp_path: Path, monkeypatch: pytest.Monk
     (source,) = text_sources(recipe)
     assert [document.text for document in source.train()] == ["one and mo"]
     assert [document.text for document in source.held_out()] == ["re"]
-    assert input_files(recipe) == ()
+    assert input_files(recipe) == (str(folder),)  # a change of the copy makes the corpus stale
+    assert input_files(mixture(tmp_path, a={"hub": "owner/name", "share": 1})) == ()
 
 
 def test_the_standard_library_is_code_in_a_fixed_order() -> None:

@@ -10,9 +10,11 @@ import pytest
 from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
 from gptwright.pipeline.run import Run
-from gptwright.pipeline.wiring import check_sizes, model_config, split_comparisons
+from gptwright.pipeline.wiring import check_sizes, model_config, split_comparisons, workspace
 from gptwright.recipe import Recipe
 from gptwright.records import Comparison, Message, Prompt, to_json
+from gptwright.tokenizer.bpe import train_characters
+from gptwright.train.distributed import Ranks
 
 
 def recipe_of(**sections: Any) -> Recipe:
@@ -43,6 +45,16 @@ def test_tokens_for_less_than_one_step_are_refused_before_the_corpus_is_written(
     with pytest.raises(InputError, match=r"pretrain\.tokens \(8191\) is less than one step"):
         check_sizes(recipe_of(pretrain=short))
     check_sizes(recipe_of(pretrain={**short, "tokens": 32 * 256}))
+
+
+def test_a_later_stage_asks_nothing_of_the_rows_that_pretraining_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_characters([]).save(tmp_path / "tokenizer")
+    monkeypatch.setattr(Ranks, "of_first", lambda ranks, work: work())
+    machine = {"device": "cpu", "precision": "float32", "compile": "never"}
+    recipe = recipe_of(pretrain={"batch_rows": 16}, machine=machine)
+    assert workspace(Run(recipe, tmp_path, {}, Ranks(0, 3)), "ppo").ranks.size == 3
 
 
 def test_comparisons_are_split_apart_by_prompt(tmp_path: Path) -> None:

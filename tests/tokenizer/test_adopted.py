@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ def test_text_comes_back_and_is_only_ever_text(write: Write, kind: str) -> None:
         assert not set(ids) & special
         assert tokenizer.byte_lengths[ids].sum() == len(text.encode())
     assert tokenizer.decode(tokenizer.encode("a\ud83d")) == "a\ufffd"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_in_another_process_reads_the_same_ids(write: Write, kind: str) -> None:
+    tokenizer = adopted(write(kind))
+    copied = pickle.loads(pickle.dumps(tokenizer))
+    for text in [*TEXTS, "a <|endoftext|> b <|im_start|> c </s> <|user|>"]:
+        assert copied.encode(text) == tokenizer.encode(text)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -33,7 +33,7 @@ def test_sources_are_counted_apart(tokenizer: Tokenizer) -> None:
     assert (first.texts, first.bytes, first.words, first.tokens) == (2, 15, 4, len(cut))
     assert (second.bytes, second.words, second.tokens) == (3, 1, 3)  # letters that stand in no learned word
     assert second.bytes_per_token == 1.0 and second.words_per_token == pytest.approx(1 / 3)
-    assert found.changed == ()
+    assert (found.changed, found.changed_examples) == (0, ())
 
 
 def test_tokens_never_met_are_counted_longest_first(tokenizer: Tokenizer) -> None:
@@ -46,11 +46,13 @@ def test_tokens_never_met_are_counted_longest_first(tokenizer: Tokenizer) -> Non
 def test_what_does_not_come_back_is_named() -> None:
     broken = train_bpe(["the cat"], 272)
     broken.decode_bytes = lambda ids, **_: b"something else"  # type: ignore[method-assign]
-    assert inspect(broken, [Document("the cat", id="first")]).changed == ("first",)
+    found = inspect(broken, [Document("the cat", id=str(number)) for number in range(40)])
+    assert found.changed == 40  # all of them, of which some are named
+    assert found.changed_examples[:2] == ("0", "1") and len(found.changed_examples) < 40
 
 
 def test_any_bytes_come_back(tokenizer: Tokenizer) -> None:
-    assert inspect(tokenizer, [Document("学 \U0001f600 \x00 \r\n")]).changed == ()
+    assert inspect(tokenizer, [Document("学 \U0001f600 \x00 \r\n")]).changed == 0
 
 
 def test_pieces_add_up_to_the_text(tokenizer: Tokenizer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gptwright.errors import InputError
 from gptwright.tokenizer.bpe import train_characters
-from gptwright.tokenizer.shards import read_shard, shard_dtype, sidecar_of, write_shard
+from gptwright.tokenizer.shards import read_shard, resume_shard, shard_dtype, sidecar_of, write_shard
 from gptwright.tokenizer.stats import token_stats
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -39,6 +39,21 @@ def test_ids_outside_the_vocabulary_are_refused_and_leave_no_file(tmp_path: Path
         with pytest.raises((IndexError, ValueError)):
             write_shard(tmp_path / "x.bin", [[1], bad], tokenizer)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_writer_is_refused_and_the_first_goes_on(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    pytest.importorskip("fcntl", reason="no locks of this kind here")
+    path = tmp_path / "x.bin"
+    with resume_shard(path, tokenizer, None) as first:
+        first.add(np.array([1, 2]), 1)
+        kept = first.keep()
+        with (
+            pytest.raises(InputError, match=r"x\.bin\.partial is being written by another process"),
+            resume_shard(path, tokenizer, kept),
+        ):
+            pass
+        first.add(np.array([3]), 1)
+    assert read_shard(path).ids.tolist() == [1, 2, 3]
 
 
 def test_an_empty_shard_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gptwright.train.runlog import RunLog
-from gptwright.train.spikes import FIRST_STEPS, MOST_KEPT, SpikeWatch
+from gptwright.train.spikes import FIRST_STEPS, LASTING, MOST_KEPT, SpikeWatch
 
 BATCH = np.array([[1, 2, 3]])
 
@@ -32,6 +32,20 @@ def test_noise_is_no_spike_and_a_jump_is(tmp_path: Path) -> None:
     assert (row["step"], row["loss"], row["skipped"], row["ids"]) == (300, 3.5, False, [[1, 2, 3]])
     assert abs(float(str(row["expected"])) - 2) < 0.1
     assert not any(fed(watch, 301, 50)), "the jump itself must not become what is expected"
+
+
+def test_a_loss_that_stays_high_is_what_is_expected_then(tmp_path: Path) -> None:
+    watch = SpikeWatch(RunLog(tmp_path), {})
+    fed(watch, 0, 300)
+    after = [watch.see(step, 4 + 0.1 * (step % 2), lambda: BATCH, skipped=False) for step in range(300, 400)]
+    assert all(after[:LASTING]) and not any(after[LASTING:])
+    assert watch.see(400, 5.5, lambda: BATCH, skipped=False)
+    # However many spikes there were, what is not finite is kept.
+    for step in range(401, 400 + 10 * MOST_KEPT):
+        watch.see(step, 4.0 if step % 2 else 40.0, lambda: BATCH, skipped=False)
+    before = len(kept(tmp_path))
+    watch.see(1000, float("nan"), lambda: BATCH, skipped=True)
+    assert len(kept(tmp_path)) == before + 1
 
 
 def test_a_loss_that_is_not_finite_is_kept_at_any_step(tmp_path: Path) -> None:
@@ -59,4 +73,4 @@ def test_a_run_gone_wild_does_not_fill_the_disk(tmp_path: Path) -> None:
     for step in range(3 * MOST_KEPT):
         watch.see(step, float("inf"), lambda: BATCH, skipped=True)
     assert len(kept(tmp_path)) == MOST_KEPT
-    assert watch.counters["spikes"] == 3 * MOST_KEPT
+    assert watch.counters["not_finite"] == 3 * MOST_KEPT
