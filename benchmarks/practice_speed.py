@@ -6,7 +6,7 @@
 A Llama of 3 million parameters with random weights, 32 prompts, 4 answers of 48 tokens to each (hardly one ends by
 itself), one optimizer step on all of them, beta 0.02, the same reward. TRL has no PPO, so ours is compared with its
 GRPO: PPO has two models more. Ours practises as the stage does on this machine: compiled, bfloat16 products over
-float32 weights, and sampling by the engine in float32. Rollout is told beside the engine's plain rate on the same
+float32 weights, and sampling by the engine with weights in bfloat16. Rollout is told beside the engine's plain rate on the same
 prompts. Each program has a process of its own, one after the other, round after round.
 """
 
@@ -83,7 +83,7 @@ def ours(method: str, steps: int, folder: Path) -> dict[str, float]:
     spot = Workspace(folder, method, 0, MachineSettings(device="cpu"), path)
     common: dict[str, Any] = {
         "steps": 10_000, "episodes": PROMPTS * ANSWERS, "minibatches": 1, "max_new_tokens": TOKENS, "beta": BETA,
-        "pretrain_mix": 0.0, "no_end_score": 0.0, "guard": None,
+        "pretrain_mix": 0.0, "no_end_score": 0.0, "guard": None, "sampling_weights": "bfloat16",
     }  # fmt: skip
     no_rows: Any = lambda index, rows: None  # noqa: E731
     scored: Callable[[Sequence[Answered]], Sequence[float]] = lambda answers: letters([a.text for a in answers])  # noqa: E731
@@ -109,7 +109,9 @@ def ours(method: str, steps: int, folder: Path) -> dict[str, float]:
     told = {name: statistics.median(each[WARM_UP:]) for name, each in clocks.items()}
     told["update"] = told["total"] - told["rollout"] - told["scoring"]
     started = time.perf_counter()
-    sample_answers(model, tokenizer, prompts, seed=1, temperature=1.0, max_new_tokens=TOKENS, each=ANSWERS)
+    sample_answers(
+        model, tokenizer, prompts, seed=1, temperature=1.0, max_new_tokens=TOKENS, each=ANSWERS, weights="bfloat16"
+    )
     return told | {"plain_sampling": time.perf_counter() - started, "samples_per_second": 128 / told["total"]}
 
 

@@ -95,6 +95,10 @@ class PracticeSettings(Practised):
     beta: Annotated[float, Field(ge=0)] = 0.05
     """Weight of the per-token KL to the SFT model."""
     clip: Positive = 0.2
+    sampling_weights: Literal["float32", "bfloat16"] = "float32"
+    """How exactly a step of decoding in one call (docs/engine.md) reads the policy's weights: bfloat16 is less to read.
+    What is learned from has training's own precision either way.
+    """
     no_end_score: float = -1.0
     """Score of an answer that ran into the length limit."""
     approx_kl_limit: Positive = 0.1

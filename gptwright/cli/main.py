@@ -255,6 +255,7 @@ def serve(
     weights: Annotated[DecodingWeights, typer.Option(help="On a CPU: fewer bytes are faster and less exact.")] = (
         DecodingWeights.float32
     ),
+    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
 ) -> None:
     """Answer OpenAI's clients over HTTP, and people on a page. Needs the extra `serve`.
 
@@ -263,7 +264,8 @@ def serve(
     from gptwright.cli import serving  # noqa: PLC0415
 
     limits = {"requests_per_minute": rate, "max_body_bytes": max_body, "timeout_seconds": timeout}
-    serving.serve(models, host, port, keys=keys, weights=weights.value, log_content=log_content, **limits)
+    how = {"weights": weights.value, "device": device}
+    serving.serve(models, host, port, keys=keys, how=how, log_content=log_content, **limits)
 
 
 @app.command()
@@ -271,7 +273,7 @@ def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or runs' stages.")],
     prompts: Annotated[int, typer.Option(min=1, help="How many held-out prompts of the built-in world.")] = 1000,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")] = 0.0,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Prompts of your own with details.answer or details.tests, to be checked.")
     ] = None,

@@ -8,6 +8,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from gptwright.engine.engine import Engine
 from gptwright.engine.native.decoder import Weights
 from gptwright.errors import InputError
@@ -23,9 +25,9 @@ STOPPING_SECONDS = 30
 """How long answers may go on once the server is told to stop."""
 
 
-def serve(names: list[str], host: str, port: int, *, keys: Path | None, weights: Weights, **limits: Any) -> None:
-    """Serve until interrupted; `limits` are fields of ServerSettings. Raises InputError without the extra, and for
-    models and keys that cannot be taken.
+def serve(names: list[str], host: str, port: int, *, keys: Path | None, how: dict[str, Any], **limits: Any) -> None:
+    """Serve until interrupted; `how` models are loaded stands at `load`, `limits` are fields of ServerSettings. Raises
+    InputError without the extra, and for models and keys that cannot be taken.
     """
     try:
         import uvicorn  # noqa: PLC0415
@@ -38,7 +40,7 @@ def serve(names: list[str], host: str, port: int, *, keys: Path | None, weights:
         ) from None
     settings = ServerSettings(keys=read_keys(keys) if keys else {}, **limits)
     listening = _listen(host, port)
-    models = [load(name, weights) for name in names]
+    models = [load(name, **how) for name in names]
     twice = {model.name for model in models if [other.name for other in models].count(model.name) > 1}
     if twice:
         raise InputError(f"two models would be called {min(twice)}: give them names, as in one={names[0]}")
@@ -73,24 +75,31 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def load(text: str, weights: Weights = "float32") -> Served:
-    """'NAME=MODEL' or a model, whose name is then that of its folder, behind that of its run."""
+def load(text: str, weights: Weights = "float32", device: str = "cpu") -> Served:
+    """'NAME=MODEL' or a model, whose name is then that of its folder, behind that of its run.
+
+    Raises InputError for a device that is not there, and for weights that nothing here decodes with.
+    """
     from gptwright.serve.models import ServedModel, ServedReward  # noqa: PLC0415
 
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"--device {device} is not there: give cpu, or cuda where `gptwright doctor` shows one")
     name, _, place = text.rpartition("=")
     folder = find_model(place)
     stage = _stage(folder)
     default = f"{folder.resolve().parent.name}-{stage}" if stage else folder.resolve().name
     tokenizer = Tokenizer.load(folder)
     if stage == "reward":
-        return ServedReward(name or default, load_scalar_model(folder), tokenizer)
+        return ServedReward(name or default, load_scalar_model(folder).to(device), tokenizer)
     engine = Engine(
-        load_language_model(folder),
+        load_language_model(folder).to(device),
         stop_ids={tokenizer.document_end, tokenizer.end_of_turn},  # a base model ends a document, an assistant its turn
         tokenizer=tokenizer,
         frozen=True,
         weights=weights,
     )
+    if weights != "float32" and engine.decoder() is None:
+        raise InputError(f"--weights {weights} needs a CPU and a C++ compiler: install one, or leave it out")
     return ServedModel(name or default, engine, tokenizer, assistant=stage != "base")
 
 

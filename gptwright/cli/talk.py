@@ -72,10 +72,7 @@ def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
 
     Raises InputError for values that none of them can have.
     """
-    try:
-        params = SamplingParams(**sampling)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    params = _params(sampling)
     model, tokenizer = load(name)
     request = Request([tokenizer.opening, *tokenizer.encode(text)], params)
     # A base model ends a document, an assistant its turn; either ends the text.
@@ -93,11 +90,22 @@ def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
     sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
 
 
+def _params(sampling: dict[str, Any]) -> SamplingParams:
+    try:
+        return SamplingParams(**sampling)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
 def chat(name: str, *, system: str | None, **sampling: Any) -> None:
-    """A conversation until an empty line or the end of input; `sampling` are fields of SamplingParams."""
+    """A conversation until an empty line or the end of input; `sampling` are fields of SamplingParams.
+
+    Raises InputError for values that none of them can have.
+    """
+    params = _params(sampling)
     model, tokenizer = load(name)
     engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, tokenizer=tokenizer, frozen=True)
-    talk = Talk(engine, tokenizer, SamplingParams(**sampling), system or "")
+    talk = Talk(engine, tokenizer, params, system or "")
     sys.stderr.write("Ask something; /help tells what else there is, an empty line ends the talk.\n")
     while True:
         try:

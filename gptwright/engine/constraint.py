@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 KEPT_GRAMMARS = 64
 """Compiled grammars kept for the next request that has the same one."""
 _BLANK = re.compile(r"\{\{\s*(\w+)\s*(?::(.*?))?\}\}(?!\})", re.DOTALL)
+_SLASH = re.compile(r"((?<!\\)(?:\\\\)*)/")
+"""One that would end a regular expression in Lark."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,18 @@ class Grammar:
         A blank is a regular expression, or else runs to the character that follows it, or to the end of the line. What
         it was filled with is in the completion's `blanks`. Raises ValueError for a name that comes twice.
         """
-        parts, rules, end = list[str](), list[str](), 0
-        for blank in _BLANK.finditer(text):
+        parts, rules, names, end = list[str](), list[str](), set[str](), 0
+        for number, blank in enumerate(_BLANK.finditer(text)):
             name, pattern = blank.group(1), blank.group(2)
-            if f"b_{name}" in parts:
+            if name in names:
                 raise ValueError(f"the template has two blanks named {name!r}: give each a name of its own")
             parts += [json.dumps(text[end : blank.start()], ensure_ascii=False)] * (blank.start() > end)
-            parts.append(f"b_{name}")
+            names.add(name)
+            parts.append(f"b{number}")  # a rule's name may have small letters alone
             end = blank.end()
-            until = re.escape(text[end : end + 1]).replace("/", r"\/")
-            line = rf"[^{until}\n]+"
-            rules.append(f"b_{name}[capture={json.dumps(name)}]: /{pattern or line}/")
+            line = rf"[^{re.escape(text[end : end + 1])}\n]+"
+            literal = _SLASH.sub(r"\1\/", pattern or line)
+            rules.append(f"b{number}[capture={json.dumps(name)}]: /{literal}/")
         parts += [json.dumps(text[end:], ensure_ascii=False)] * (end < len(text))
         return cls("lark", "\n".join(["start: " + " ".join(parts), *rules]))
 
@@ -133,6 +137,8 @@ class Constraints:
     def _compile(self, grammar: Grammar) -> LLMatcher:
         from llguidance import LLMatcher  # noqa: PLC0415
 
+        if _HALF.search(grammar.text):
+            raise InputError(f"the {grammar.kind.replace('_', ' ')} holds half of a surrogate pair: remove it")
         if grammar.kind == "json_schema":
             # Flexible white space has no end.
             text = LLMatcher.grammar_from_json_schema(grammar.text, overrides={"whitespace_flexible": False})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gptwright.engine.constraint import Grammar
+
+MOST_TOP_K = 2**31
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class SamplingParams:
     def __post_init__(self) -> None:
         limits = (
             ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
-            ("temperature", self.temperature >= 0, "0 or more"),
-            ("top_k", self.top_k >= 0, "0 (off) or more"),
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("top_k", 0 <= self.top_k <= MOST_TOP_K, f"0 (off) or more, at most {MOST_TOP_K}"),
+            ("seed", -(2**63) <= self.seed < 2**63, "a number of 64 bits"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
             ("repetition_penalty", self.repetition_penalty > 0, "above 0"),

@@ -64,10 +64,16 @@ class PartStream:
 
 
 def tool_grammar(
-    tools: Sequence[dict[str, Any]], tokenizer: Tokenizer, *, required: bool = False, name: str | None = None
+    tools: Sequence[dict[str, Any]],
+    tokenizer: Tokenizer,
+    *,
+    required: bool = False,
+    name: str | None = None,
+    several: bool = True,
 ) -> Grammar:
     """Turns that call these tools, `{"name", "description", "parameters"}` each, as they want to be called: if the
-    model likes; once, if `required`; the one of that `name`. Raises ValueError for a name that no tool has.
+    model likes, `several` times or once; once, if `required`; the one of that `name`. Raises ValueError for a name that
+    no tool has.
     """
     chosen = [tool for tool in tools if name in (None, tool["name"])]
     if not chosen:
@@ -84,6 +90,6 @@ def tool_grammar(
     schema = {"anyOf": shapes, "x-guidance": {"whitespace_flexible": False}}
     think = f"think: <[{tokenizer.think}]> TEXT? <[{tokenizer.think_end}]>"
     call = f"call: <[{tokenizer.tool_call}]> %json {json.dumps(schema)}"
-    start = "start: call" if required or name else "start: think? TEXT? call*"
+    start = "start: call" if required or name else f"start: think? TEXT? call{'*' if several else '?'}"
     rules = [start, call] if required or name else [start, think, call, "TEXT: /(.|\\n)+/"]
     return Grammar.lark("\n".join(rules))

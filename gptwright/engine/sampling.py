@@ -19,6 +19,10 @@ from gptwright.engine.params import SamplingParams
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
+LEAST_TEMPERATURE = 1e-6
+"""Logits divided by less would not be finite in float32."""
+
+
 def uniforms(seeds: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """One number in [0, 1) per row from (seed, position), by two rounds of splitmix64 (Steele et al. 2014)."""
     with np.errstate(over="ignore"):
@@ -35,7 +39,8 @@ def _splitmix(x: np.ndarray) -> np.ndarray:
 
 def distribution(logits_BV: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     """Log-probabilities (B, V) that tokens are drawn with; of greedy rows, those at temperature 1."""
-    temperature_B = torch.tensor([p.temperature or 1.0 for p in params], device=logits_BV.device)
+    temperatures = [max(p.temperature, LEAST_TEMPERATURE) if p.temperature else 1.0 for p in params]
+    temperature_B = torch.tensor(temperatures, device=logits_BV.device)
     logp_BV = (logits_BV.float() / temperature_B[:, None]).log_softmax(dim=-1)
     return _truncate(logp_BV, params) if any(p.truncates for p in params) else logp_BV
 

@@ -163,8 +163,12 @@ def definitions_section() -> Section:
 
 
 def _headline_wins(wins: Sequence[Row], models: Sequence[str]) -> list[Row]:
-    """The last stage against the one before it: what the whole second half of the recipe was for."""
-    pair = tuple(reversed(models[-2:]))
+    """The last policy over the SFT model, what the whole second half of the recipe was for; without one, SFT over the
+    base model after examples.
+    """
+    before = ("base", "base_few_shot", "sft")
+    policies = [model for model in models if model not in (*before, "ppo_without_mix")]
+    pair = (policies[-1], "sft") if policies else ("sft", "base_few_shot")
     return [row for row in wins if (row.get("a"), row.get("b")) == pair]
 
 

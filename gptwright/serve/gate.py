@@ -45,8 +45,9 @@ class Limiter:
 
     def wait(self, caller: str, now: float) -> float:
         """Seconds until this caller may ask again; 0 lets the request pass, and counts it."""
-        left, since = self.buckets.get(caller, (self.per_minute, now))
-        left = min(self.per_minute, left + (now - since) * self.per_minute / 60)
+        most = max(1.0, self.per_minute)  # less than one a minute must still come to one
+        left, since = self.buckets.get(caller, (most, now))
+        left = min(most, left + (now - since) * self.per_minute / 60)
         allowed = left >= 1
         self.buckets[caller] = (left - allowed, now)
         if len(self.buckets) > MANY_CALLERS:
@@ -84,6 +85,9 @@ class Gate:
             await self.app(scope, self._counted(receive), tell)
         except ApiError as error:
             await _refuse(error, tell)
+        except Exception:
+            status = status or 500  # which is answered outside of here
+            raise
         finally:
             seconds = time.monotonic() - began
             self.metrics.request(scope["path"], status, seconds)

@@ -94,7 +94,7 @@ class ServedReward:
         if longest > context:
             raise InputError(f"messages and answer have {longest} tokens, {self.name} reads {context}: shorten them")
         with self.lock:
-            return score_all(self.model, rows, self.tokenizer.pad, FastPath("cpu", "float32"))
+            return score_all(self.model, rows, self.tokenizer.pad, FastPath(self.model.bias.device.type, "float32"))
 
     def close(self) -> None:
         """Nothing waits for it."""

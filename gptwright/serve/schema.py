@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -22,7 +22,11 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 
 MAX_STOPS = 4
 MAX_CHOICES = 16
-Stops = str | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None
+Stops = (
+    Annotated[str, Field(min_length=1)]
+    | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)]
+    | None
+)
 
 
 class Strict(BaseModel):
@@ -64,7 +68,18 @@ class Sampling(Strict, ABC):
     @classmethod
     def _null_is_the_default(cls, value: Any, info: Any) -> Any:
         field = cls.model_fields[info.field_name]
-        return field.default if value is None and not field.is_required() else value
+        return field.get_default(call_default_factory=True) if value is None and not field.is_required() else value
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if len(forms := self.forms()) > 1:
+            raise ValueError(f"{' and '.join(forms)} exclude each other: leave out all but one")
+        return self
+
+    def forms(self) -> list[str]:
+        """The parameters that say what the answer must be like."""
+        names = ("guided_regex", "guided_choice", "guided_grammar")
+        return [name for name in names if getattr(self, name) is not None]
 
     @property
     @abstractmethod
@@ -135,7 +150,10 @@ class ToolCall(BaseModel):
     @field_validator("function")
     @classmethod
     def _json(cls, function: CalledFunction) -> CalledFunction:
-        json.loads(function.arguments)
+        try:
+            json.loads(function.arguments)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
         return function
 
     def text(self) -> str:
@@ -232,19 +250,22 @@ class ChatRequest(Sampling):
     tools: list[Tool] = Field(default_factory=list)
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
     parallel_tool_calls: bool = True
-    """Taken, and not used: a model that may call tools may call several."""
+    """Whether an answer may hold several calls."""
 
     def functions(self) -> list[dict[str, Any]]:
         """What the model is told that it may call."""
         return [] if self.tool_choice == "none" else [tool.function.told() for tool in self.tools]
 
     @model_validator(mode="after")
-    def _one_form(self) -> ChatRequest:
-        if self.tools and self.response_format and self.response_format.type != "text":
-            raise ValueError("tools and response_format exclude each other: leave out one")
+    def _tools_for_a_call(self) -> Self:
         if not self.tools and self.tool_choice not in ("none", "auto"):
             raise ValueError("tool_choice asks for a call, and there are no tools")
         return self
+
+    def forms(self) -> list[str]:
+        """Those of all completions, tools and response_format."""
+        shaped = self.response_format is not None and self.response_format.type != "text"
+        return ["tools"] * bool(self.functions()) + ["response_format"] * shaped + super().forms()
 
     def tool_grammar(self, tokenizer: Tokenizer) -> Grammar | None:
         """What the tools ask of the answer. Raises ApiError for a tool that is not there."""
@@ -253,7 +274,13 @@ class ChatRequest(Sampling):
             return None
         name = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
         try:
-            return tool_grammar(functions, tokenizer, required=self.tool_choice == "required", name=name)
+            return tool_grammar(
+                functions,
+                tokenizer,
+                required=self.tool_choice == "required",
+                name=name,
+                several=self.parallel_tool_calls,
+            )
         except ValueError as error:
             raise ApiError(400, str(error), param="tool_choice") from None
 
@@ -274,7 +301,8 @@ class CompletionRequest(Sampling):
     """POST /v1/completions"""
 
     prompt: str
-    echo: bool = False
+    echo: Literal[False] = False
+    """The prompt is not repeated in front of its continuation."""
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gptwright.engine.engine import Engine
+from gptwright.engine.native.decoder import Weights
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.protocol import PartStream
 from gptwright.engine.request import Completion, Request
@@ -38,6 +39,7 @@ def sample_answers(
     temperature: float,
     max_new_tokens: int,
     each: int = 1,
+    weights: Weights = "float32",
     ranks: Ranks = ALONE,
 ) -> list[list[Completion]]:
     """`each` answers to every prompt. An answer's draws depend on (seed, its prompt's place, its number) alone; several
@@ -51,7 +53,7 @@ def sample_answers(
             for row, ids in ((row, render_prompt(prompts[row].messages, tokenizer)) for row in rows)
             for number in range(each)
         ]
-        completions = Engine(model, stop_ids={tokenizer.end_of_turn}).generate(requests)
+        completions = Engine(model, stop_ids={tokenizer.end_of_turn}, weights=weights).generate(requests)
         return [completions[start : start + each] for start in range(0, len(completions), each)]
 
     return ranks.shared_out(range(len(prompts)), sample)

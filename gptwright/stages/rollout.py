@@ -123,6 +123,7 @@ def sample_episodes(
         temperature=settings.temperature,
         max_new_tokens=settings.max_new_tokens,
         each=each,
+        weights=settings.sampling_weights,
         ranks=ranks,
     )
     answers = answered(prompts, sampled, tokenizer)

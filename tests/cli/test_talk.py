@@ -110,6 +110,7 @@ def test_settings_change(talk: Talk) -> None:
         ("/set colour=red", "knows temperature"),
         ("/set top_p=high", "'high' is none"),
         ("/set top_p=7", "top_p is 7"),
+        ("/set seed=99999999999999999999", "seed is 99999999999999999999"),
     ],
 )
 def test_what_cannot_be_followed_is_told(talk: Talk, text: str, named: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gptwright.cli.serving import load
+from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.model.folder import save_model
 from gptwright.model.transformer import LanguageModel, initialise
@@ -48,6 +49,15 @@ def server(talkative: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         address = next(found[0] for line in lines if (found := re.search(r"http://\S+(?=/v1)", line)))
         yield process, address
         process.kill()
+
+
+def test_what_cannot_decode_here_is_refused(talkative: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="--device tpu is not there"):
+        load(str(talkative), device="tpu")
+    monkeypatch.setattr("gptwright.engine.engine.Decoder.of", lambda *_, **__: None)
+    assert load(str(talkative)).name == "talkative"
+    with pytest.raises(InputError, match="--weights int8 needs a CPU and a C\\+\\+ compiler"):
+        load(str(talkative), "int8")
 
 
 def test_told_to_stop_it_ends_what_it_has_begun(server: tuple[subprocess.Popen[str], str], talkative: Path) -> None:

@@ -111,6 +111,15 @@ def test_a_template_is_filled_and_its_blanks_told(engine: Engine) -> None:
     assert completion.blanks == {"name": match.group(1), "year": match.group(2)}
 
 
+def test_blanks_have_any_names_and_patterns_any_slashes(engine: Engine) -> None:
+    template = r"{{Name:[A-Z]}} {{größe:[0-9]/[0-9]}} {{date:[0-9]\/[0-9]}} {{rest}}/"
+    (completion,) = answers(engine, [Grammar.template(template)], max_new_tokens=400)
+    assert completion.blanks is not None
+    assert list(completion.blanks)[:3] == ["Name", "größe", "date"]
+    assert re.fullmatch(r"[0-9]/[0-9]", completion.blanks["größe"])
+    assert re.fullmatch(r"[0-9]/[0-9]", completion.blanks["date"])
+
+
 def test_a_blank_without_a_pattern_ends_where_the_text_goes_on(engine: Engine) -> None:
     for completion in answers(engine, [Grammar.template("<{{word}}>")] * 4, max_new_tokens=400):
         text = said(engine, completion)

@@ -121,6 +121,12 @@ def test_temperature_0_takes_the_likeliest_token_and_reports_its_probability_at_
     assert_close(logprobs, torch.full((50,), math.log(0.4)))
 
 
+def test_the_smallest_temperature_takes_the_likeliest_token() -> None:
+    ids, logprobs = drawn([SamplingParams(temperature=1e-40, seed=seed) for seed in range(50)])
+    assert set(ids.tolist()) == {1}
+    assert_close(logprobs, torch.zeros(50))
+
+
 def test_a_row_is_the_same_whoever_shares_its_batch() -> None:
     """The tail of 5000 tokens is where float32 sums reach 1 early; a neighbour's top_p must not cut it off."""
     logits = 4 * torch.randn(1, 5000, generator=torch.Generator().manual_seed(0))
@@ -143,7 +149,11 @@ def test_impossible_tokens_are_never_drawn() -> None:
     [
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"temperature": -0.1}, "temperature is -0.1"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": float("inf")}, "temperature is inf"),
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
         ({"top_k": -1}, "top_k is -1"),
+        ({"top_k": 2**40}, "top_k is 1099511627776"),
         ({"top_p": 0.0}, "top_p is 0.0"),
         ({"top_p": 1.1}, "top_p is 1.1"),
     ],

@@ -58,6 +58,17 @@ def test_headline_shows_the_gain_of_each_stage(page):
     ]
 
 
+@pytest.mark.parametrize("other", ["ppo_without_mix", "dpo"])
+def test_headline_tells_the_last_policy_over_sft_whatever_else_was_tried(run_dir, other):
+    def beside(evaluation):
+        place = -1 if other == "dpo" else len(evaluation["models"])
+        evaluation["models"].insert(place, other)
+
+    change_evaluation(run_dir, beside)
+    header = render_report(run_dir).partition("</header>")[0]
+    assert "<span>PPO beats SFT</span><strong>58.5%</strong>" in header
+
+
 def test_page_asks_nothing_of_the_network(page):
     assert not re.search(r"(src|href|action|data)\s*=\s*[\"']?\s*(https?:)?//", page)
     assert not re.search(r"@import|url\((?!#)", page)

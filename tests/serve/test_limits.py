@@ -77,6 +77,13 @@ def test_a_bucket_refills_as_time_goes_by() -> None:
     assert [limiter.wait("a", now=1000.0) > 0 for _ in range(7)] == [False] * 6 + [True]
 
 
+def test_less_than_one_request_a_minute_is_still_some() -> None:
+    limiter = Limiter(0.5)
+    assert limiter.wait("a", now=0.0) == 0
+    assert limiter.wait("a", now=0.0) == pytest.approx(120)
+    assert limiter.wait("a", now=120.0) == 0
+
+
 def test_a_request_that_is_too_large_is_refused_whatever_it_says_of_itself(serving: Serving) -> None:
     with serving(max_body_bytes=2000) as address:
         with pytest.raises(openai.APIStatusError) as caught:

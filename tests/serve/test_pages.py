@@ -240,6 +240,26 @@ def test_conversations_are_exported_taken_in_and_deleted(site: Site, tmp_path: P
     site.wait("Nothing taken in")
 
 
+def test_two_tabs_keep_what_was_said_in_both(site: Site, context: Any) -> None:
+    other = context.new_page()
+    other.goto(site.page.url)
+    site.ask("in the first tab")
+    site.wait("Answered")
+    other.locator("#question").fill("in the second tab")
+    other.locator("#question").press("Enter")
+    other.wait_for_function("document.querySelector('#status').textContent.startsWith('Answered')")
+    other.reload()
+    other.wait_for_timeout(300)
+    assert {"in the first tab", "in the second tab"} <= set(other.locator("#list .title").all_inner_texts())
+
+
+def test_a_question_is_kept_while_its_answer_is_on_the_way(site: Site) -> None:
+    site.page.route("**/v1/chat/completions", lambda route: None)  # never answered
+    site.ask("do not lose me")
+    site.page.reload()
+    assert site.page.locator("article.user .text").inner_text() == "do not lose me"
+
+
 def test_a_server_that_fails_is_told_of_in_the_conversation(site: Site) -> None:
     site.page.route("**/v1/chat/completions", lambda route: route.fulfill(
         status=503, content_type="application/json", body='{"error": {"message": "256 requests wait already"}}',

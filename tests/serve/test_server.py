@@ -119,11 +119,31 @@ def test_many_at_once_get_what_each_would_get_alone(client: Any, models: dict[st
         assert text == expected
 
 
-def test_a_client_that_leaves_frees_its_row(client: Any, models: dict[str, ServedModel]) -> None:
-    worker = models["assistant"].worker
+class SlowMeter:
+    """Takes so long for each token that an answer cannot end by itself while somebody waits for that."""
+
+    tokens = 0
+
+    def prompt(self, tokens: int, reused: int) -> None:
+        pass
+
+    def load(self, waiting: int, answered: int) -> None:
+        pass
+
+    def token(self, since: float, *, first: bool) -> float:
+        self.tokens += 1
+        time.sleep(0.01)
+        return since
+
+
+def test_a_client_that_leaves_frees_its_row(
+    client: Any, models: dict[str, ServedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, meter = models["assistant"].worker, SlowMeter()
+    monkeypatch.setattr(worker, "meter", meter)
     bias = {str(token): 100 for token in models["assistant"].tokenizer.encode("a")}
     stream = client.chat.completions.create(
-        model="assistant", messages=HELLO, max_tokens=100, stream=True, logit_bias=bias
+        model="assistant", messages=HELLO, max_tokens=450, stream=True, logit_bias=bias
     )
     next(iter(stream))
     stream.close()
@@ -132,6 +152,7 @@ def test_a_client_that_leaves_frees_its_row(client: Any, models: dict[str, Serve
             break
         time.sleep(0.01)
     assert not worker.answered
+    assert meter.tokens < 400
 
 
 @pytest.mark.parametrize(
@@ -142,6 +163,10 @@ def test_a_client_that_leaves_frees_its_row(client: Any, models: dict[str, Serve
         ({"messages": []}, 400, "messages"),
         ({"messages": [*HELLO, {"role": "assistant", "content": "Hi"}]}, 400, "nothing to answer"),
         ({"temperature": 3}, 400, "temperature"),
+        ({"stop": ""}, 400, "stop"),
+        ({"extra_body": {"echo": True}}, 400, "echo"),
+        ({"extra_body": {"guided_grammar": 'start: "\ud800"'}}, 400, "half of a surrogate pair"),
+        ({"extra_body": {"guided_regex": "a", "guided_choice": ["b"]}}, 400, "guided_regex and guided_choice exclude"),
         ({"logit_bias": {"100000": 1}}, 400, "logit_bias names token 100000"),
         ({"extra_body": {"best_of": 2}}, 400, "best_of: this parameter is not followed here"),
         ({"response_format": {"type": "json_schema"}}, 400, "response_format: json_schema is given with the type"),

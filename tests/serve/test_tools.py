@@ -28,6 +28,10 @@ ADD = {
     },
 }
 NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
+TOO_DEEP: dict[str, Any] = {
+    "role": "assistant",
+    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "add", "arguments": "[" * 100_000}}],
+}
 LOOK: dict[str, Any] = {"type": "function", "function": {"name": "look", "parameters": NOTHING}}
 HELLO = [{"role": "user", "content": "What is 2 and 2?"}]
 
@@ -131,12 +135,26 @@ def test_a_model_that_knows_nothing_calls_a_tool_as_it_wants_to_be_called(client
         assert arguments["b"] in (1, 2)
 
 
-def test_with_auto_it_may_talk_and_every_call_is_whole(client: Any) -> None:
+@pytest.mark.parametrize("several", [True, False])
+def test_with_auto_it_may_talk_and_every_call_is_whole(
+    client: Any, models: dict[str, ServedModel], several: bool
+) -> None:
+    counts = []
     for seed in range(6):
         (found,) = client.chat.completions.create(
-            model="assistant", messages=[{"role": "user", "content": "2"}], tools=[LOOK], seed=seed, max_tokens=12
+            model="assistant",
+            messages=[{"role": "user", "content": "2"}],
+            tools=[LOOK],
+            seed=seed,
+            max_tokens=150,
+            logit_bias={str(models["assistant"].tokenizer.tool_call): 6 if seed else -100},
+            parallel_tool_calls=several,
         ).choices
-        assert found.message.content is not None or found.message.tool_calls
+        calls = found.message.tool_calls or []
+        assert all((call.function.name, json.loads(call.function.arguments)) == ("look", {}) for call in calls)
+        counts.append(len(calls))
+    assert counts[0] == 0 and max(counts) >= 1
+    assert (max(counts) > 1) == several
 
 
 @pytest.mark.parametrize(
@@ -145,7 +163,9 @@ def test_with_auto_it_may_talk_and_every_call_is_whole(client: Any) -> None:
         ({"tools": [ADD], "tool_choice": {"type": "function", "function": {"name": "sub"}}}, "no tool is called 'sub'"),
         ({"tool_choice": "required"}, "there are no tools"),
         ({"tools": [ADD], "response_format": {"type": "json_object"}}, "tools and response_format exclude each other"),
+        ({"tools": [ADD], "extra_body": {"guided_regex": "a"}}, "tools and guided_regex exclude each other"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
+        ({"messages": [*HELLO, TOO_DEEP, {"role": "tool", "content": "4"}]}, "nested too deeply"),
         ({"messages": [{"role": "user", "content": None}]}, "content is missing"),
         ({"messages": [*HELLO, {"role": "user", "content": "x", "reasoning_content": "y"}]}, "only an assistant"),
     ],

@@ -13,10 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptwright.engine.engine import Engine
 from gptwright.engine.request import Completion
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import PpoSettings
 from gptwright.records import Message, Prompt
+from gptwright.stages import answers
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.rewards import model_reward, weighted
 from gptwright.stages.rollout import (
@@ -97,6 +99,24 @@ def test_values_and_scores_stay_with_their_rows(evaluate: Evaluate, make_scalar:
 def test_entropy_is_at_most_that_of_the_uniform_distribution(evaluate: Evaluate, tokenizer: Tokenizer) -> None:
     entropy_BT = evaluate([random_episode(5, 5)]).entropy_BT
     assert 0 < float(entropy_BT.min()) <= float(entropy_BT.max()) <= math.log(tokenizer.vocab_size) + 1e-5
+
+
+def test_the_policys_weights_are_read_as_exactly_as_asked(
+    make_model: Callable[..., LanguageModel], tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Watched(Engine):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            seen.append(named["weights"])
+            super().__init__(*arguments, **named)
+
+    monkeypatch.setattr(answers, "Engine", Watched)
+    for weights in ("float32", "bfloat16"):
+        chosen = PpoSettings(max_new_tokens=4, sampling_weights=weights)
+        reward = weighted({"none": (lambda given: [0.0] * len(given), 1.0)})
+        sample_episodes(make_model(), reward, tokenizer, [Prompt("a", (Message("user", "a"),))], chosen, seed=0)
+    assert seen == ["float32", "bfloat16"]
 
 
 def test_an_answer_cut_short_gets_the_fixed_score_and_a_finished_one_the_models(

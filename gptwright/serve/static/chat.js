@@ -12,8 +12,9 @@ function say(text) {
   at("status").textContent = text;
 }
 
-function keep() {
-  if (!store.save()) say("The browser has no room left: export your conversations and delete some.");
+function keep(...conversations) {
+  const changed = conversations.length ? conversations : [current];
+  if (!store.save(...changed)) say("The browser has no room left: export your conversations and delete some.");
 }
 
 // --- what is seen
@@ -129,13 +130,14 @@ function begin() {
 function forget(conversation) {
   if (!confirm(`Delete “${conversation.title}”?`)) return;
   store.remove(conversation.id);
-  keep();
   choose(conversation === current ? store.all[0] || store.create() : current);
 }
 
 function ask(text, parent) {
   if (!Object.keys(current.nodes).length) current.title = text.trim().slice(0, 60);
-  answer(add(current, parent, "user", text.trim()).id);
+  const question = add(current, parent, "user", text.trim());
+  keep(); // whatever becomes of the answer
+  answer(question.id);
 }
 
 function request(node) {
@@ -189,7 +191,7 @@ async function answer(parent) {
     if (error.name !== "AbortError") node.error = error.message;
   }
   cancelAnimationFrame(next);
-  keep();
+  if (store.all.includes(conversation)) keep(conversation);
   if (answering !== controller) return;
   answering = null;
   busy(false);
@@ -234,8 +236,9 @@ function exportAll() {
 
 async function importAll(event) {
   try {
-    say(`${store.take(await event.target.files[0].text())} conversations taken in.`);
-    keep();
+    const taken = store.take(await event.target.files[0].text());
+    say(`${taken.length} conversations taken in.`);
+    if (taken.length) keep(...taken);
     draw();
   } catch (error) {
     say(`Nothing taken in: ${error.message}.`);

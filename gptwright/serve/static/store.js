@@ -1,23 +1,36 @@
 // Conversations in this browser. A conversation is a tree: asking differently, or asking again, makes a branch.
 
-const PLACE = "gptwright.conversations";
+const PLACE = "gptwright.conversation.";
 const DEFAULTS = { system: "", temperature: 0.7, top_p: 1, top_k: 0, min_p: 0, max_tokens: null, seed: null, model: "" };
 
 const name = () => crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
 
+/** A conversation that was kept, or nothing where it is damaged. */
+function read(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch {
+    return null;
+  }
+}
+
 export class Store {
   constructor() {
-    try {
-      this.all = JSON.parse(localStorage.getItem(PLACE)) || [];
-    } catch {
-      this.all = [];
-    }
+    this.all = Object.keys(localStorage)
+      .filter((key) => key.startsWith(PLACE))
+      .map(read)
+      .filter(Boolean)
+      .sort((a, b) => b.created - a.created);
   }
 
-  /** Keep what has changed; false where the browser has no room for it. */
-  save() {
+  /** Keep these conversations, with what another tab has said in them; false where the browser has no room for it. */
+  save(...conversations) {
     try {
-      localStorage.setItem(PLACE, JSON.stringify(this.all));
+      for (const conversation of conversations) {
+        const kept = read(PLACE + conversation.id);
+        if (kept) conversation.nodes = { ...kept.nodes, ...conversation.nodes };
+        localStorage.setItem(PLACE + conversation.id, JSON.stringify(conversation));
+      }
       return true;
     } catch {
       return false;
@@ -34,9 +47,10 @@ export class Store {
 
   remove(id) {
     this.all = this.all.filter((conversation) => conversation.id !== id);
+    localStorage.removeItem(PLACE + id);
   }
 
-  /** Add conversations from an export; returns how many. Throws where it is none. */
+  /** Add conversations from an export; returns them. Throws where it is none. */
   take(text) {
     const found = JSON.parse(text);
     const whole = (c) => c && typeof c.id === "string" && typeof c.title === "string" && c.nodes && c.settings;
@@ -45,7 +59,7 @@ export class Store {
     const taken = found.filter((conversation) => !known.has(conversation.id));
     for (const conversation of taken) conversation.settings = { ...DEFAULTS, ...conversation.settings };
     this.all.unshift(...taken);
-    return taken.length;
+    return taken;
   }
 }
 
