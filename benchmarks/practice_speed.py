@@ -6,8 +6,8 @@
 A Llama of 3 million parameters with random weights, 32 prompts, 4 answers of 48 tokens to each (hardly one ends by
 itself), one optimizer step on all of them, beta 0.02, the same reward. TRL has no PPO, so ours is compared with its
 GRPO: PPO has two models more. Ours practises as the stage does on this machine: compiled, bfloat16 products over
-float32 weights, and sampling by the engine with weights in bfloat16. Rollout is told beside the engine's plain rate on the same
-prompts. Each program has a process of its own, one after the other, round after round.
+float32 weights, and sampling by the engine with weights in bfloat16. Rollout is told beside the engine's plain rate
+on the same prompts. Each program has a process of its own, one after the other, round after round.
 """
 
 from __future__ import annotations

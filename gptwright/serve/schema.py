@@ -22,11 +22,8 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 
 MAX_STOPS = 4
 MAX_CHOICES = 16
-Stops = (
-    Annotated[str, Field(min_length=1)]
-    | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)]
-    | None
-)
+Some = Annotated[str, Field(min_length=1)]
+Stops = Some | Annotated[list[Some], Field(max_length=MAX_STOPS)] | None
 
 
 class Strict(BaseModel):
@@ -56,7 +53,7 @@ class Sampling(Strict, ABC):
     stop: Stops = None
     seed: int | None = None
     guided_regex: str | None = None
-    guided_choice: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    guided_choice: Annotated[list[Some], Field(min_length=1)] | None = None
     guided_grammar: str | None = None
     """In llguidance's Lark."""
     stream: bool = False

@@ -159,6 +159,7 @@ def test_constrained_and_free_requests_share_a_batch(engine: Engine) -> None:
         (Grammar.json_schema({"type": "array", "uniqueItems": True}), "uniqueItems"),
         (Grammar.regex("(unclosed"), "regex"),
         (Grammar.lark("start: nothing_here"), "lark"),
+        (Grammar.regex("a\ud800"), "half of a surrogate pair"),
     ],
 )
 def test_a_grammar_that_cannot_be_followed_is_refused_at_once(engine: Engine, grammar: Grammar, named: str) -> None:
