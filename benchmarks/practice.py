@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,10 @@ class Judge:
 def measure(run: Path, keep: Path, prompts: int, answers: int, *, equal_time: bool) -> dict[str, Any]:
     judge = Judge(run, prompts)
     evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    found = {"SFT": judge.told(judge.sft) | {"bits_per_byte": evaluation["bits_per_byte"]["sft"]}}
-    found[f"best of {BEST_OF}"] = judge.told(judge.sft, (1.0,), BEST_OF)
+    place = keep / run.name
+    found = {"SFT": kept(place / "SFT.json", lambda: judge.told(judge.sft))}
+    found["SFT"] |= {"bits_per_byte": evaluation["bits_per_byte"]["sft"]}
+    found[f"best of {BEST_OF}"] = kept(place / "best.json", lambda: judge.told(judge.sft, (1.0,), BEST_OF))
     for name, (stage, overrides) in methods(answers).items():
         found[name] = tried(run, keep, judge, name, stage, overrides)
     if equal_time:
@@ -151,10 +153,19 @@ def measure(run: Path, keep: Path, prompts: int, answers: int, *, equal_time: bo
     return found
 
 
+def kept(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What an earlier call has found, or what `work` finds now."""
+    if not path.is_file():
+        found = work()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found), encoding="utf-8")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
 def tried(run: Path, keep: Path, judge: Judge, name: str, stage: str, overrides: Sequence[str]) -> dict[str, Any]:
     folder = keep / run.name / name.replace(",", "").replace(" ", "-")
     lineage = practise(run, folder, stage, overrides)
-    told = judge.told(load_language_model(folder / stage).eval()) | {
+    told = kept(folder / "told.json", lambda: judge.told(load_language_model(folder / stage).eval())) | {
         "seconds": json.loads((folder / "seconds.json").read_text(encoding="utf-8")),
         "bits_per_byte": lineage["bits_per_byte"],
         "tokens_sampled": lineage.get("tokens_sampled", 0),

@@ -113,14 +113,14 @@ def _held_out(
 def _against_the_truth(run: Run, held_out: Sequence[Comparison]) -> dict[str, Any]:
     """What a judge who knows each answer's worth would score, and how often two labellers agree."""
     utilities = [[world.utility(c.prompt, answer) for answer in c.answers] for c in held_out]
-    again = [_second_opinion(c, run.recipe.seed * 1_000_003 + 777 + i) for i, c in enumerate(held_out)]
+    again = [second_opinion(c, run.recipe.seed * 1_000_003 + 777 + i) for i, c in enumerate(held_out)]
     return {
         "ceiling": preference.ceiling(held_out, utilities).to_json(),
         "agreement": preference.agreement(again, held_out).to_json(),
     }
 
 
-def _second_opinion(comparison: Comparison, seed: int) -> Comparison:
+def second_opinion(comparison: Comparison, seed: int) -> Comparison:
     """Somebody else's ranking of the same answers."""
     asked = (world.compare(comparison.prompt, comparison.answers, seed=seed, colleague=n) for n in range(2))
     return next(each for each in asked if each.labeller != comparison.labeller)

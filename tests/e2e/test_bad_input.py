@@ -77,6 +77,17 @@ def test_broken_json_names_file_and_line(cli: Any, tiny: Path) -> None:
     assert mended.returncode == 0, mended.stderr
 
 
+def test_a_damaged_cleaning_file_is_found_before_the_corpus_is_tokenized(cli: Any, tiny: Path) -> None:
+    (cli.folder / "books.txt").write_text("The cat sat on the mat.\n\n" * 400)
+    (cli.folder / "cleaning.json").write_text('{"version": 3}')
+    result = cli("pretrain", tiny, "--dir", "run", "-o", "data.files=books.txt", *QUICK)
+    refused(result, "cleaning.json is damaged", "clean the files again, or delete it")
+    assert (
+        not list((cli.folder / "run" / "checkpoints").rglob("*.bin"))
+        and not (cli.folder / "run/corpus.partial").exists()
+    )
+
+
 def test_bad_conversations_are_found_before_pretraining(cli: Any, tiny: Path) -> None:
     chat = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
     (cli.folder / "chats.jsonl").write_text("\n".join([json.dumps(chat)] * 6 + ['{"messages":']))
