@@ -45,6 +45,7 @@ BEST_OF = 16
 SHARED = ("tokenizer", "corpus", "base", "sft", "comparisons", "reward")
 """Folders that every method starts from."""
 STATISTICS_ANSWERS = 300
+SIGNS = ("o", "s", "^", "D", "v", "P", "X")
 PICTURE = ROOT / "docs" / "pictures" / "practice.png"
 
 
@@ -179,11 +180,14 @@ def draw(runs: Sequence[dict[str, Any]]) -> None:
 
     def paint(axes: Any, colours: Any) -> None:
         names = [name for name in runs[0] if "kl" in runs[0][name] and name != "SFT"]
-        for colour, name in enumerate(names, start=1):
+        for number, name in enumerate(names):
             x = [run[name]["kl"]["value"] for run in runs]
             y = [run[name]["sampled"]["win_rate"]["value"] for run in runs]
-            marker = "^" if name.endswith("as long") else "o"
-            axes.plot(x, y, marker, label=name, color=colours.of(colour), markersize=5)
+            # There are fewer colours than methods: each has a sign of its own, filled at equal numbers of answers.
+            sign, colour = SIGNS[number % len(SIGNS)], colours.of(1 + number % len(SIGNS))
+            filled = "none" if name.endswith("as long") else "full"
+            axes.plot(x, y, sign, label=name, color=colour, markersize=5, fillstyle=filled)
+        axes.set_xscale("log")
         axes.axhline(0.5, color=colours.ink, linewidth=0.8, linestyle=":")
         axes.set_xlabel("KL to SFT, nats per answer")
         axes.set_ylabel("gold win rate over SFT")
