@@ -45,6 +45,7 @@ BEST_OF = 16
 SHARED = ("tokenizer", "corpus", "base", "sft", "comparisons", "reward")
 """Folders that every method starts from."""
 STATISTICS_ANSWERS = 300
+TICKS = (0.5, 1, 2, 5, 10)
 SIGNS = ("o", "s", "^", "D", "v", "P", "X")
 PICTURE = ROOT / "docs" / "pictures" / "practice.png"
 
@@ -188,6 +189,8 @@ def draw(runs: Sequence[dict[str, Any]]) -> None:
             filled = "none" if name.endswith("as long") else "full"
             axes.plot(x, y, sign, label=name, color=colour, markersize=5, fillstyle=filled)
         axes.set_xscale("log")
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.set_xticks([], minor=True)
         axes.axhline(0.5, color=colours.ink, linewidth=0.8, linestyle=":")
         axes.set_xlabel("KL to SFT, nats per answer")
         axes.set_ylabel("gold win rate over SFT")
