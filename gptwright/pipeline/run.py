@@ -151,9 +151,10 @@ def _for_many(run: Run, stages: list[Stage], until: str | None) -> list[Stage]:
     if alone < len(stages):
         left = ", ".join(stage.name for stage in stages[alone:])
         if until:
+            name = stages[alone].name
+            remedy = "this command" if alone == len(stages) - 1 else f"the command that makes {name}"
             raise InputError(
-                f"torchrun started {size} processes, and stage {stages[alone].name} runs in one: give this command "
-                f"without torchrun as far as {stages[alone].name}, and then again with it"
+                f"torchrun started {size} processes, and stage {name} runs in one: give {remedy} without torchrun"
             )
         say(f"torchrun     {size} ranks; {left} run in one process afterwards: the same command without torchrun")
     return stages[:alone]

@@ -271,8 +271,8 @@ def check_shares(settings: PracticeSettings, each: int, ranks: Ranks, stage: str
     fewest = (prompts - 1) % size + 1
     if ranks.size > fewest:
         raise InputError(
-            f"{stage}: episodes ({settings.episodes}) in {settings.minibatches} minibatches leave {fewest} prompts in "
-            f"one of them, too few for {ranks.size} ranks: raise episodes, or start fewer ranks"
+            f"{stage}: of {prompts} prompts a round ({settings.episodes} episodes) one of {settings.minibatches} "
+            f"minibatches gets {fewest}, too few for {ranks.size} ranks: raise episodes, or start fewer ranks"
         )
 
 

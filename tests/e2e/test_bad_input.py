@@ -77,6 +77,23 @@ def test_broken_json_names_file_and_line(cli: Any, tiny: Path) -> None:
     assert mended.returncode == 0, mended.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("evaluate", "nowhere", "--seed", "-1"), "--seed"),
+        (("chat", "nowhere", "--temperature", "nan"), "--temperature"),
+        (("chat", "nowhere", "--seed", "99999999999999999999"), "seed is 99999999999999999999"),
+        (("complete", "nowhere", "Once", "--seed", "99999999999999999999"), "seed is 99999999999999999999"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named_before_a_model_is_looked_for(
+    cli: Any, command: tuple[str, ...], said: str
+) -> None:
+    result = cli(*command)
+    assert result.returncode == 2
+    assert said in result.stderr and "Traceback" not in result.stderr
+
+
 def test_a_damaged_cleaning_file_is_found_before_the_corpus_is_tokenized(cli: Any, tiny: Path) -> None:
     (cli.folder / "books.txt").write_text("The cat sat on the mat.\n\n" * 400)
     (cli.folder / "cleaning.json").write_text('{"version": 3}')

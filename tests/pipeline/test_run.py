@@ -258,5 +258,8 @@ class FirstOfTwo(Ranks):
 
 def test_stages_of_one_process_are_refused_under_torchrun(tmp_path: Path) -> None:
     run = Run(Recipe.model_validate(WHOLE), tmp_path, {}, FirstOfTwo(0, 2))
-    with pytest.raises(InputError, match="torchrun started 2 processes, and stage sft runs in one"):
+    first = "torchrun started 2 processes, and stage sft runs in one: give the command that makes sft without torchrun"
+    with pytest.raises(InputError, match=first):
         execute(run, stages_of(run.recipe), until="reward")
+    with pytest.raises(InputError, match="stage sft runs in one: give this command without torchrun"):
+        execute(run, stages_of(run.recipe), until="sft")

@@ -135,6 +135,11 @@ def test_a_model_that_knows_nothing_calls_a_tool_as_it_wants_to_be_called(client
         assert arguments["b"] in (1, 2)
 
 
+def test_no_tools_may_be_said_as_null(client: Any) -> None:
+    asked = {"model": "assistant", "messages": [{"role": "user", "content": "2"}], "max_tokens": 3}
+    assert client.chat.completions.create(**asked, extra_body={"tools": None}).choices
+
+
 @pytest.mark.parametrize("several", [True, False])
 def test_with_auto_it_may_talk_and_every_call_is_whole(
     client: Any, models: dict[str, ServedModel], several: bool
