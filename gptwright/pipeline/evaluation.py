@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 STATISTICS_ANSWERS = 300
 BEHAVIOUR_PROMPTS = 100
+NEXT_EXAMPLE = "\nQuestion:"
+"""Where an answer after a few examples ends."""
 PREFERRED = ("dpo", "rejection", "grpo", *(nth("ppo", number) for number in range(1, MOST_ROUNDS + 1)))
 """Those that went on from SFT by what people prefer."""
 ASSISTANTS = ("sft", *PREFERRED, "ppo_without_mix")
@@ -119,11 +121,11 @@ def answer_all(
         if name == "base":
             plain = [world.plain_prompt(prompt) + "\n" for prompt in prompts]
             few_shot = [world.few_shot_prompt(prompt) for prompt in prompts]
-            for key, texts in (("base", plain), ("base_few_shot", few_shot)):
-                completions = complete(model, tokenizer, texts, **sampling)
-                answers = [tokenizer.decode(c.ids, skip_special=True).strip() for c in completions]
-                if key == "base_few_shot":  # the answer ends where the next example begins
-                    answers = [answer.split("\nQuestion:")[0].strip() for answer in answers]
+            for key, texts, stop in (("base", plain, ()), ("base_few_shot", few_shot, (NEXT_EXAMPLE,))):
+                completions = complete(model, tokenizer, texts, stop=stop, **sampling)
+                answers = [tokenizer.decode(c.ids, skip_special=True) for c in completions]
+                # What ends the answer is among its tokens.
+                answers = [answer.split(NEXT_EXAMPLE)[0].strip() if stop else answer.strip() for answer in answers]
                 answered[key] = Answered(answers, world_task.score(prompts, answers), completions)
         else:
             completions = [each[0] for each in sample_answers(model, tokenizer, prompts, **sampling)]
@@ -141,19 +143,20 @@ def complete(
     seed: int,
     temperature: float,
     max_new_tokens: int,
+    stop: tuple[str, ...] = (),
 ) -> list[Completion]:
-    """Each text as the start of a document, continued; of one too long for the context, the end (the question is there,
-    examples go first).
+    """Each text as the start of a document, continued to the document's end or one of `stop`; of one too long for the
+    context, the end (the question is there, examples go first).
     """
     room = max(1, model.config.context - max_new_tokens - 1)
     requests = [
         Request(
             [tokenizer.opening, *tokenizer.encode(text)[-room:]],
-            SamplingParams(max_new_tokens, temperature, seed=seed * 1_000_003 + i),
+            SamplingParams(max_new_tokens, temperature, stop=stop, seed=seed * 1_000_003 + i),
         )
         for i, text in enumerate(texts)
     ]
-    return Engine(model, stop_ids={tokenizer.document_end}).generate(requests)
+    return Engine(model, stop_ids={tokenizer.document_end}, tokenizer=tokenizer).generate(requests)
 
 
 def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:

@@ -47,8 +47,8 @@ from gptwright.train.step import SkipCounter, gradient_step
 
 CURVE_PROMPTS = 150
 """Held-out prompts that are read during training; at its end, all are."""
-SCALED_BY = 4000
-"""Sampled answers, at most, that set the scale of the scores: the error of a standard deviation is then about 1%."""
+SCALED_BY = 1000
+"""Sampled answers, at most, that set the scale of the scores: the error of a standard deviation is then about 2%."""
 START_REPETITION = -1.8
 """Weight of each thing said again before training, in log-odds: it loses six comparisons of seven."""
 START_LIKELIHOOD = 0.1
