@@ -75,6 +75,17 @@ class ModelSettings(Section):
     """
 
 
+class SamplingServer(Section):
+    """A vLLM server that samples the answers of ppo and grpo (docs/rlhf.md)."""
+
+    url: str
+    """Such as http://localhost:8000."""
+    model: str | None = None
+    """Which of its models; null is the first."""
+    at_once: Count = 256
+    """Requests under way together."""
+
+
 class MachineSettings(Section):
     """How the machine is used; no setting here changes what is learned, but for rounding."""
 
@@ -99,6 +110,12 @@ class MachineSettings(Section):
     """Under torchrun: whether each device holds a slice of the weights in pretraining, or all of them; 'auto' shards
     what would fill more than a quarter of a device's memory.
     """
+    frozen_bfloat16: bool = False
+    """Keep reference and reward model of ppo and grpo with their blocks' matrices in bfloat16: half the memory and,
+    where precision is bfloat16, the same numbers.
+    """
+    sampling_server: SamplingServer | None = None
+    """Where ppo and grpo have their answers sampled; null is in this process, on the training weights."""
 
 
 class PretrainSettings(Section):
@@ -169,6 +186,8 @@ class RewardSettings(Section):
     held-out labellers).
     """
     temperature: Positive = 1.0
+    max_new_tokens: Count = 80
+    """Of the answers that are ranked; one that is cut off there is left out."""
     epochs: Count = 1
     batch_prompts: Count = 32
     language_weight: Annotated[float, Field(ge=0)] = 0.5
@@ -268,9 +287,18 @@ class Recipe(Section):
         ):
             raise ValueError("rounds needs the run's own reward model in ppo.rewards: it is what each round makes anew")
         if self.reward and self.reward.data is not None and not self.rounds:
-            self.reward._refuse_changed(("answers", "temperature"), "in reward with data")
+            self.reward._refuse_changed(("answers", "temperature", "max_new_tokens"), "in reward with data")
         if self.rounds and self.reward and self.reward.data is not None and self.rounds.data is None:
             raise ValueError("rounds.data is missing beside reward.data: name a file of prompts for the rounds to come")
+        for name in ("ppo", "grpo"):
+            practised = getattr(self, name)
+            if practised and self.machine.sampling_server:
+                practised._refuse_changed(("sampling_weights",), f"in {name} with machine.sampling_server")
+            if practised and self.machine.frozen_bfloat16 and practised.interpolation < 1:
+                raise ValueError(
+                    f"{name}.interpolation below 1 needs the SFT model's weights whole, of which "
+                    "machine.frozen_bfloat16 keeps half: leave one of the two out"
+                )
         if self.evaluate and not self.sft:
             raise ValueError("evaluate needs an sft section: it measures assistants; remove one or add the other")
         if self.evaluate and self.evaluate.without_mix and not (self.ppo and self.ppo.pretrain_mix):

@@ -15,7 +15,7 @@ from typing import Any
 from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_prompts
 from gptwright.data.jsonl import read_jsonl, write_jsonl
-from gptwright.errors import InputError
+from gptwright.errors import InputError, RunError
 from gptwright.model.folder import load_language_model
 from gptwright.pipeline.rewards import check_judge, judge_of
 from gptwright.pipeline.run import Run
@@ -28,7 +28,7 @@ from gptwright.pipeline.wiring import (
     workspace,
 )
 from gptwright.practice_settings import RoundsSettings
-from gptwright.recipe import nth
+from gptwright.recipe import RewardSettings, nth
 from gptwright.records import Comparison, Prompt, to_json
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.reward import RewardTrainer, train_reward_model
@@ -36,7 +36,6 @@ from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.progress import say
 
-ANSWER_TOKENS = 80
 COMPARISONS = "comparisons.jsonl"
 
 
@@ -61,7 +60,7 @@ def collect_comparisons(run: Run) -> None:
         _finish(run, 1, list(read_comparisons(settings.data)), 0, 0.0)
         return
     prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)
-    texts, tokens, flops = _answers(run, prompts, {"sft": settings.answers}, settings.temperature, seed_shift=1)
+    texts, tokens, flops = _answers(run, prompts, {"sft": settings.answers}, settings, seed_shift=1)
     prompts = [prompt for prompt, _ in texts]
     answers = [each for _, each in texts]
     judged = world_task.compare(prompts, answers, seed=run.recipe.seed, labellers=settings.labellers)
@@ -81,14 +80,18 @@ def collect_more(run: Run, number: int) -> None:
     # One answer at least is the policy's, and one the SFT model's unless none is asked for.
     old = min(settings.answers - 1, max(int(rounds.mixed > 0), round(settings.answers * rounds.mixed)))
     who = {nth("ppo", number - 1): settings.answers - old, "sft": old}
-    texts, tokens, flops = _answers(run, prompts, who, settings.temperature, seed_shift=1_000 * number)
+    texts, tokens, flops = _answers(run, prompts, who, settings, seed_shift=1_000 * number)
     _finish(run, number, before + _judged(run, rounds, number, texts), tokens, flops)
 
 
 def _answers(
-    run: Run, prompts: Sequence[Prompt], who: dict[str, int], temperature: float, *, seed_shift: int
+    run: Run, prompts: Sequence[Prompt], who: dict[str, int], settings: RewardSettings, *, seed_shift: int
 ) -> tuple[list[tuple[Prompt, list[str]]], int, float]:
-    """(each prompt that fits with all models' answers to it, tokens sampled, their FLOPs)."""
+    """(each prompt that fits with all models' finished answers to it, tokens sampled, their FLOPs). What was cut off
+    would be ranked as if it ended there; a prompt with fewer than two finished answers is left out.
+
+    Raises RunError where none has two.
+    """
     spot, tokenizer = workspace(run, "comparisons"), Tokenizer.load(run.folder / "sft")
     kept = that_fit(prompts, tokenizer, run.recipe.model.context)
     texts, tokens, flops = [list[str]() for _ in kept], 0, 0.0
@@ -101,15 +104,24 @@ def _answers(
             tokenizer,
             kept,
             seed=run.recipe.seed + seed_shift + place_of_model,
-            temperature=temperature,
-            max_new_tokens=ANSWER_TOKENS,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
             each=each,
         )
         for own, completions in zip(texts, sampled, strict=True):
-            own += [answer_text(completion, tokenizer) for completion in completions]
+            own += [answer_text(each, tokenizer) for each in completions if each.finish_reason == "stop"]
         count = sum(len(completion.ids) for completions in sampled for completion in completions)
         tokens, flops = tokens + count, flops + model.config.flops_per_token(64) / 3 * count
-    return list(zip(kept, texts, strict=True)), tokens, flops
+    ranked = [(prompt, own) for prompt, own in zip(kept, texts, strict=True) if len(own) > 1]
+    cut = len(kept) * sum(who.values()) - sum(map(len, texts))
+    limit = f"reward.max_new_tokens ({settings.max_new_tokens})"
+    if not ranked:
+        raise RunError(f"no prompt has two answers that ended within {limit}: raise it, or finetune longer first")
+    if cut:
+        say(
+            f"  left out {cut} answers that did not end within {limit}, and {len(kept) - len(ranked)} prompts with them"
+        )
+    return ranked, tokens, flops
 
 
 def _judged(

@@ -135,7 +135,8 @@ def _finish_practice(
     forward = result.tokens_sampled + read * result.tokens_trained
     flops = per_token / 3 * forward + per_token * trained * result.tokens_trained
     figures = {"seconds": result.seconds, "tokens": result.tokens_trained, "tokens_sampled": result.tokens_sampled}
-    run.ranks.of_first(lambda: _finish(run, spot, policy.result(), tokenizer, flops=flops, **figures))
+    final = policy.result()  # of sharded weights, all ranks have a part
+    run.ranks.of_first(lambda: _finish(run, spot, final, tokenizer, flops=flops, **figures))
 
 
 def _dpo(run: Run) -> None:
@@ -155,7 +156,8 @@ def _rejection(run: Run) -> None:
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "rejection")
     model, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path)
     prompts, held_out = practice_prompts(run, settings, settings.prompts)
-    prompts = that_fit(prompts[: settings.prompts], tokenizer, model.config.context)
+    room = settings.max_new_tokens + 1
+    prompts = that_fit(prompts[: settings.prompts], tokenizer, model.config.context, room=room)
     chosen = choose_best(model.to(spot.path.device).eval(), reward, tokenizer, prompts, settings, seed=run.recipe.seed)
     told = f"reward {chosen.best_reward:+.2f}, of all {chosen.mean_reward:+.2f}"
     say(f"rejection    {len(chosen.conversations)} answers chosen, {told}")

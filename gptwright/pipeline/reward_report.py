@@ -131,10 +131,11 @@ def _best_of_n(
 ) -> dict[str, Any]:
     """Gold score of the SFT model's answer that the reward model likes best of n: what it is worth as a judge."""
     prompts = world.prompts("validation", BEST_OF_PROMPTS, seed=run.recipe.seed)
-    prompts = that_fit(prompts, tokenizer, sft.config.context)
-    each = max(BEST_OF)
+    assert run.recipe.reward is not None
+    limit, each = run.recipe.reward.max_new_tokens, max(BEST_OF)
+    prompts = that_fit(prompts, tokenizer, sft.config.context, room=limit + 1)
     sampled = sample_answers(
-        sft, tokenizer, prompts, seed=run.recipe.seed + 3, temperature=1.0, max_new_tokens=80, each=each
+        sft, tokenizer, prompts, seed=run.recipe.seed + 3, temperature=1.0, max_new_tokens=limit, each=each
     )
     answers = answered(prompts, sampled, tokenizer)
     scores = list(model_reward(model, tokenizer, path)(answers))

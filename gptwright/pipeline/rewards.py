@@ -46,7 +46,7 @@ from gptwright.stages.rewards import (
 from gptwright.stages.sft import Measure
 from gptwright.tasks import verifiers
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.fast_path import FastPath
+from gptwright.train.fast_path import FastPath, frozen
 
 
 def practice_prompts(run: Run, settings: Practised, count: int) -> tuple[list[Prompt], list[Prompt]]:
@@ -167,7 +167,13 @@ def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPat
             f"reward model {folder} has another tokenizer than this run: train one on this run's comparisons, or set "
             "pretrain.start to the model that it comes from"
         )
-    return model_reward(load_scalar_model(folder), tokenizer, path)
+    model = frozen(load_scalar_model(folder), path, run.recipe.machine)
+    if model.config.context < run.recipe.model.context:
+        raise InputError(
+            f"reward model {folder} reads {model.config.context} tokens, and this run's answers end within "
+            f"{run.recipe.model.context}: it would not see their ends; take one with as long a context"
+        )
+    return model_reward(model, tokenizer, path)
 
 
 def _rubric_part(part: RubricReward, path: FastPath) -> Part:
@@ -190,7 +196,7 @@ def practice_measure(
     """What is looked at on the way: gold scores on the world, else the reward and its parts on held-out prompts."""
     if not held_out:
         return gold_measure(run, tokenizer)
-    prompts = that_fit(held_out, tokenizer, run.recipe.model.context)
+    prompts = that_fit(held_out, tokenizer, run.recipe.model.context, room=settings.max_new_tokens + 1)
 
     def measure(model: LanguageModel) -> dict[str, float]:
         sampled = sample_answers(

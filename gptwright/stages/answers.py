@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,14 +19,20 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.progress import say
 
+Generate = Callable[[Sequence[Request]], list[Completion]]
 
-def that_fit(prompts: Sequence[Prompt], tokenizer: Tokenizer, context: int) -> list[Prompt]:
-    """The prompts that leave room for an answer; says how many do not. Raises InputError when none does."""
-    kept = [prompt for prompt in prompts if len(render_prompt(prompt.messages, tokenizer)) < context]
+
+def that_fit(prompts: Sequence[Prompt], tokenizer: Tokenizer, context: int, *, room: int = 1) -> list[Prompt]:
+    """The prompts that leave `room` tokens for an answer, and says how many do not. Raises InputError when none does.
+
+    Who scores answers needs room for the longest one and the reward token.
+    """
+    kept = [prompt for prompt in prompts if len(render_prompt(prompt.messages, tokenizer)) + room <= context]
+    limit = f"model.context ({context} tokens{f', {room} of them for an answer' if room > 1 else ''})"
     if not kept:
-        raise InputError(f"none of {len(prompts)} prompts fits into model.context ({context} tokens): raise it")
+        raise InputError(f"none of {len(prompts)} prompts fits into {limit}: raise it")
     if len(kept) < len(prompts):
-        say(f"  left out {len(prompts) - len(kept)} of {len(prompts)} prompts, too long for model.context ({context})")
+        say(f"  left out {len(prompts) - len(kept)} of {len(prompts)} prompts, too long for {limit}")
     return kept
 
 
@@ -40,11 +46,14 @@ def sample_answers(
     max_new_tokens: int,
     each: int = 1,
     weights: Weights = "float32",
+    generate: Generate | None = None,
     ranks: Ranks = ALONE,
 ) -> list[list[Completion]]:
-    """`each` answers to every prompt. An answer's draws depend on (seed, its prompt's place, its number) alone; several
-    ranks share the prompts out, and all of them get all answers.
+    """`each` answers to every prompt, by the engine or by what `generate` asks in its place. An answer's draws depend
+    on (seed, its prompt's place, its number) alone; several ranks share the prompts out, and all of them get all
+    answers.
     """
+    generate = generate or Engine(model, stop_ids={tokenizer.end_of_turn}, weights=weights).generate
     seeds = np.random.default_rng(seed).integers(2**62, size=(len(prompts), each))
 
     def sample(rows: Sequence[int]) -> list[list[Completion]]:
@@ -53,7 +62,7 @@ def sample_answers(
             for row, ids in ((row, render_prompt(prompts[row].messages, tokenizer)) for row in rows)
             for number in range(each)
         ]
-        completions = Engine(model, stop_ids={tokenizer.end_of_turn}, weights=weights).generate(requests)
+        completions = generate(requests)
         return [completions[start : start + each] for start in range(0, len(completions), each)]
 
     return ranks.shared_out(range(len(prompts)), sample)

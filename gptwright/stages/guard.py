@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
-from torch import nn
 
+from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import WATCH, GuardSettings
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.rewards import Answered, Part
@@ -72,7 +72,7 @@ class Guard:
     It sees the parts of a reward that `watched_parts` gave; with a reward that has none, it sees nothing.
     """
 
-    def __init__(self, settings: GuardSettings, policy: nn.Module, counters: dict[str, float]) -> None:
+    def __init__(self, settings: GuardSettings, policy: LanguageModel, counters: dict[str, float]) -> None:
         self.settings, self.policy, self.counters = settings, policy, counters
         self.best = copy.deepcopy(policy).requires_grad_(False)
 

@@ -24,6 +24,8 @@ from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.loop import Metrics
 
 RATIO_TOLERANCE = 1e-4
+LARGEST_GAP = 0.5
+"""Nats per token; bfloat16 on one side makes some hundredths."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,20 @@ class Round:
                 "policy and reference differ; this is a bug, please report it"
             )
 
+    def sampling_gap(self) -> float:
+        """Mean distance, in nats, of a token's log-probability to what it was for whoever sampled it.
+
+        Raises RunError where it is that of other weights: what they say is no experience of the policy.
+        """
+        gap_N = (self.joined("old_logprob_BT") - self.joined("sampled_logprob_BT")).abs()
+        gap = float(masked_mean(gap_N, self.joined("action_BT")))
+        if not gap <= LARGEST_GAP:
+            raise RunError(
+                f"answers were sampled {gap:.2g} nats a token away from the policy: a server that answers at another "
+                "temperature or with other weights gives nothing to learn from (docs/rlhf.md)"
+            )
+        return gap
+
     def metrics(self, total_N: Tensor, beta: float) -> Metrics:
         """`total_N` is each answer's reward with the penalty for leaving the reference."""
         kl_N = self.kl_N
@@ -67,6 +83,7 @@ class Round:
             "kl/standard_error": float(kl_N.std() / len(kl_N) ** 0.5) if len(kl_N) > 1 else 0.0,
             "kl/k3": float(self.kl3_N.mean()),
             "kl/beta": beta,
+            "sampling/gap": self.sampling_gap(),
             "entropy": float(masked_mean(self.joined("entropy_BT"), self.joined("action_BT"))),
         }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -28,9 +29,18 @@ from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.practice_settings import PpoSettings
 from gptwright.records import Prompt
 from gptwright.stages.played import Round, averages, joined, over_answer, share_of
-from gptwright.stages.practice import Policy, PracticeResult, Rollouts, passes, practise, tokens_of
+from gptwright.stages.practice import (
+    Policy,
+    PracticeResult,
+    Rollouts,
+    idle_losses,
+    learner_of,
+    passes,
+    practise,
+    tokens_of,
+)
 from gptwright.stages.rewards import Reward
-from gptwright.stages.rollout import MicroBatch, Reader, reader
+from gptwright.stages.rollout import MicroBatch, reader
 from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -63,10 +73,12 @@ class Ppo:
         self.policy = Policy(policy, pretrain_batch, settings, workspace)
         if value_model is None:
             self.value_model: ScalarModel | ValueHead = ValueHead(policy.config.width).to(workspace.path.device)
-            self.read_values = Reader(self.policy.read.hidden_of, self.value_model.read, workspace.path)
+            self.read_values = replace(self.policy.read, head=self.value_model.read)
+            self.combine_values = self.ranks.combine
         else:
             self.value_model = value_model.to(workspace.path.device)
-            self.read_values = reader(value_model, workspace.path)
+            learner = learner_of(value_model, workspace)
+            self.read_values, self.combine_values = reader(value_model, workspace.path, learner), learner.combine
         self.rollouts = Rollouts(self.policy, reward, tokenizer, prompts, workspace)
         self.value_optimizers = Optimizers(self.value_model, settings.value)
         self.value_loss = ClippedValueLoss(settings.value_clip)
@@ -135,8 +147,9 @@ class Ppo:
             each_BT = self.value_loss(value_BT, batch.old_value_BT, batch.return_BT)
             return weight * masked_mean(each_BT, batch.action_BT, count)
 
-        combine = partial(self.ranks.combine, self.value_optimizers.parameters)
-        result = gradient_step(self.value_optimizers, [partial(loss, m) for m in parts], combine)
+        combine = partial(self.combine_values, self.value_optimizers.parameters)
+        losses = [partial(loss, m) for m in parts] + idle_losses(self.read_values, parts)
+        result = gradient_step(self.value_optimizers, losses, combine)
         self.policy.skips.see(result, done)
         return {"value/loss": result.loss / weight}
 

@@ -36,6 +36,7 @@ from gptwright.stages.rollout import (
     sample_episodes,
     split_minibatches,
 )
+from gptwright.stages.server import RolloutServer
 from gptwright.stages.sft import Measure, PretrainBatch
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.chat import render_prompt
@@ -44,11 +45,12 @@ from gptwright.train.average import average_of, move_average
 from gptwright.train.batches import stream_indices
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.distributed import Ranks
-from gptwright.train.fast_path import without_parents
+from gptwright.train.fast_path import frozen, without_parents
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
+from gptwright.train.parallel import Learner, M
 from gptwright.train.progress import say
-from gptwright.train.step import SkipCounter, accumulate, apply_gradients
+from gptwright.train.step import SkipCounter, accumulate, apply_gradients, whole_norm
 
 KEPT_GRAPHS = 4
 """Micro-batches whose graphs may wait for the one step that takes them all."""
@@ -70,15 +72,21 @@ class Policy:
         self, model: LanguageModel, pretrain_batch: PretrainBatch, settings: PracticeSettings, workspace: Workspace
     ) -> None:
         self.model = model.to(workspace.path.device).eval()
-        self.reference = copy.deepcopy(model).eval()
+        self.reference = frozen(copy.deepcopy(model).eval(), workspace.path, workspace.machine)
         self.settings, self.workspace, self.pretrain_batch = settings, workspace, pretrain_batch
         self.ranks = workspace.ranks
-        self.read, self.read_reference = reader(self.model, workspace.path), reader(self.reference, workspace.path)
-        self.optimizers, self.skips = Optimizers(self.model, settings.policy), SkipCounter()
-        self.surrogate = ClippedSurrogate(settings.clip)
         self.average = average_of(model) if settings.ema else None
         self.counters: dict[str, float] = {}
         self.guard = Guard(settings.guard, self.model, self.counters) if settings.guard else None
+        self.learner = learner_of(self.model, workspace)
+        if self.average is not None:
+            self.learner.shard_too(self.average)
+        if self.guard is not None:
+            self.learner.shard_too(self.guard.best)
+        self.read = reader(self.model, workspace.path, self.learner)
+        self.read_reference = reader(self.reference, workspace.path)
+        self.optimizers, self.skips = Optimizers(self.model, settings.policy), SkipCounter()
+        self.surrogate = ClippedSurrogate(settings.clip)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """What a checkpoint keeps."""
@@ -97,9 +105,9 @@ class Policy:
 
     def result(self) -> LanguageModel:
         """What is saved: the policy or its average, or a point between the SFT model's weights and those (Wortsman et
-        al., arXiv:2109.01903; after RL, Rame et al., arXiv:2406.16768, section 3.3).
+        al., arXiv:2109.01903; after RL, Rame et al., arXiv:2406.16768, section 3.3). All ranks call this together.
         """
-        final, share = self.model if self.average is None else self.average, self.settings.interpolation
+        final, share = self.learner.whole(self.average), self.settings.interpolation
         if share == 1:
             return final
         between = average_of(self.reference)
@@ -130,8 +138,8 @@ class Policy:
                 each_BT = each_BT + kl_weight * k2(logprob_BT, batch.reference_logprob_BT)
             return masked_mean(each_BT, batch.action_BT, count)
 
-        own = accumulate([partial(loss, m) for m in parts], self.optimizers.parameters)
-        total = self.ranks.combine(self.optimizers.parameters, own)
+        losses = [partial(loss, m) for m in parts] + idle_losses(self.read, parts)
+        total = self.learner.combine(self.optimizers.parameters, accumulate(losses, self.optimizers.parameters))
         everyone = [each for of_rank in self.ranks.gather(seen) for each in of_rank]
         metrics = {
             "policy/loss": total,
@@ -160,16 +168,19 @@ class Policy:
         ids_RT, target_RT = (field[ranks.rank :: ranks.size].to(device) for field in batch)
         count = batch[1].numel()
 
-        def loss(rows: slice) -> Tensor:
-            hidden_RTD = without_parents(self.read.hidden_of, ids_RT[rows], torch.zeros_like(ids_RT[rows]))
+        def read(ids_RT: Tensor, target_RT: Tensor) -> Tensor:
+            hidden_RTD = without_parents(self.read.hidden_of, ids_RT, torch.zeros_like(ids_RT))
             with self.workspace.path.autocast():
-                return language_loss(self.model.lm_head(hidden_RTD), target_RT[rows], count=count)
+                return language_loss(self.model.lm_head(hidden_RTD), target_RT, count=count)
 
         at_once = max(1, ROW_TOKENS // ids_RT.shape[1])
-        slices = [slice(start, start + at_once) for start in range(0, len(ids_RT), at_once)]
-        pretrain_loss = ranks.combine(parameters, accumulate([partial(loss, rows) for rows in slices], parameters))
-        policy_norm = float(torch.nn.utils.get_total_norm(policy_gradients))
-        pretrain_norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+        parts = zip(ids_RT.split(at_once), target_RT.split(at_once), strict=True)
+        losses: list[Callable[[], Tensor]] = [partial(self.read.within, read, *part) for part in parts if len(part[0])]
+        idle_RT = torch.zeros_like(batch[0][:1]).to(device)
+        losses += [lambda: 0.0 * self.read.within(read, idle_RT, idle_RT)] * self.learner.idle(len(losses))
+        pretrain_loss = self.learner.combine(parameters, accumulate(losses, parameters))
+        policy_norm = whole_norm(torch.nn.utils.get_total_norm(policy_gradients))
+        pretrain_norm = whole_norm(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         share = self.settings.pretrain_mix * policy_norm / max(pretrain_norm, 1e-12)
         for parameter, gradient in zip(parameters, policy_gradients, strict=True):
             parameter.grad = gradient if parameter.grad is None else gradient + share * parameter.grad
@@ -197,6 +208,8 @@ class Rollouts:
         self.policy, self.reward, self.tokenizer, self.each = policy, reward, tokenizer, each
         self.settings, self.seed, self.ranks = policy.settings, workspace.seed, workspace.ranks
         check_shares(self.settings, each, self.ranks, workspace.stage)
+        place = workspace.machine.sampling_server
+        self.server = RolloutServer(place, workspace.checkpoints / "policy", tokenizer, self.ranks) if place else None
         # An answer, and the reward token after it, must fit behind the prompt.
         room = policy.model.config.context - self.settings.max_new_tokens - 1
         self.prompts = [p for p in prompts if len(render_prompt(p.messages, tokenizer)) <= room]
@@ -217,34 +230,21 @@ class Rollouts:
         chosen = stream_indices(len(self.prompts), settings.episodes // self.each, seed, step)
         prompts = [self.prompts[i] for i in chosen]
         episodes = sample_episodes(
-            self.policy.model,
+            self.policy.learner.whole(),
             self.reward,
             self.tokenizer,
             prompts,
             settings,
             seed=seed * 1_000_003 + step,
             each=self.each,
+            server=self.server,
             ranks=self.ranks,
         )
         split = split_minibatches(episodes, settings.minibatches, seed=seed, step=step, ranks=self.ranks)
         # All graphs are held at once, so only where one step takes all of them and they are few.
-        keep_graph = settings.minibatches * settings.epochs == 1 and len(split[0]) <= KEPT_GRAPHS
-        minibatches = [
-            [
-                evaluate_episodes(
-                    part,
-                    self.policy.read,
-                    self.policy.read_reference,
-                    values,
-                    context=self.policy.model.config.context,
-                    temperature=settings.temperature,
-                    pad=self.tokenizer.pad,
-                    keep_graph=keep_graph,
-                )
-                for part in parts
-            ]
-            for parts in split
-        ]
+        few = settings.minibatches * settings.epochs == 1 and len(split[0]) <= KEPT_GRAPHS
+        keep_graph = few and not self.policy.learner.sharded
+        minibatches = [self._read(parts, values, keep_graph=keep_graph) for parts in split]
         lengths = torch.tensor([len(e.completion.ids) for e in episodes]).float()
         trained = sum(self.ranks.gather(sum(m.answers.packed.ids_RT.numel() for parts in minibatches for m in parts)))
         self.counters["tokens_sampled"] += float(lengths.sum())
@@ -256,6 +256,28 @@ class Rollouts:
             **mean_parts([episode.parts for episode in episodes]),
             **self._guarded(step, episodes),
         }
+
+    def _read(self, parts: Sequence[Sequence[Episode]], values: Reader | None, *, keep_graph: bool) -> list[MicroBatch]:
+        """One minibatch as the models see it before they learn from it."""
+        policy, idle = self.policy, self.policy.learner.idle(len(parts))
+        found = [
+            evaluate_episodes(
+                part,
+                policy.read,
+                policy.read_reference,
+                values,
+                context=policy.model.config.context,
+                temperature=self.settings.temperature,
+                pad=self.tokenizer.pad,
+                keep_graph=keep_graph,
+            )
+            for part in parts
+        ]
+        for _ in range(idle):
+            policy.read(found[-1].answers)
+            if values:
+                values(found[-1].answers)
+        return found
 
     def _guarded(self, step: int, episodes: Sequence[Episode]) -> Metrics:
         if self.policy.guard is None:
@@ -274,6 +296,17 @@ def check_shares(settings: PracticeSettings, each: int, ranks: Ranks, stage: str
             f"{stage}: of {prompts} prompts a round ({settings.episodes} episodes) one of {settings.minibatches} "
             f"minibatches gets {fewest}, too few for {ranks.size} ranks: raise episodes, or start fewer ranks"
         )
+
+
+def learner_of(model: M, workspace: Workspace) -> Learner[M]:
+    """The model as it learns on the workspace's ranks."""
+    return Learner(model, workspace.ranks, device=workspace.path.device, shard=workspace.machine.shard)
+
+
+def idle_losses(read: Reader, parts: Sequence[MicroBatch]) -> list[Callable[[], Tensor]]:
+    """Losses of 0, one for each micro-batch that another rank has more: sharded weights are gathered together."""
+    missing = read.learner.idle(len(parts)) if read.learner else 0
+    return [lambda: 0.0 * read(parts[-1].answers).sum()] * missing
 
 
 def tokens_of(parts: Sequence[MicroBatch], ranks: Ranks) -> float:
@@ -304,7 +337,7 @@ def practise(
 
     def before_step(step: int) -> None:
         if measure and every and (step % every == 0 or step == settings.steps):
-            log.metrics({"step": step, **measure(policy.model)})  # all ranks: they share the answers out
+            log.metrics({"step": step, **measure(policy.learner.whole())})  # all ranks: they share the answers out
 
     seconds = run_loop(
         workspace.stage,

@@ -23,7 +23,7 @@ from gptwright.errors import InputError, RunError
 from gptwright.losses.preference import ranking_loss
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.recipe import RewardSettings
-from gptwright.records import Comparison, Conversation, Prompt
+from gptwright.records import Comparison, Conversation, Message
 from gptwright.stages.packing import Tree, groups_of_trees, pack_trees
 from gptwright.stages.scoring import (
     ScoredRow,
@@ -86,13 +86,15 @@ class RankedAnswers:
 
 
 def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> list[RankedAnswers]:
-    """Rankings of the same answers by several labellers become one element; those with ties alone are left out."""
-    rankings: dict[tuple[Prompt, frozenset[str]], list[Comparison]] = {}
+    """All rankings of answers to one prompt become one element, whoever ranked and however they were stored; a prompt
+    with ties alone is left out.
+    """
+    rankings: dict[tuple[Message, ...], list[Comparison]] = {}
     for comparison in comparisons:
-        rankings.setdefault((comparison.prompt, frozenset(comparison.answers)), []).append(comparison)
+        rankings.setdefault(comparison.prompt.messages, []).append(comparison)
     elements = []
     for same in rankings.values():
-        answers = list(dict.fromkeys(same[0].answers))
+        answers = list(dict.fromkeys(answer for comparison in same for answer in comparison.answers))
         named = [(c.answers[better], c.answers[worse]) for c in same for better, worse in c.pairs()]
         pairs = [(answers.index(better), answers.index(worse)) for better, worse in named if better != worse]
         wins = [sum(better == i for better, _ in pairs) for i in range(len(answers))]
@@ -186,8 +188,10 @@ class RewardTrainer:
     def normalise(self, demonstrations: Sequence[Conversation]) -> float:
         """Scale to deviation 1 over sampled answers, bias to mean 0 over demonstrations; returns the old deviation."""
         context, pad, path = self.model.config.context, self.tokenizer.pad, self.workspace.path
-        sampled = [row for element in self.elements for row in element.rows]
-        sampled = sampled[:: -(-len(sampled) // SCALED_BY)]
+        rows = [row for element in self.elements for row in element.rows]
+        # Not every n-th: answers are often stored in an order that repeats, such as the better one first.
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.workspace.seed)).tolist()
+        sampled = [rows[i] for i in order[:SCALED_BY]]
         scale = float(torch.tensor(score_all(self.model, sampled, pad, path)).std())
         finished = [c.messages for c in demonstrations if c.messages[-1].role == "assistant"]
         shown = [scored_row(messages[:-1], messages[-1].content, self.tokenizer) for messages in finished]

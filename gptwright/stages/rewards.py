@@ -14,7 +14,7 @@ from gptwright.records import Message, Prompt
 from gptwright.stages.answers import answer_turn
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.scoring import ScoredRow, score_all
-from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.chat import render_prompt, response_ids
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
@@ -73,16 +73,19 @@ def weighted(parts: Mapping[str, tuple[Part, float]]) -> Reward:
 
 
 def model_reward(model: ScalarModel, tokenizer: Tokenizer, path: FastPath) -> Part:
-    """The reward model's score, read at the reward token behind the answer."""
+    """The reward model's score, read at the reward token behind the answer. It sees what people saw who ranked such
+    answers: not what was thought before, and no calls of tools.
+    """
     model = model.to(path.device).eval()  # never given to an optimizer
 
+    def ids_of(answer: Answered) -> list[int]:
+        turn = answer.turn
+        return response_ids(turn.content, tokenizer) if turn.thinking or turn.tool_calls else answer.completion.ids
+
     def score(answers: Sequence[Answered]) -> list[float]:
-        room = model.config.context
         rows = [
             ScoredRow(
-                [*each.prompt_ids, *each.completion.ids, tokenizer.reward][:room],
-                len(each.prompt_ids),
-                count_repeated(each.text),
+                [*each.prompt_ids, *ids_of(each), tokenizer.reward], len(each.prompt_ids), count_repeated(each.text)
             )
             for each in answers
         ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +24,11 @@ from gptwright.records import Prompt
 from gptwright.stages.answers import sample_answers
 from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
 from gptwright.stages.rewards import Reward, answered
+from gptwright.stages.server import RolloutServer
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
+from gptwright.train.parallel import Learner
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class MicroBatch:
     group_B: Tensor
     old_logprob_BT: Tensor
     reference_logprob_BT: Tensor
+    sampled_logprob_BT: Tensor
+    """As whoever sampled the answers has computed them, at its own precision."""
     entropy_BT: Tensor
     old_value_BT: Tensor
     """Zeros where there is no value model."""
@@ -87,18 +92,28 @@ class Reader:
     hidden_of: TreeTrunk
     head: Callable[[Tensor], Tensor]
     path: FastPath
+    learner: Learner[Any] | None = None
+    """Of a model that may be sharded; one that only is read has none."""
+
+    def within(self, work: Callable[..., Tensor], *arguments: object) -> Tensor:
+        """`work`, with the model's weights at hand."""
+        found: Tensor = self.learner.within(work, *arguments) if self.learner else work(*arguments)
+        return found
 
     def __call__(self, answers: PackedAnswers) -> Tensor:
+        return self.within(self._read, answers)
+
+    def _read(self, answers: PackedAnswers) -> Tensor:
         packed = answers.packed
         hidden_RTD = self.hidden_of(packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT)
         with self.path.autocast():
             return self.head(hidden_RTD.flatten(0, 1).index_select(0, answers.place_A))
 
 
-def reader(model: LanguageModel | ScalarModel, path: FastPath) -> Reader:
-    """How `path` reads this model."""
+def reader(model: LanguageModel | ScalarModel, path: FastPath, learner: Learner[Any] | None = None) -> Reader:
+    """How `path` reads this model, which `learner` may have sharded."""
     head = model.lm_head if isinstance(model, LanguageModel) else model.read
-    return Reader(tree_trunk(model.model, path), head, path)
+    return Reader(tree_trunk(model.model, path), head, path, learner)
 
 
 def sample_episodes(
@@ -110,11 +125,14 @@ def sample_episodes(
     *,
     seed: int,
     each: int = 1,
+    server: RolloutServer | None = None,
     ranks: Ranks = ALONE,
 ) -> list[Episode]:
     """`each` answers to every prompt from the policy as it is, and their rewards; the same on all ranks. No end is ever
     forged for an answer cut short.
     """
+    if server:
+        server.take(policy)
     sampled = sample_answers(
         policy,
         tokenizer,
@@ -124,8 +142,11 @@ def sample_episodes(
         max_new_tokens=settings.max_new_tokens,
         each=each,
         weights=settings.sampling_weights,
+        generate=server.generate if server else None,
         ranks=ranks,
     )
+    if server:
+        server.check()
     answers = answered(prompts, sampled, tokenizer)
     rewarded = reward(answers)
     return [
@@ -198,6 +219,7 @@ def evaluate_episodes(
         target_A=torch.tensor([token for episode in episodes for token in episode.completion.ids], device=device),
         action_BT=(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(device),
     )
+    sampled = [logprob for episode in episodes for logprob in episode.completion.logprobs]
     with torch.enable_grad():
         logits_AV, reference_AV = policy(answers), reference(answers).detach()
         logprob_BT = answers.spread(token_logprobs(logits_AV, answers.target_A, temperature))
@@ -208,6 +230,7 @@ def evaluate_episodes(
         group_B=torch.tensor([episode.group for episode in episodes], device=device),
         old_logprob_BT=logprob_BT.detach(),
         reference_logprob_BT=answers.spread(token_logprobs(reference_AV, answers.target_A, temperature)),
+        sampled_logprob_BT=answers.spread(torch.tensor(sampled, device=device)),
         entropy_BT=answers.spread(token_entropy(logits_AV.detach(), temperature)),
         old_value_BT=answers.spread(value_A),
         live_logprob_BT=logprob_BT if keep_graph else None,

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gptwright.errors import InputError
 from gptwright.lanes import Lanes
 from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss, token_logprobs, z_loss
@@ -30,6 +31,7 @@ from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import (
     BlockRunner,
     LanguageModel,
+    ScalarModel,
     Transformer,
     initialise,
     recomputing,
@@ -41,6 +43,7 @@ from gptwright.train.progress import say
 from gptwright.train.step import accumulate
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+M = TypeVar("M", LanguageModel, ScalarModel)
 
 LOGITS_BYTES = 2**29
 """Logits in float32 above this size are computed in chunks of it."""
@@ -103,6 +106,24 @@ class FastPath:
     def eager(self) -> FastPath:
         """The same device without compiling; on a CPU in float32, since eager bfloat16 does not pay there."""
         return FastPath(self.device, self.precision if self.device == "cuda" else "float32")
+
+
+def frozen(model: M, path: FastPath, settings: MachineSettings) -> M:
+    """A model that will only be read: where asked for, its blocks' matrices are kept in bfloat16. Autocast rounds them
+    so before every product; embedding and norms, which it does not round, stay as they are. So all numbers stay too.
+
+    Raises InputError where nothing is computed in bfloat16.
+    """
+    if settings.frozen_bfloat16:
+        if path.precision != "bfloat16":
+            raise InputError(
+                f"machine.frozen_bfloat16 is for models read in bfloat16, and this run computes in {path.precision}: "
+                "set machine.precision=bfloat16, or leave it out"
+            )
+        for module in model.model.layers.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.weight.data = module.weight.data.bfloat16()
+    return model
 
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]

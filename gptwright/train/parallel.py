@@ -10,14 +10,15 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from gptwright import launch
-from gptwright.model.transformer import LanguageModel
+from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.train.average import average_of
 from gptwright.train.distributed import Ranks, StragglerWatch
 from gptwright.train.fast_path import LossFunction
@@ -27,6 +28,10 @@ BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments, in float32."""
 SHARD_ABOVE = 0.25
 """'auto' shards a model whose weights, gradients and moments fill more than this share of a device's memory."""
+
+
+Sharded = LanguageModel | ScalarModel
+M = TypeVar("M", LanguageModel, ScalarModel)
 
 
 class DataParallel:
@@ -57,11 +62,11 @@ class DataParallel:
         self.learner = copy.deepcopy(model)
         if not ranks.first:
             model.to("meta")  # filled on rank 0 alone
-        loss = _Loss(self.learner, loss_for(self.learner))
-        _shard(loss, self.learner, ranks, device)
+        within = _Within(self.learner)
+        _shard(within, self.learner, ranks, device)
         if self.average is not None:
             _shard(self.average, self.average, ranks, device)
-        self._loss_of = loss
+        self._loss_of = partial(within, loss_for(self.learner))
 
     def loss_of(self, *batch: Tensor) -> Any:
         """The loss of this rank's rows. With one process this is the function that was given."""
@@ -95,29 +100,81 @@ class DataParallel:
         """
         if not self.sharded:
             return module
-        from torch.distributed.tensor import DTensor  # noqa: PLC0415
-
-        own = self.model.state_dict()
-        for name, value in module.state_dict().items():
-            weights = value.full_tensor() if isinstance(value, DTensor) else value
-            if self.ranks.first:
-                own[name].copy_(weights)
+        _gather(module, self.model if self.ranks.first else None)
         return self.model
 
 
-class _Loss(nn.Module):
-    """The loss as a module, because FSDP gathers the weights of a module when that module is called."""
+class Learner(Generic[M]):
+    """A model that is read in more ways than one, and learns on all ranks: replicated, or sharded in place.
 
-    def __init__(self, model: nn.Module, loss_of: LossFunction) -> None:
+    Sharded, whatever reads the model goes through `within`, as often on each rank as on the others (`idle`).
+    """
+
+    def __init__(self, model: M, ranks: Ranks, *, device: str, shard: Literal["auto", "never", "always"]) -> None:
+        self.model: M = model
+        self.ranks, self.device = ranks, device
+        ranks.take_from_first([value.data for value in model.parameters()])
+        self.sharded = ranks.size > 1 and (shard == "always" or (shard == "auto" and _too_large(model, device)))
+        self._whole: M = copy.deepcopy(model) if self.sharded else model
+        self._within = _Within(model)
+        if self.sharded:
+            # It is looked at after forward passes that no backward pass follows: the root must be in slices then too.
+            _shard(self._within, model, ranks, device, root_again=True)
+
+    def within(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What `work` makes of the arguments, with the model's weights at hand."""
+        return self._within(work, *arguments) if self.sharded else work(*arguments)
+
+    def idle(self, parts: int) -> int:
+        """Before a step: how many more parts another rank will read. Sharded, this one must read that often too."""
+        return max(self.ranks.gather(parts)) - parts if self.sharded else 0
+
+    def shard_too(self, other: M) -> None:
+        """Lay another model of this shape out in the same way."""
+        if self.sharded:
+            _shard(other, other, self.ranks, self.device)
+
+    def combine(self, parameters: Sequence[Tensor], loss: float) -> float:
+        """After backward: add up gradients, which sharding has done already, and loss over the ranks."""
+        return sum(self.ranks.gather(loss)) if self.sharded else self.ranks.combine(parameters, loss)
+
+    def whole(self, module: M | None = None) -> M:
+        """This model, or one that was laid out as it is, with all its weights on every rank; all must call together.
+
+        Sharded, it is a copy that the next call overwrites.
+        """
+        if not self.sharded:
+            return self.model if module is None else module
+        _gather(self.model if module is None else module, self._whole)
+        return self._whole
+
+
+def _gather(module: nn.Module, into: nn.Module | None) -> None:
+    """All weights of a sharded module, into a whole one on the ranks that have one."""
+    from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
+    own = into.state_dict() if into is not None else {}
+    for name, value in module.state_dict().items():
+        weights = value.full_tensor() if isinstance(value, DTensor) else value
+        if name in own:
+            own[name].copy_(weights)
+
+
+class _Within(nn.Module):
+    """Whatever reads a model as a module, because FSDP gathers the weights of a module when that module is called."""
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.loss_of = model, loss_of
+        self.model = model
 
-    def forward(self, *batch: Tensor) -> Any:
-        return self.loss_of(*batch)
+    def forward(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return work(*arguments)
 
 
-def _shard(root: nn.Module, model: LanguageModel, ranks: Ranks, device: str) -> None:
-    """Shard the blocks one by one, and with the root what is left: embedding, last norm, output matrix."""
+def _shard(root: nn.Module, model: Sharded, ranks: Ranks, device: str, *, root_again: bool = False) -> None:
+    """Shard the blocks one by one, and with the root what is left: embedding, last norm, output matrix, which stay
+    gathered from the forward to the backward pass unless `root_again`.
+    """
     # Half a second to import, which one process need not wait for.
     from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
     from torch.distributed.fsdp import FSDPModule, fully_shard  # noqa: PLC0415
@@ -127,7 +184,7 @@ def _shard(root: nn.Module, model: LanguageModel, ranks: Ranks, device: str) -> 
     # bfloat16 would halve the bytes on the way, and round the weights of the norms too.
     for block in model.model.layers:
         fully_shard(block, mesh=mesh)
-    fully_shard(root, mesh=mesh)
+    fully_shard(root, mesh=mesh, reshard_after_forward=root_again)
     for module in root.modules():
         if isinstance(module, FSDPModule):
             # Each rank's loss is already divided by the whole batch's tokens, so gradients are summed, not averaged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -55,17 +56,22 @@ def accumulate(
 
 def apply_gradients(optimizers: Optimizers, loss: float) -> StepResult:
     """Clip the whole gradient's norm and step; a non-finite loss or norm skips the step."""
-    norm = torch.nn.utils.clip_grad_norm_(optimizers.parameters, optimizers.settings.clip)
-    if type(norm) is not Tensor:  # of sharded gradients, each rank has its part of the norm
+    norm = whole_norm(torch.nn.utils.clip_grad_norm_(optimizers.parameters, optimizers.settings.clip))
+    skipped = not (math.isfinite(norm) and math.isfinite(loss))
+    if not skipped:
+        optimizers.step()
+    optimizers.zero_grad()
+    return StepResult(loss, norm, skipped)
+
+
+def whole_norm(norm: Tensor) -> float:
+    """Of sharded gradients, each rank has its part of the norm."""
+    if type(norm) is not Tensor:
         from torch.distributed.tensor import DTensor  # noqa: PLC0415
 
         assert isinstance(norm, DTensor)
         norm = norm.full_tensor()
-    skipped = not (bool(torch.isfinite(norm)) and torch.isfinite(torch.tensor(loss)))
-    if not skipped:
-        optimizers.step()
-    optimizers.zero_grad()
-    return StepResult(loss, float(norm), skipped)
+    return float(norm)
 
 
 def gradient_step(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gptwright import asking
 from gptwright.errors import InputError, RunError
 from gptwright.feedback import endpoint
 from gptwright.feedback.rubric import Rubric, judge_by, load_rubric, own_model, points_of, rubric_judge
@@ -49,7 +50,7 @@ class Endpoint(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
     Endpoint.seen, Endpoint.fail = [], []
     with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -161,7 +162,7 @@ def test_an_endpoint_that_refuses_is_told_with_what_it_said(address: str) -> Non
 
 
 def test_an_endpoint_that_is_not_there_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "TRIES", 2)
+    monkeypatch.setattr(asking, "TRIES", 2)
     part = RubricReward(kind="rubric", rubric="refusal", judge="http://127.0.0.1:9/v1", model="big")
     with pytest.raises(RunError, match="cannot be reached"):
         rubric_judge(part)([(ASKED, "No.")])

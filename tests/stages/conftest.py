@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import runpy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,3 +127,9 @@ def babbler(
     model = make_model()
     sft(SftTrainer(model, tokenizer, chats, chats[:4], lambda index, rows: None, settings, spot))
     return model
+
+
+@pytest.fixture(scope="session")
+def worker() -> Any:
+    """What practice_worker.py defines: tiny practices, for one process and for several."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("practice_worker.py"))))

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from torch import Tensor
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, scalar_from
 from gptwright.practice_settings import GrpoSettings, PpoSettings
-from gptwright.recipe import MachineSettings, OptimizerSettings
+from gptwright.recipe import MachineSettings, OptimizerSettings, SamplingServer
 from gptwright.records import Message, Prompt
+from gptwright.stages import packing, practice
 from gptwright.stages.grpo import Grpo, grpo
 from gptwright.stages.guard import watched_parts
 from gptwright.stages.ppo import Ppo, ppo, value_model_from
@@ -38,7 +40,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "grpo": {"stage": "grpo", "answers": 2, "baseline": "group", "kl": "loss"},
     "reinforce": {"stage": "grpo", "answers": 1, "baseline": "batch", "kl": "reward"},
 }
-DEATH = 2
+# Sharded ranks gather weights together: each minibatch has 3 prompts for one rank and 2 for the other, one at a time.
+FEW = {"shard": "always", "episodes": 10, "row_tokens": 1}
+KINDS |= {
+    "sharded ppo": {"stage": "ppo", "epochs": 2, "ema": 0.5, **FEW},
+    "sharded shared": {"stage": "ppo", "value_model": "shared", **FEW},
+    "sharded grpo": {"stage": "grpo", "answers": 2, "baseline": "group", "kl": "loss", **FEW},
+}
+DEATH, ROW_TOKENS = 2, packing.ROW_TOKENS
 
 
 class Killed(BaseException):
@@ -55,11 +64,15 @@ def pretrain_batch(index: int, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def practised(
-    folder: Path, weights: Path, kind: str, ranks: Ranks = ALONE, *, dies: bool = False
+    folder: Path, weights: Path, kind: str, ranks: Ranks = ALONE, *, dies: bool = False, url: str | None = None
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-    """(the policy's weights, each round's metrics) after four rounds, or nothing after a death before the third."""
+    """(the policy's weights, each round's metrics) after four rounds, or nothing after a death before the third.
+
+    A server at `url` samples the answers, if there is one.
+    """
     settings = dict(KINDS[kind])
-    stage = settings.pop("stage")
+    stage, shard = settings.pop("stage"), settings.pop("shard", "never")
+    packing.ROW_TOKENS = practice.ROW_TOKENS = settings.pop("row_tokens", ROW_TOKENS)
     tokenizer = train_characters([])
     shape = ModelConfig(
         vocab_size=tokenizer.vocab_size, context=48, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48,
@@ -67,7 +80,13 @@ def practised(
     )  # fmt: skip
     model = LanguageModel(shape)
     model.load_state_dict(load_file(weights), strict=False)
-    machine = MachineSettings(device="cpu", precision="float32", checkpoint_seconds=0.0 if dies else 1e9)
+    machine = MachineSettings(
+        device="cpu",
+        precision="float32",
+        checkpoint_seconds=0.0 if dies else 1e9,
+        sampling_server=SamplingServer(url=url) if url else None,
+        shard=shard,
+    )
     spot = Workspace(folder, stage, 0, machine, FastPath("cpu", "float32"), ranks)
 
     def reward(answers: Sequence[Answered]) -> list[float]:
@@ -77,10 +96,10 @@ def practised(
     adam = OptimizerSettings(
         learning_rate=1e-2, eps=1e-3, muon=False, weight_decay=0.0, schedule="constant", warmup=0.0, clip=0.5
     )
-    settings |= {
+    settings = {
         "steps": 4, "episodes": 12, "minibatches": 2, "max_new_tokens": 6, "pretrain_mix": 0.2, "pretrain_rows": 3,
         "policy": adam,
-    }  # fmt: skip
+    } | settings  # fmt: skip
     common = [weighted({"score": (reward, 1.0), **watched_parts({})}), tokenizer, LETTERS, pretrain_batch]
     trainer: Any
     if stage == "ppo":
@@ -102,7 +121,9 @@ def practised(
     except Killed:
         return {}, []
     lines = (spot.checkpoints / "log" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    weights_now = {name: value.clone() for name, value in trainer.policy.model.state_dict().items()}
+    sharded = [type(value) for value in trainer.policy.model.parameters() if type(value) is not torch.nn.Parameter]
+    assert bool(sharded) == (shard == "always" and ranks.size > 1), sharded
+    weights_now = {name: value.clone() for name, value in trainer.policy.result().state_dict().items()}
     weights_now.pop("lm_head.weight")
     return weights_now, [json.loads(line) for line in lines]
 
@@ -119,9 +140,11 @@ def main() -> None:
 
         for kind in KINDS:
             keep(kind, practised(folder / kind, weights, kind, ranks))
-        practised(folder / "dying", weights, "ppo", ranks, dies=True)
-        ranks.of_first(lambda: shutil.copytree(folder / "dying", folder / "left"))
-        keep("resumed", practised(folder / "dying", weights, "ppo", ranks))
+        for kind in ("ppo", "sharded ppo"):
+            dying, left = folder / f"dying {kind}", folder / f"left {kind}"
+            practised(dying, weights, kind, ranks, dies=True)
+            ranks.of_first(partial(shutil.copytree, dying, left))
+            keep(f"resumed {kind}", practised(dying, weights, kind, ranks))
 
 
 if __name__ == "__main__":

@@ -96,9 +96,9 @@ def test_comparisons_without_a_winner_are_refused(make_dpo: Callable[..., DpoTra
 
 
 def test_a_killed_run_ends_at_the_same_bits(make_dpo: Callable[..., DpoTrainer]) -> None:
-    unbroken = make_dpo("unbroken")
+    unbroken = make_dpo("unbroken", batch_prompts=1)
     result = dpo(unbroken)
-    killed = make_dpo("killed", checkpoint_seconds=0.0)
+    killed = make_dpo("killed", checkpoint_seconds=0.0, batch_prompts=1)
     step = killed.step
 
     def dies(number: int) -> Any:
@@ -109,7 +109,7 @@ def test_a_killed_run_ends_at_the_same_bits(make_dpo: Callable[..., DpoTrainer])
     killed.step = dies  # type: ignore[method-assign]
     with pytest.raises(Killed):
         dpo(killed)
-    resumed = make_dpo("killed", checkpoint_seconds=0.0)
+    resumed = make_dpo("killed", checkpoint_seconds=0.0, batch_prompts=1)
     assert dpo(resumed).validation_accuracy == result.validation_accuracy
     for name, value in unbroken.policy.state_dict().items():
         assert torch.equal(value, resumed.policy.state_dict()[name]), name

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,23 +19,27 @@ from gptwright.practice_settings import PpoSettings
 from gptwright.stages.practice import check_shares
 from gptwright.train.distributed import Ranks
 
-WORKER = Path(__file__).with_name("practice_worker.py")
-KINDS = ("ppo", "shared", "grpo", "reinforce")
+KINDS = ("ppo", "shared", "grpo", "reinforce", "sharded ppo", "sharded shared", "sharded grpo")
+DYING = ("ppo", "sharded ppo")
 Weights = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def worker() -> Any:
-    return SimpleNamespace(**runpy.run_path(str(WORKER)))
-
-
-@pytest.fixture(scope="module")
-def folder(babbler: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(babbler: LanguageModel, worker: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two ranks left behind."""
     folder = tmp_path_factory.mktemp("practice-ranks")
     state = {name: value for name, value in babbler.state_dict().items() if name != "lm_head.weight"}
     save_file(state, folder / "start.safetensors")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", WORKER, folder]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        worker.__file__,
+        folder,
+    ]
     done = subprocess.run(
         [*map(str, command)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )
@@ -72,16 +74,18 @@ def test_both_ranks_hold_the_same_bits(folder: Path, kind: str) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
-def test_two_ranks_killed_and_resumed_end_at_the_same_bits(folder: Path) -> None:
-    unbroken, rows = read(folder, "ppo")
-    resumed, again = read(folder, "resumed")
+@pytest.mark.parametrize("kind", DYING)
+def test_two_ranks_killed_and_resumed_end_at_the_same_bits(folder: Path, kind: str) -> None:
+    unbroken, rows = read(folder, kind)
+    resumed, again = read(folder, f"resumed {kind}")
     assert [name for name in unbroken if not torch.equal(unbroken[name], resumed[name])] == []
     assert rows == again
 
 
-def test_one_process_goes_on_from_two_ranks(folder: Path, worker: Any) -> None:
-    weights, _ = worker.practised(folder / "left", folder / "start.safetensors", "ppo")
-    assert furthest(weights, read(folder, "ppo")[0]) < 1e-5
+@pytest.mark.parametrize("kind", DYING)
+def test_one_process_goes_on_from_two_ranks(folder: Path, worker: Any, kind: str) -> None:
+    weights, _ = worker.practised(folder / f"left {kind}", folder / "start.safetensors", kind)
+    assert furthest(weights, read(folder, kind)[0]) < 1e-5
 
 
 def test_a_rank_without_an_answer_is_refused() -> None:
