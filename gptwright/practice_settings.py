@@ -146,6 +146,17 @@ class PpoSettings(PracticeSettings):
     """With a shared trunk it moves the head alone."""
 
     @model_validator(mode="after")
+    def _policy_learns(self) -> Self:
+        if self.value_warmup >= self.steps:
+            raise ValueError(
+                f"value_warmup ({self.value_warmup}) leaves none of {self.steps} steps to the policy: lower one or "
+                "raise the other"
+            )
+        if self.adaptive_kl is not None and not self.beta:
+            raise ValueError("adaptive_kl has no effect with beta: 0, which it multiplies; remove one of the two")
+        return self
+
+    @model_validator(mode="after")
     def _weight_is_the_shared_trunks(self) -> Self:
         if self.value_model == "separate":
             self._refuse_changed(("value_weight",), "with value_model: separate")

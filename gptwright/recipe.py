@@ -179,8 +179,8 @@ class RewardSettings(Section):
     """K, the answers ranked per prompt (InstructGPT: 4 to 9)."""
     labellers: Annotated[int, Field(ge=1, le=5)] = 1
     """How many of the world's five labellers rank each prompt's answers."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Share of the prompts kept for measuring the reward model."""
+    held_out: Annotated[float, Field(gt=0, le=0.5)] = 0.15
+    """Share of the prompts kept for measuring the reward model: every n-th, with n the nearest to 1/share."""
     new_labellers: Annotated[int, Field(ge=0)] = 0
     """How many labellers are not learned from, to see how the reward model does on people it never met (InstructGPT's
     held-out labellers).
@@ -294,6 +294,8 @@ class Recipe(Section):
             practised = getattr(self, name)
             if practised and self.machine.sampling_server:
                 practised._refuse_changed(("sampling_weights",), f"in {name} with machine.sampling_server")
+            if self.machine.frozen_bfloat16 and self.machine.precision == "float32":
+                raise ValueError("machine.frozen_bfloat16 has no use with machine.precision: float32; leave one out")
             if practised and self.machine.frozen_bfloat16 and practised.interpolation < 1:
                 raise ValueError(
                     f"{name}.interpolation below 1 needs the SFT model's weights whole, of which "

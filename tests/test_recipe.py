@@ -166,6 +166,15 @@ def test_setting_without_effect_is_refused(recipe_file: Path, overrides: list[st
         (["ppo.guard.watch={a: {kind: tests}}"], "ppo.rewards has watch_a, which the world's prompts hold nothing for"),
         (["ppo.rewards={a: {kind: number}}"], "ppo.rewards has a, which the world's prompts hold nothing for"),
         (["sft=null", "reward=null", "ppo=null"], "evaluate needs an sft section"),
+        (["ppo.steps=2", "ppo.value_warmup=2"], "value_warmup (2) leaves none of 2 steps to the policy"),
+        (["ppo.beta=0", "ppo.adaptive_kl=6"], "adaptive_kl has no effect with beta: 0"),
+        (["reward.held_out=0.7"], "reward.held_out"),
+        (["machine.frozen_bfloat16=true", "machine.precision=float32"], "machine.frozen_bfloat16 has no use with"),
+        (["machine.frozen_bfloat16=true", "ppo.interpolation=0.5"], "ppo.interpolation below 1 needs the SFT model's"),
+        (
+            ["machine.sampling_server.url=http://x", "ppo.sampling_weights=bfloat16"],
+            "sampling_weights has no effect in ppo with machine.sampling_server",
+        ),
     ],
 )
 def test_stage_without_the_one_before_it_is_refused(recipe_file: Path, overrides: list[str], message: str) -> None:

@@ -6,7 +6,9 @@ In go comparisons as labellers ranked them, and for each comparison one score pe
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import TypedDict
 
 import numpy as np
@@ -61,6 +63,21 @@ def agreement(first: Sequence[Comparison], second: Sequence[Comparison]) -> Figu
         if (one.prompt.id, one.answers) != (other.prompt.id, other.answers):
             raise InputError(f"agreement needs the same answers judged twice: prompt {one.prompt.id!r} differs")
     return pair_accuracy(second, [[-rank for rank in comparison.ranks] for comparison in first])
+
+
+def agreement_among(comparisons: Sequence[Comparison]) -> Figure | None:
+    """How often two labellers who ranked the same answers order a pair alike; None where nobody did."""
+    same: dict[tuple[tuple[Message, ...], frozenset[str]], dict[str, Comparison]] = {}
+    for comparison in comparisons:
+        key = comparison.prompt.messages, frozenset(comparison.answers)
+        same.setdefault(key, {})[comparison.labeller] = comparison
+    seconds, scores = list[Comparison](), list[list[float]]()
+    for judged in same.values():
+        for one, other in combinations(judged.values(), 2):
+            rank = dict(zip(one.answers, one.ranks, strict=True))
+            seconds.append(other)
+            scores.append([-float(rank[answer]) for answer in other.answers])
+    return pair_accuracy(seconds, scores) if any(each.pairs() for each in seconds) else None
 
 
 def accuracy_by_rank_distance(comparisons: Sequence[Comparison], scores: Scores) -> dict[int, Figure]:
@@ -134,13 +151,13 @@ def best_of_n(scores: Scores, worths: Scores, counts: Sequence[int]) -> dict[int
 def pair_differences(comparisons: Sequence[Comparison], scores: Scores) -> tuple[Floats, Floats]:
     """Score difference and outcome (1 if the first was preferred) of each ranked pair, for `calibration`.
 
-    A pair is taken in the order in which its answers were listed, which says nothing about the winner. Better minus
-    worse would make every outcome 1.
+    Which answer of a pair comes first is drawn from their texts. Better minus worse would make every outcome 1, and so
+    would the order in which many files list them.
     """
     differences, outcomes = [], []
     for comparison, row in _matched(comparisons, scores):
         for better, worse in comparison.pairs():
-            first, second = min(better, worse), max(better, worse)
+            first, second = sorted((better, worse), key=lambda i: zlib.crc32(comparison.answers[i].encode()))
             differences.append(row[first] - row[second])
             outcomes.append(float(first == better))
     return np.array(differences), np.array(outcomes)

@@ -26,7 +26,7 @@ from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
 from gptwright.errors import InputError, RunError
-from gptwright.feedback.endpoint import ask_endpoint
+from gptwright.feedback.endpoint import Replies, ask_endpoint
 from gptwright.model.folder import load_language_model
 from gptwright.records import Message
 from gptwright.reward_settings import RubricReward
@@ -36,6 +36,8 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parent / "rubrics"
 LETTERS = "ABCDEFGH"
+ENOUGH = 8
+"""Questions without one usable reply that end a run: fewer may all be such as the judge will not answer."""
 Exchange = tuple[Sequence[Message], str]
 """A chat and the answer to it."""
 Judge = Callable[[Sequence[Exchange]], list[float]]
@@ -96,7 +98,7 @@ def judge_by(rubric: Rubric, ask: Ask) -> Judge:
         points = [0.0] * len(exchanges)
         for question in rubric.questions:
             replies = ask([question_text(rubric, question, each) for each in exchanges], list(question.letters))
-            if replies and not any(chosen_option(question, reply) for reply in replies):
+            if len(replies) >= ENOUGH and not any(chosen_option(question, reply) for reply in replies):
                 raise RunError(
                     f"the judge names no option in any of {len(replies)} replies, such as {replies[0][:80]!r}: take "
                     "another judge, or a rubric that it understands"
@@ -115,19 +117,21 @@ def points_of(question: Question, reply: str) -> float:
 
 
 def chosen_option(question: Question, reply: str) -> Option | None:
-    """By its letter, where the reply begins with it ('B', '(b)', 'B. It refuses') or else where it last stands by
-    itself ('A polite refusal, so B').
+    """By its letter, where the reply begins with it ('B', '(b)', 'B. It refuses'), or names it as the answer ('The
+    answer is B'), or else where it last stands by itself, articles aside ('A polite refusal, so B').
     """
     letters = question.letters
     begins = re.match(rf"\W*([{letters}{letters.lower()}])(?:\W*$|[.:)])", reply.strip())
-    stands = re.findall(rf"\b([{letters}])\b", reply)
-    letter = begins.group(1).upper() if begins else stands[-1] if stands else None
+    named = re.findall(rf"(?i:answer|choose|pick)(?i:\s+(?:is|must be|option))*\W*([{letters}])\b", reply)
+    stands = re.findall(rf"\b([{letters}])\b(?! [a-z])", reply)
+    found = [begins.group(1).upper()] if begins else named or stands
+    letter = found[-1] if found else None
     return None if letter is None else question.options[letters.index(letter)]
 
 
-def rubric_judge(settings: RubricReward, device: str = "cpu") -> Judge:
-    """The judge that a recipe names; a model of one's own reads on `device`. Raises InputError where there is no such
-    rubric or model.
+def rubric_judge(settings: RubricReward, device: str = "cpu", replies: Path | None = None) -> Judge:
+    """The judge that a recipe names; a model of one's own reads on `device`, an endpoint's replies are kept in the file
+    `replies`. Raises InputError where there is no such rubric or model.
     """
     rubric = load_rubric(settings.rubric)
     if settings.is_endpoint:
@@ -138,6 +142,10 @@ def rubric_judge(settings: RubricReward, device: str = "cpu") -> Judge:
             model=settings.model,
             key_variable=settings.key_variable,
             at_once=settings.at_once,
+            least=ENOUGH,
+            replies=Replies(replies, lambda reply: re.search(rf"\b[{LETTERS}]\b", reply, re.IGNORECASE) is not None)
+            if replies
+            else None,
         )
     else:
         ask = own_model(Path(settings.judge), device)

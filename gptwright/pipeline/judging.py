@@ -29,7 +29,7 @@ from gptwright.pipeline.wiring import (
 )
 from gptwright.practice_settings import RoundsSettings
 from gptwright.recipe import RewardSettings, nth
-from gptwright.records import Comparison, Prompt, to_json
+from gptwright.records import Comparison, Message, Prompt, message_from_json, to_json
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.reward import RewardTrainer, train_reward_model
 from gptwright.tasks import world as world_task
@@ -42,14 +42,19 @@ COMPARISONS = "comparisons.jsonl"
 def check_rounds(rounds: RoundsSettings) -> None:
     """Before the first round spends hours: raises InputError for prompts or a judge that are not there."""
     if rounds.data is not None:
-        there, needed = sum(1 for _ in read_prompts(rounds.data)), (rounds.count - 2) * rounds.prompts + 1
+        there, needed = len(_distinct(rounds.data)), (rounds.count - 2) * rounds.prompts + 1
         if there < needed:
             raise InputError(
-                f"{rounds.data} has {there} prompts, and {rounds.count} rounds of rounds.prompts ({rounds.prompts}) "
-                f"need {needed} or more: add some, or lower rounds.prompts"
+                f"{rounds.data} has {there} different prompts, and {rounds.count} rounds of rounds.prompts "
+                f"({rounds.prompts}) need {needed} or more: add some, or lower rounds.prompts"
             )
     if rounds.rubric is not None:
         check_judge(rounds.rubric)
+
+
+def _distinct(path: str) -> list[Prompt]:
+    """A file's prompts, each once."""
+    return list({prompt.messages: prompt for prompt in read_prompts(path)}.values())
 
 
 def collect_comparisons(run: Run) -> None:
@@ -76,7 +81,7 @@ def collect_more(run: Run, number: int) -> None:
     if rounds.data is None:
         prompts = world.prompts("reward", rounds.prompts, seed=seed)
     else:
-        prompts = list(read_prompts(rounds.data))[(number - 2) * rounds.prompts : (number - 1) * rounds.prompts]
+        prompts = _distinct(rounds.data)[(number - 2) * rounds.prompts : (number - 1) * rounds.prompts]
     # One answer at least is the policy's, and one the SFT model's unless none is asked for.
     old = min(settings.answers - 1, max(int(rounds.mixed > 0), round(settings.answers * rounds.mixed)))
     who = {nth("ppo", number - 1): settings.answers - old, "sft": old}
@@ -133,7 +138,7 @@ def _judged(
     if rounds.judged is not None:
         return _judged_by_people(run, rounds.judged.replace("{round}", str(number)), number, texts)
     if rounds.rubric is not None:
-        judge = judge_of(rounds.rubric, workspace(run, "comparisons").path.device)
+        judge = judge_of(run, rounds.rubric, workspace(run, "comparisons").path.device)
         points = judge([(prompt.messages, text) for prompt, own in texts for text in own])
         rest, found = iter(points), list[Comparison]()
         for prompt, own in texts:
@@ -146,9 +151,34 @@ def _judged(
     return world_task.compare(prompts, answers, seed=run.recipe.seed + 1_000 * number, labellers=settings.labellers)
 
 
+def _same_round(there: Sequence[dict[str, Any]], texts: Sequence[tuple[Prompt, list[str]]]) -> bool:
+    """Whether these rows are what people were given in this round. Another machine may draw a token here and there
+    otherwise, and so cut an answer off: most answers must be alike, not all.
+    """
+    given = _answers_of(there)
+    known = sum(answer in given.get(prompt.messages, ()) for prompt, own in texts for answer in own)
+    return 2 * known >= sum(len(own) for _, own in texts)
+
+
+def _answers_of(rows: Sequence[dict[str, Any]]) -> dict[tuple[Message, ...], set[str]]:
+    """Those to each prompt of a file that waits for rankings."""
+    found = dict[tuple[Message, ...], set[str]]()
+    for row in rows:
+        messages = tuple(message_from_json(message) for message in row["prompt"]["messages"])
+        found.setdefault(messages, set()).update(row["answers"])
+    return found
+
+
 def _judged_by_people(run: Run, path: str, number: int, texts: Sequence[tuple[Prompt, list[str]]]) -> list[Comparison]:
+    """Their rankings, once they are there. Before, raises InputError that says what waits for them."""
+    waiting = run.folder / f"to_judge_{number}.jsonl"
+    there = [row for _, row in read_jsonl(waiting)] if waiting.is_file() else []
+    rows: list[dict[str, Any]] = [{"prompt": to_json(prompt), "answers": own} for prompt, own in texts]
+    ours = _same_round(there, texts)
     if Path(path).is_file():
-        judged, asked = list(read_comparisons(path)), {prompt.messages: set(own) for prompt, own in texts}
+        judged, asked = list(read_comparisons(path)), _answers_of(there if ours else ())
+        for prompt, own in texts:
+            asked.setdefault(prompt.messages, set()).update(own)
         strange = [c for c in judged if not set(c.answers) <= asked.get(c.prompt.messages, set())]
         if strange:
             raise InputError(
@@ -156,13 +186,8 @@ def _judged_by_people(run: Run, path: str, number: int, texts: Sequence[tuple[Pr
                 f"{strange[0].prompt.id!r}: name another file in rounds.judged, or move that one away"
             )
         return judged
-    waiting, rows = (
-        run.folder / f"to_judge_{number}.jsonl",
-        [{"prompt": to_json(p), "answers": own} for p, own in texts],
-    )
-    there = [row["answers"] for _, row in read_jsonl(waiting)] if waiting.is_file() else []
-    if there != [row["answers"] for row in rows]:  # ranks that were written into it already are not lost
-        if there:
+    if not ours:
+        if there:  # ranks that were written into it already are not lost
             waiting.replace(waiting.with_suffix(".old.jsonl"))
         write_jsonl(waiting, rows)
     raise InputError(

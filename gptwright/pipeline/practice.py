@@ -31,7 +31,7 @@ from gptwright.stages.grpo import Grpo, grpo
 from gptwright.stages.ppo import Ppo, ppo, value_model_from
 from gptwright.stages.practice import Policy, PracticeResult
 from gptwright.stages.pretrain import evaluate_language
-from gptwright.stages.rejection import choose_best
+from gptwright.stages.rejection import choose_best, chosen_once
 from gptwright.stages.sft import SftTrainer, sft
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -145,7 +145,8 @@ def _dpo(run: Run) -> None:
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "dpo")
     policy = load_language_model(run.folder / "sft")
     trainer = DpoTrainer(policy, tokenizer, *split_comparisons(run), settings, spot)
-    result = dpo(trainer, gold_measure(run, tokenizer))
+    of_world = run.recipe.reward is not None and run.recipe.reward.data is None
+    result = dpo(trainer, gold_measure(run, tokenizer) if of_world else None)
     flops = policy.config.flops_per_token(64) * result.tokens * 4 / 3
     _finish(run, spot, policy, tokenizer, flops=flops, **dataclasses.asdict(result))
 
@@ -158,7 +159,9 @@ def _rejection(run: Run) -> None:
     prompts, held_out = practice_prompts(run, settings, settings.prompts)
     room = settings.max_new_tokens + 1
     prompts = that_fit(prompts[: settings.prompts], tokenizer, model.config.context, room=room)
-    chosen = choose_best(model.to(spot.path.device).eval(), reward, tokenizer, prompts, settings, seed=run.recipe.seed)
+    model = model.to(spot.path.device).eval()
+    choose = partial(choose_best, model, reward, tokenizer, prompts, settings, seed=run.recipe.seed)
+    chosen = chosen_once(spot.checkpoints / "chosen.json", choose)
     told = f"reward {chosen.best_reward:+.2f}, of all {chosen.mean_reward:+.2f}"
     say(f"rejection    {len(chosen.conversations)} answers chosen, {told}")
     learning = SftSettings(

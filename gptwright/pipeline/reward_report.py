@@ -80,6 +80,8 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
     if run.recipe.reward is not None and run.recipe.reward.data is None:
         found |= _against_the_truth(run, held_out)
         found["best_of_n"] = _best_of_n(run, sft, model, tokenizer, path)
+    elif agreed := preference.agreement_among([*train, *held_out]):
+        found["agreement"] = agreed.to_json()
     return found
 
 

@@ -73,11 +73,15 @@ def distinct_prompts(settings: Practised) -> list[Prompt]:
 
 def check_practice(settings: Practised) -> None:
     """Before the stages ahead spend hours: raises InputError for prompts, rubrics and verifiers that can't be used."""
-    if settings.data is not None:
-        distinct_prompts(settings)
-    for part in settings.parts.values():
+    prompts = distinct_prompts(settings) if settings.data is not None else []
+    asked = {prompt.use_case for prompt in prompts} or set(world.USE_CASE_PERCENT)
+    for name, part in settings.parts.items():
         if isinstance(part, RubricReward):
             check_judge(part)
+            if strange := sorted(set(part.use_cases) - asked):
+                raise InputError(
+                    f"rewards.{name}.use_cases has {strange[0]!r}, which no prompt has: use some of {sorted(asked)}"
+                )
         elif isinstance(part, ModelReward) and part.folder is not None:
             find_model(part.folder)
 
@@ -89,11 +93,13 @@ def check_judge(part: RubricReward) -> None:
         find_model(part.judge)
 
 
-def judge_of(part: RubricReward, device: str) -> Judge:
-    """Who answers the rubric's questions; a folder may be a run's stage, read on `device`."""
+def judge_of(run: Run, part: RubricReward, device: str) -> Judge:
+    """Who answers the rubric's questions; a folder may be a run's stage, read on `device`. An endpoint's replies are
+    kept in the run's folder.
+    """
     if not part.is_endpoint:
         part = part.model_copy(update={"judge": str(find_model(part.judge))})
-    return rubric_judge(part, device)
+    return rubric_judge(part, device, run.folder / "judge_replies.jsonl")
 
 
 def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
@@ -157,7 +163,7 @@ def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own:
         case RepetitionReward():
             return repetition_reward
         case RubricReward():
-            return _rubric_part(part, path)
+            return _rubric_part(run, part, path)
 
 
 def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
@@ -176,8 +182,8 @@ def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPat
     return model_reward(model, tokenizer, path)
 
 
-def _rubric_part(part: RubricReward, path: FastPath) -> Part:
-    judge = judge_of(part, path.device)
+def _rubric_part(run: Run, part: RubricReward, path: FastPath) -> Part:
+    judge = judge_of(run, part, path.device)
 
     def score(answers: Sequence[Answered]) -> list[float]:
         judged = [i for i, each in enumerate(answers) if not part.use_cases or each.prompt.use_case in part.use_cases]
@@ -188,6 +194,15 @@ def _rubric_part(part: RubricReward, path: FastPath) -> Part:
         return scores
 
     return score
+
+
+def ended_or(scores: Sequence[float], answers: Sequence[Answered], settings: Practised) -> list[float]:
+    """What practice takes the answers for: one that did not end has its fixed score."""
+    no_end = settings.no_end_score if isinstance(settings, PracticeSettings) else None
+    return [
+        score if no_end is None or answer.completion.finish_reason == "stop" else no_end
+        for score, answer in zip(scores, answers, strict=True)
+    ]
 
 
 def practice_measure(
@@ -208,9 +223,10 @@ def practice_measure(
             max_new_tokens=settings.max_new_tokens,
             ranks=run.ranks,
         )
-        rewarded = reward(answered(prompts, sampled, tokenizer))
+        answers = answered(prompts, sampled, tokenizer)
+        rewarded = reward(answers)
         means = {name: sum(scores) / len(scores) for name, scores in rewarded.parts.items()}
-        total = sum(rewarded.total) / len(rewarded.total)
+        total = sum(ended_or(rewarded.total, answers, settings)) / len(answers)
         return {"held_out/reward": total, **{f"held_out/{name}": mean for name, mean in means.items()}}
 
     return measure

@@ -65,7 +65,10 @@ class DpoTrainer:
         self.elements = ranked_answers(that_fit_whole(train, tokenizer, context), tokenizer)
         self.held_out = ranked_answers(that_fit_whole(held_out, tokenizer, context), tokenizer)
         if not self.elements:
-            raise InputError("no comparison has a better and a worse answer: rank some answers apart from each other")
+            raise InputError(
+                f"no comparison that fits into model.context ({context} tokens) has a better and a worse answer: rank "
+                "some answers apart from each other, or raise it"
+            )
         self.trunks = [tree_trunk(model.model, workspace.path) for model in (self.policy, self.reference)]
         self.optimizers = Optimizers(self.policy, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)

@@ -122,7 +122,9 @@ class Guard:
         """Mean over the last rounds' answers, and its variance."""
         place, size = step % self.settings.window, min(step + 1, self.settings.window)
         self.counters[f"guard/{name}/mean/{place}"] = float(np.mean(value_N))
-        self.counters[f"guard/{name}/variance/{place}"] = float(np.var(value_N)) / len(value_N)
+        # One prompt alone says nothing about how much chance there is.
+        variance = float(np.var(value_N, ddof=1)) if len(value_N) > 1 else math.inf
+        self.counters[f"guard/{name}/variance/{place}"] = variance / len(value_N)
         means = [self.counters[f"guard/{name}/mean/{i}"] for i in range(size)]
         variances = [self.counters[f"guard/{name}/variance/{i}"] for i in range(size)]
         return sum(means) / size, sum(variances) / size**2

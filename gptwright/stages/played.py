@@ -24,6 +24,7 @@ from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.loop import Metrics
 
 RATIO_TOLERANCE = 1e-4
+ENTROPY_TOLERANCE = 1e-4
 LARGEST_GAP = 0.5
 """Nats per token; bfloat16 on one side makes some hundredths."""
 
@@ -68,14 +69,18 @@ class Round:
         gap = float(masked_mean(gap_N, self.joined("action_BT")))
         if not gap <= LARGEST_GAP:
             raise RunError(
-                f"answers were sampled {gap:.2g} nats a token away from the policy: a server that answers at another "
-                "temperature or with other weights gives nothing to learn from (docs/rlhf.md)"
+                f"answers were sampled {gap:.2g} nats a token away from the policy: a server that has other weights or "
+                "another temperature gives nothing to learn from; one without --logprobs-mode processed_logprobs tells "
+                "what it never drew from (docs/rlhf.md)"
             )
         return gap
 
     def metrics(self, total_N: Tensor, beta: float) -> Metrics:
         """`total_N` is each answer's reward with the penalty for leaving the reference."""
         kl_N = self.kl_N
+        entropy = float(masked_mean(self.joined("entropy_BT"), self.joined("action_BT")))
+        if not entropy > -ENTROPY_TOLERANCE:
+            raise RunError(f"entropy is {entropy:.2g} nats, which cannot be; this is a bug, please report it")
         return {
             "reward/score": float(self.score_N.mean()),
             "reward/mean": float(total_N.mean()),
@@ -84,7 +89,7 @@ class Round:
             "kl/k3": float(self.kl3_N.mean()),
             "kl/beta": beta,
             "sampling/gap": self.sampling_gap(),
-            "entropy": float(masked_mean(self.joined("entropy_BT"), self.joined("action_BT"))),
+            "entropy": entropy,
         }
 
 

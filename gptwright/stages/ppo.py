@@ -47,7 +47,7 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.checkpoint import Trainee
 from gptwright.train.loop import Metrics
 from gptwright.train.optimizers import Optimizers
-from gptwright.train.step import gradient_step
+from gptwright.train.step import SkipCounter, gradient_step
 
 KL_HORIZON = 10_000
 """Episodes over which the adaptive controller works (Ziegler et al., arXiv:1909.08593, section 2.2)."""
@@ -80,7 +80,8 @@ class Ppo:
             learner = learner_of(value_model, workspace)
             self.read_values, self.combine_values = reader(value_model, workspace.path, learner), learner.combine
         self.rollouts = Rollouts(self.policy, reward, tokenizer, prompts, workspace)
-        self.value_optimizers = Optimizers(self.value_model, settings.value)
+        # Of its own: a sound step of this model says nothing about the policy's.
+        self.value_optimizers, self.value_skips = Optimizers(self.value_model, settings.value), SkipCounter()
         self.value_loss = ClippedValueLoss(settings.value_clip)
         self.rollouts.counters["beta"] = settings.beta
         self.trainee = Trainee(
@@ -150,7 +151,7 @@ class Ppo:
         combine = partial(self.combine_values, self.value_optimizers.parameters)
         losses = [partial(loss, m) for m in parts] + idle_losses(self.read_values, parts)
         result = gradient_step(self.value_optimizers, losses, combine)
-        self.policy.skips.see(result, done)
+        self.value_skips.see(result, done)
         return {"value/loss": result.loss / weight}
 
     def _control_kl(self, kl: float, episodes: int) -> None:
@@ -169,7 +170,7 @@ class ValueHead(nn.Module):
         nn.init.zeros_(self.score.weight)
 
     def read(self, hidden_AD: Tensor) -> Tensor:
-        value_A: Tensor = self.score(hidden_AD).float().squeeze(-1)
+        value_A: Tensor = self.score(hidden_AD).float().sum(-1)  # of one; FSDP takes no views
         return value_A
 
 

@@ -259,7 +259,9 @@ class Rollouts:
 
     def _read(self, parts: Sequence[Sequence[Episode]], values: Reader | None, *, keep_graph: bool) -> list[MicroBatch]:
         """One minibatch as the models see it before they learn from it."""
-        policy, idle = self.policy, self.policy.learner.idle(len(parts))
+        policy = self.policy
+        learners = [reader.learner for reader in (policy.read, values) if reader and reader.learner]
+        idle = max(learner.idle(len(parts)) for learner in learners)
         found = [
             evaluate_episodes(
                 part,

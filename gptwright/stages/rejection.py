@@ -6,13 +6,16 @@ question is how much of PPO's gain it brings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gptwright.errors import RunError
 from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import RejectionSettings
-from gptwright.records import Conversation, Prompt
+from gptwright.records import Conversation, Prompt, conversation_from_json, to_json
 from gptwright.stages.answers import sample_answers
 from gptwright.stages.rewards import Reward, answered
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -28,6 +31,21 @@ class Chosen:
     best_reward: float
     mean_reward: float
     tokens_sampled: int
+
+
+def chosen_once(path: Path, choose: Callable[[], Chosen]) -> Chosen:
+    """What is chosen, stored at `path`: a judge may say something else the second time, and a run that is resumed goes
+    on with what it began with.
+    """
+    if not path.is_file():
+        found = choose()
+        rows = {**dataclasses.asdict(found), "conversations": [to_json(each) for each in found.conversations]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(rows), encoding="utf-8")
+        partial.replace(path)
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return Chosen(**stored | {"conversations": [conversation_from_json(each) for each in stored["conversations"]]})
 
 
 def choose_best(

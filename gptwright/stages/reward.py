@@ -45,6 +45,8 @@ from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
 from gptwright.train.step import SkipCounter, gradient_step
 
+MOST_ANSWERS = 16
+"""To one prompt in an element: "hello" may have been asked a thousand times."""
 CURVE_PROMPTS = 150
 """Held-out prompts that are read during training; at its end, all are."""
 SCALED_BY = 1000
@@ -93,7 +95,7 @@ def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> l
     for comparison in comparisons:
         rankings.setdefault(comparison.prompt.messages, []).append(comparison)
     elements = []
-    for same in rankings.values():
+    for same in (part for rows in rankings.values() for part in _together(rows)):
         answers = list(dict.fromkeys(answer for comparison in same for answer in comparison.answers))
         named = [(c.answers[better], c.answers[worse]) for c in same for better, worse in c.pairs()]
         pairs = [(answers.index(better), answers.index(worse)) for better, worse in named if better != worse]
@@ -101,6 +103,23 @@ def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> l
         rows = [scored_row(same[0].prompt.messages, answer, tokenizer) for answer in answers]
         elements.append(RankedAnswers(rows, pairs, wins.index(max(wins))))
     return [element for element in elements if element.pairs]
+
+
+def _together(rankings: Sequence[Comparison]) -> list[list[Comparison]]:
+    """One prompt's rankings in parts with at most `MOST_ANSWERS` different answers, those of the same answers together:
+    an element goes through a model whole.
+    """
+    parts, seen = list[list[Comparison]](), set[str]()
+    by_answers: dict[frozenset[str], list[Comparison]] = {}
+    for comparison in rankings:
+        by_answers.setdefault(frozenset(comparison.answers), []).append(comparison)
+    for answers, same in by_answers.items():
+        if not parts or len(seen | answers) > MOST_ANSWERS:
+            parts.append([])
+            seen = set()
+        parts[-1] += same
+        seen |= answers
+    return parts
 
 
 def micro_batches(elements: Sequence[RankedAnswers], size: int, seed: int, step: int) -> list[list[RankedAnswers]]:
@@ -123,9 +142,13 @@ class RewardTrainer:
     ) -> None:
         self.tokenizer, self.settings, self.workspace = tokenizer, settings, workspace
         context = sft_model.config.context
-        self.elements = ranked_answers(that_fit_whole(train, tokenizer, context), tokenizer)
+        whole = that_fit_whole(train, tokenizer, context)
+        self.elements = ranked_answers(whole, tokenizer)
         if not self.elements:
-            raise InputError("no comparison has a better and a worse answer: rank some answers apart from each other")
+            raise InputError(
+                f"no comparison that fits into model.context ({context} tokens) has a better and a worse answer: rank "
+                "some answers apart from each other, or raise it"
+            )
         self.held_out = that_fit_whole(held_out, tokenizer, context)
         likelihood = START_LIKELIHOOD if settings.likelihood else None
         repetition = START_REPETITION if settings.repetition else None
@@ -138,7 +161,7 @@ class RewardTrainer:
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
         self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
-        ties = sum(len(c.answers) * (len(c.answers) - 1) // 2 - len(c.pairs()) for c in train)
+        ties = sum(len(c.answers) * (len(c.answers) - 1) // 2 - len(c.pairs()) for c in whole)
         pairs = sum(len(element.pairs) for element in self.elements)
         say(f"reward       {len(self.elements)} prompts, {pairs} pairs, {ties} ties left out")
 

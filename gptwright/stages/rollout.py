@@ -21,6 +21,7 @@ from gptwright.losses.language import token_entropy, token_logprobs
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.practice_settings import PracticeSettings
 from gptwright.records import Prompt
+from gptwright.stages import packing
 from gptwright.stages.answers import sample_answers
 from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
 from gptwright.stages.rewards import Reward, answered
@@ -165,8 +166,8 @@ def split_minibatches(
     episodes: Sequence[Episode], count: int, *, seed: int, step: int, ranks: Ranks = ALONE
 ) -> list[list[list[Episode]]]:
     """A random split into `count` minibatches, each a list of micro-batches that go through the models at once; of
-    several ranks each gets its part of every minibatch. Answers to one prompt of the round stay together: the models
-    read it once.
+    several ranks each gets its part of every minibatch. Answers to one prompt of the round stay together, as far as the
+    models can take them at once: they read it once.
     """
     groups = [list(same) for _, same in groupby(episodes, key=_asked)]
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
@@ -174,10 +175,21 @@ def split_minibatches(
     size = -(-len(order) // count)
     starts = range(0, len(order), size)
     minibatches = [[groups[i] for i in order[start : start + size][ranks.rank :: ranks.size]] for start in starts]
+    pieces = [[piece for same in part for piece in _pieces(same)] for part in minibatches]
     return [
         [[episode for i in micro for episode in part[i]] for micro in groups_of_trees([_tree(same) for same in part])]
-        for part in minibatches
+        for part in pieces
     ]
+
+
+def _pieces(same: Sequence[Episode]) -> list[list[Episode]]:
+    """Answers to one prompt, in parts of about `ROW_TOKENS`."""
+    found: list[list[Episode]] = []
+    for episode in same:
+        if not found or sum(len(each.completion.ids) for each in found[-1]) >= packing.ROW_TOKENS:
+            found.append([])
+        found[-1].append(episode)
+    return found
 
 
 def _asked(episode: Episode) -> tuple[int, list[int]]:

@@ -24,6 +24,7 @@ from gptwright.stages.repetition import count_repeated
 from gptwright.tokenizer.chat import render_prompt, response_ids
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, tree_trunk
+from gptwright.train.progress import say
 
 Places = Sequence[Sequence[int]]
 """For each row, where its tokens stand among all tokens of the batch."""
@@ -56,10 +57,18 @@ def comparison_rows(comparison: Comparison, tokenizer: Tokenizer) -> list[Scored
 
 
 def that_fit_whole(comparisons: Sequence[Comparison], tokenizer: Tokenizer, context: int) -> list[Comparison]:
-    """The comparisons of which each answer can be read whole; what several labellers ranked is looked at once."""
+    """The comparisons of which each answer can be read whole, and says how many can't; what several labellers ranked is
+    looked at once.
+    """
     shown = {(c.prompt, c.answers): c for c in comparisons}
     fits = {key: all(len(row.ids) <= context for row in comparison_rows(c, tokenizer)) for key, c in shown.items()}
-    return [c for c in comparisons if fits[c.prompt, c.answers]]
+    kept = [c for c in comparisons if fits[c.prompt, c.answers]]
+    if len(kept) < len(comparisons):
+        say(
+            f"  left out {len(comparisons) - len(kept)} of {len(comparisons)} comparisons: prompt and answers do not "
+            f"fit into model.context ({context} tokens)"
+        )
+    return kept
 
 
 def answer_loglikelihood(output_VD: Tensor, hidden_ND: Tensor, rows: Sequence[ScoredRow], places: Places) -> Tensor:

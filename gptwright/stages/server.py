@@ -25,9 +25,11 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.distributed import Ranks
 
 HOW_TO_START = (
-    "start it with VLLM_SERVER_DEV_MODE=1 and --worker-extension-cls gptwright.stages.vllm_worker.PolicyWorker "
-    "(docs/rlhf.md)"
+    "start it with VLLM_SERVER_DEV_MODE=1, --worker-extension-cls gptwright.stages.vllm_worker.PolicyWorker and "
+    "--logprobs-mode processed_logprobs, where it sees the run's folder (docs/rlhf.md)"
 )
+OVERLOADED = (408, 429, 503, 504)
+"""Statuses after which it is asked again. A worker that fails is told as 500."""
 WAIT = 1800.0
 """Seconds that a server may take for an answer or for reading weights."""
 PURE = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -107,7 +109,8 @@ class RolloutServer:
                 f"sampling server {self.url} sends no ids and log-probabilities of tokens: take vLLM 0.10.2 or later"
             ) from None
         ended = bool(ids) and ids[-1] == self.tokenizer.end_of_turn
-        if not ids or len(ids) != len(logprobs) or (said == "stop" and not ended):
+        whole = ended if said == "stop" else said == "length" and len(ids) == params.max_new_tokens
+        if not whole or len(ids) != len(logprobs):
             raise RunError(
                 f"sampling server {self.url} sent {len(ids)} tokens and {len(logprobs)} log-probabilities, finished by "
                 f"{said!r}: no whole answer to learn from"
@@ -122,4 +125,6 @@ class RolloutServer:
             raise InputError(f"sampling server {self.url} names no model: check its address") from None
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
-        return ask_json(f"{self.url}{path}", body, who="sampling server", remedy=HOW_TO_START, seconds=WAIT)
+        return ask_json(
+            f"{self.url}{path}", body, who="sampling server", remedy=HOW_TO_START, seconds=WAIT, busy=OVERLOADED
+        )

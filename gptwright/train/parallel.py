@@ -114,8 +114,10 @@ class Learner(Generic[M]):
         self.model: M = model
         self.ranks, self.device = ranks, device
         ranks.take_from_first([value.data for value in model.parameters()])
-        self.sharded = ranks.size > 1 and (shard == "always" or (shard == "auto" and _too_large(model, device)))
-        self._whole: M = copy.deepcopy(model) if self.sharded else model
+        # Ranks on unlike machines must decide alike.
+        large = shard == "auto" and any(ranks.gather(_too_large(model, device)))
+        self.sharded = ranks.size > 1 and (shard == "always" or large)
+        self._whole: M | None = None
         self._within = _Within(model)
         if self.sharded:
             # It is looked at after forward passes that no backward pass follows: the root must be in slices then too.
@@ -145,6 +147,8 @@ class Learner(Generic[M]):
         """
         if not self.sharded:
             return self.model if module is None else module
+        if self._whole is None:
+            self._whole = type(self.model)(self.model.config).to(self.device).eval()
         _gather(self.model if module is None else module, self._whole)
         return self._whole
 

@@ -58,5 +58,5 @@ class SpikeWatch:
         shown = loss if math.isfinite(loss) else None
         row = {"step": step, "loss": shown, "expected": expected, "skipped": skipped, "ids": ids.tolist()}
         self.log.write("spikes.jsonl", row)
-        what = "was not finite and is skipped" if skipped else f"has loss {loss:.3f} where {expected:.3f} was expected"
+        what = "was not finite" if skipped else f"has loss {loss:.3f} where {expected:.3f} was expected"
         say(f"  step {step} {what}: its batch is kept in spikes.jsonl")

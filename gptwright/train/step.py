@@ -12,6 +12,7 @@ from torch import Tensor
 from gptwright.errors import RunError
 from gptwright.lanes import Lanes
 from gptwright.train.optimizers import Optimizers
+from gptwright.train.progress import say
 
 MAX_SKIPPED_IN_A_ROW = 5
 
@@ -99,6 +100,8 @@ class SkipCounter:
         """Raises RunError after `MAX_SKIPPED_IN_A_ROW` skipped steps in a row."""
         self.in_a_row = self.in_a_row + 1 if result.skipped else 0
         self.total += result.skipped
+        if result.skipped:
+            say(f"  step {step} is skipped: its loss or gradient was not finite")
         if self.in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise RunError(
                 f"step {step}: loss or gradient was not finite {self.in_a_row} times in a row; "

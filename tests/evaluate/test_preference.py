@@ -11,6 +11,7 @@ from gptwright.evaluate.preference import (
     accuracy_by,
     accuracy_by_rank_distance,
     agreement,
+    agreement_among,
     best_of_n,
     calibration,
     ceiling,
@@ -63,10 +64,26 @@ def test_accuracy_by_rank_distance_by_hand():
     assert {distance: (figure.value, figure.n) for distance, figure in figures.items()} == {1: (0.5, 2), 2: (1.0, 1)}
 
 
-def test_pairs_are_oriented_by_position_not_by_outcome():
-    differences, outcomes = pair_differences([ranked("p", 1, 0), ranked("q", 0, 1)], [[1.0, 3.0], [5.0, 2.0]])
-    assert differences.tolist() == [-2.0, 3.0]
-    assert outcomes.tolist() == [0.0, 1.0]
+def test_pairs_are_oriented_by_neither_outcome_nor_the_order_of_a_file():
+    texts = [(f"{number} first", f"{number} second") for number in range(400)]
+    pairs = [Comparison(Prompt(a, (Message("user", a),)), (a, b), (0, 1)) for a, b in texts]  # the better one first
+    differences, outcomes = pair_differences(pairs, [[3.0, 1.0]] * 400)
+    assert set(differences[outcomes == 1]) == {2.0} and set(differences[outcomes == 0]) == {-2.0}
+    assert 150 < outcomes.sum() < 250
+    swapped = [Comparison(pair.prompt, pair.answers[::-1], (1, 0)) for pair in pairs]
+    assert pair_differences(swapped, [[1.0, 3.0]] * 400)[1].tolist() == outcomes.tolist()
+
+
+def test_agreement_among_those_who_ranked_the_same_answers():
+    first, other = ranked("p", 0, 1, 2, labeller="x"), ranked("p", 0, 2, 1, labeller="y")
+    turned = Comparison(other.prompt, other.answers[::-1], other.ranks[::-1], "y")
+    alone = ranked("q", 0, 1, labeller="x")
+    for second in (other, turned):
+        found = agreement_among([first, alone, second])
+        assert found is not None
+        assert (found.value, found.n) == (pytest.approx(2 / 3), 3)
+    assert agreement_among([first, alone]) is None
+    assert agreement_among([first, first]) is None  # nobody agrees with themselves
 
 
 def test_calibration_bins_by_predicted_chance():

@@ -34,12 +34,15 @@ class Endpoint(BaseHTTPRequestHandler):
 
     seen: list[dict[str, Any]] = []  # noqa: RUF012
     fail: list[int] = []  # noqa: RUF012
+    retry_after = ""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.seen.append({**body, "authorization": self.headers.get("Authorization")})
         code = self.fail.pop() if self.fail else 200
         self.send_response(code)
+        if self.retry_after:
+            self.send_header("Retry-After", self.retry_after)
         self.end_headers()
         reply = {"choices": [{"message": {"content": "B"}}]} if code == 200 else {"error": "no such key"}
         self.wfile.write(json.dumps(reply).encode())
@@ -51,7 +54,7 @@ class Endpoint(BaseHTTPRequestHandler):
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
-    Endpoint.seen, Endpoint.fail = [], []
+    Endpoint.seen, Endpoint.fail, Endpoint.retry_after = [], [], ""
     with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -70,6 +73,12 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ("**A**", 1),
         ("A polite refusal, so B", 0.25),
         ("B. It is no A", 0.25),
+        ("The answer is B. A warmer refusal would be better.", 0.25),
+        ("Answer: B, not A", 0.25),
+        ("I would choose option (C) here; A and B are wrong.", -1),
+        ("Option A does not fit. Option B does not fit. So: C", -1),
+        ("Option A is too harsh; the answer must be B", 0.25),
+        ("It helps in part: B. A refusal would say no.", 0.25),
         ("", -1),
         ("Maybe", -1),
         ("D", -1),
@@ -159,6 +168,41 @@ def test_an_endpoint_that_refuses_is_told_with_what_it_said(address: str) -> Non
     part = RubricReward(kind="rubric", rubric="refusal", judge=address, model="big")
     with pytest.raises(InputError, match=r"answered 401: .*no such key"):
         rubric_judge(part)([(ASKED, "No.")])
+
+
+def test_a_question_that_is_held_back_costs_its_points_and_not_the_round(address: str) -> None:
+    part = RubricReward(kind="rubric", rubric="refusal", judge=address, model="big", at_once=1)
+    Endpoint.fail = [400]
+    assert rubric_judge(part)([(ASKED, "No."), (ASKED, "Yes.")]) == [-1.0, 0.5]
+    Endpoint.fail = [400, 400]
+    assert rubric_judge(part)([(ASKED, "No."), (ASKED, "Yes.")]) == [-1.0, -1.0]  # both may be such
+    Endpoint.fail = [400] * 8
+    with pytest.raises(InputError, match=r"answered 400: .*no such key"):
+        rubric_judge(part)([(ASKED, str(n)) for n in range(8)])
+
+
+def test_a_busy_endpoint_is_left_alone_for_as_long_as_it_asks(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(asking.time, "sleep", waited.append)
+    Endpoint.fail = [429, 503]
+    Endpoint.retry_after = "7"
+    part = RubricReward(kind="rubric", rubric="refusal", judge=address, model="big", at_once=1)
+    assert rubric_judge(part)([(ASKED, "No.")]) == [0.5]
+    assert waited == [7, 14]
+
+
+def test_what_an_endpoint_said_is_not_asked_again(address: str, tmp_path: Path) -> None:
+    kept = tmp_path / "judge_replies.jsonl"
+    part = RubricReward(kind="rubric", rubric="refusal", judge=address, model="big", at_once=2)
+    assert rubric_judge(part, replies=kept)([(ASKED, "No."), (ASKED, "Yes.")]) == [0.5, 0.5]
+    with kept.open("a") as file:
+        file.write('{"asked": "half')
+    assert rubric_judge(part, replies=kept)([(ASKED, "Yes."), (ASKED, "Perhaps.")]) == [0.5, 0.5]
+    assert len(Endpoint.seen) == 3
+    assert len(endpoint.Replies(kept).known) == 3  # the half line has spoiled none behind it
+    another = part.model_copy(update={"model": "small"})
+    rubric_judge(another, replies=kept)([(ASKED, "No.")])
+    assert len(Endpoint.seen) == 4
 
 
 def test_an_endpoint_that_is_not_there_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def practised(
     """
     settings = dict(KINDS[kind])
     stage, shard = settings.pop("stage"), settings.pop("shard", "never")
-    packing.ROW_TOKENS = practice.ROW_TOKENS = settings.pop("row_tokens", ROW_TOKENS)
+    row_tokens = settings.pop("row_tokens", ROW_TOKENS)
     tokenizer = train_characters([])
     shape = ModelConfig(
         vocab_size=tokenizer.vocab_size, context=48, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48,
@@ -103,7 +103,8 @@ def practised(
     common = [weighted({"score": (reward, 1.0), **watched_parts({})}), tokenizer, LETTERS, pretrain_batch]
     trainer: Any
     if stage == "ppo":
-        values = None if kind == "shared" else value_model_from(scalar_from(copy.deepcopy(model), 0))
+        shared = settings.get("value_model") == "shared"
+        values = None if shared else value_model_from(scalar_from(copy.deepcopy(model), 0))
         chosen = PpoSettings(**settings, value=adam, value_warmup=1, approx_kl_limit=0.02)
         trainer, play = Ppo(model, values, *common, chosen, spot), ppo
     else:
@@ -116,10 +117,13 @@ def practised(
         return dict(whole_round(step))
 
     trainer.round = round_or_death
+    packing.ROW_TOKENS = practice.ROW_TOKENS = row_tokens
     try:
         play(trainer, lambda model: {"measured": float(sum(p.detach().double().sum() for p in model.parameters()))})
     except Killed:
         return {}, []
+    finally:
+        packing.ROW_TOKENS = practice.ROW_TOKENS = ROW_TOKENS
     lines = (spot.checkpoints / "log" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     sharded = [type(value) for value in trainer.policy.model.parameters() if type(value) is not torch.nn.Parameter]
     assert bool(sharded) == (shard == "always" and ranks.size > 1), sharded

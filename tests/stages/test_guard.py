@@ -145,6 +145,16 @@ def make_hacked(
     return make
 
 
+def test_one_prompt_a_round_rings_no_bell(make_model: Any) -> None:
+    counters: dict[str, float] = {}
+    guard = Guard(GuardSettings(), make_model(), counters)
+    for step in range(12):
+        parts = [{"watch_once": -float(step), "a": 1.0}] * 4
+        told = guard.look(step, [float(step)] * 4, parts, [0, 0, 0, 0])
+        assert told["guard/once"] == 0
+    assert not guard.stopped
+
+
 def test_a_planted_reward_that_can_be_hacked_is_caught(make_hacked: Callable[..., Grpo]) -> None:
     free = make_hacked("free", guard=None)
     grpo(free)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gptwright.errors import InputError, RunError
 from gptwright.losses.language import language_loss
+from gptwright.losses.policy import ClippedSurrogate
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import OptimizerSettings, PpoSettings
 from gptwright.records import Message, Prompt
@@ -139,6 +140,15 @@ def test_reward_model_and_reference_never_move(
     assert same(before[1], bits(reference))
     assert not same(before[2], bits(trainer.policy.model))
     assert not same(before[3], bits(trainer.value_model))
+
+
+def test_a_policy_that_cannot_step_ends_the_run_though_the_value_model_can(
+    make_ppo: Callable[..., Ppo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_ppo(steps=8, minibatches=2, approx_kl_limit=9.0)
+    monkeypatch.setattr(ClippedSurrogate, "__call__", lambda surrogate, logprob_BT, *_: logprob_BT * float("nan"))
+    with pytest.raises(RunError, match="not finite 5 times in a row"):
+        ppo(trainer)
 
 
 def test_rounds_of_value_warmup_leave_the_policy_alone(make_ppo: Callable[..., Ppo]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from gptwright.errors import RunError
 from gptwright.model.transformer import LanguageModel
 from gptwright.practice_settings import RejectionSettings
-from gptwright.records import Prompt
+from gptwright.records import Conversation, Message, Prompt
 from gptwright.stages import rejection
-from gptwright.stages.rejection import choose_best
+from gptwright.stages.rejection import Chosen, choose_best, chosen_once
 from gptwright.stages.rewards import Answered, weighted
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -51,3 +52,19 @@ def test_answers_that_never_end_are_told(babbler: LanguageModel, tokenizer: Toke
             settings,
             seed=0,
         )
+
+
+def test_what_was_chosen_stays_chosen(tmp_path: Path) -> None:
+    """A judge may say something else when a killed run is taken up again."""
+    turn = Message("assistant", "5", "2+3", ('{"name":"add"}',))
+    first = Chosen([Conversation((Message("user", "2+3?"), turn), id="a", source="rejection")], 1.0, 0.5, 7)
+
+    def choose() -> Chosen:
+        return first
+
+    def never() -> Chosen:
+        raise AssertionError
+
+    path = tmp_path / "checkpoints" / "chosen.json"
+    assert chosen_once(path, choose) == first
+    assert chosen_once(path, never) == first

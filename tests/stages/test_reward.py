@@ -14,7 +14,13 @@ from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings, RewardSettings
 from gptwright.records import Comparison, Conversation, Message, Prompt
-from gptwright.stages.reward import START_REPETITION, RewardTrainer, pair_accuracy, train_reward_model
+from gptwright.stages.reward import (
+    START_REPETITION,
+    RewardTrainer,
+    pair_accuracy,
+    ranked_answers,
+    train_reward_model,
+)
 from gptwright.stages.scoring import comparison_rows, score_all, score_comparisons, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -77,6 +83,19 @@ def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
     of_second = score_comparisons(trainer.model, [MIXED[1]], trainer.tokenizer, trainer.workspace.path)[0]
     loss = sum(math.log1p(math.exp(x)) for x in expected) / 6 + math.log1p(math.exp(of_second[1] - of_second[0]))
     assert trainer.step(0)["loss"] == pytest.approx(loss / 2, rel=1e-5)
+
+
+def test_rankings_of_one_prompt_are_one_element_however_they_were_stored(tokenizer: Tokenizer) -> None:
+    """Pairs of a file have a name each, and K answers may have been written as K(K-1)/2 pairs."""
+    asked = (Message("user", "colour?"),)
+    pairs = [("red", "blue"), ("red", "grey"), ("blue", "grey")]
+    rows = [Comparison(Prompt(f"file:{n}", asked), pair, (0, 1)) for n, pair in enumerate(pairs)]
+    (element,) = ranked_answers(rows, tokenizer)
+    assert len(element.rows) == 3
+    assert element.pairs == [(0, 1), (0, 2), (1, 2)]
+    assert element.best == 0
+    often = [Comparison(Prompt(f"file:{n}", asked), (f"good {n}", f"bad {n}"), (0, 1)) for n in range(20)]
+    assert [len(element.rows) for element in ranked_answers(often, tokenizer)] == [16, 16, 8]
 
 
 def test_the_weight_of_repetition_is_learned_and_scaled_with_the_scores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from gptwright.stages.rewards import (
     Answered,
     length_reward,
     match_reward,
+    model_reward,
     repetition_reward,
     text_reward,
     weighted,
@@ -75,3 +77,18 @@ def test_an_answers_turn_is_what_was_rendered(tokenizer: Tokenizer) -> None:
 def test_thinking_that_never_ends_says_nothing(tokenizer: Tokenizer) -> None:
     completion = Completion([tokenizer.think, *tokenizer.encode("2+3"), tokenizer.end_of_turn])
     assert answer_turn(completion, tokenizer) == Message("assistant", "", "2+3")
+
+
+def test_the_reward_model_reads_what_people_saw(make_scalar: Any, tokenizer: Tokenizer, make_workspace: Any) -> None:
+    """Whoever ranked answers saw no thoughts and no calls of tools, and the reward model learned from those texts."""
+    score = model_reward(make_scalar(likelihood=0.1), tokenizer, make_workspace().path)
+    asked = [5, 6]
+
+    def given(turn: Message) -> Answered:
+        ids = [*turn_ids(turn, tokenizer)]
+        return Answered(Prompt("a", (Message("user", "2+3"),)), asked, Completion(ids), turn)
+
+    plain = given(Message("assistant", "It is 5."))
+    thinking = given(Message("assistant", "It is 5.", "2+3 is 5", ('{"name":"add"}',)))
+    assert len(thinking.completion.ids) > len(plain.completion.ids)
+    assert score([plain]) == pytest.approx(score([thinking]), abs=1e-5)

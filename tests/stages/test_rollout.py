@@ -189,3 +189,11 @@ def test_answers_to_one_prompt_stay_together_and_read_it_once(
     assert told[0].answers.packed.ids_RT.numel() < told[1].answers.packed.ids_RT.numel()
     for name in ("old_logprob_BT", "reference_logprob_BT", "entropy_BT"):
         torch.testing.assert_close(getattr(told[0], name), getattr(told[1], name), rtol=1e-5, atol=1e-5)
+
+
+def test_many_answers_to_one_prompt_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gptwright.stages.packing.ROW_TOKENS", 20)
+    episodes = [Episode([1, 2], Completion([3] * 8, [0.0] * 8, "stop"), float(n), group=n // 6) for n in range(12)]
+    (minibatch,) = split_minibatches(episodes, 1, seed=0, step=0)
+    assert max(len(micro) for micro in minibatch) <= 3  # 24 tokens are the first to reach 20
+    assert sorted(episode.score for micro in minibatch for episode in micro) == list(range(12))

@@ -73,8 +73,10 @@ class StandIn(ThreadingHTTPServer):
         with self.lock:
             engine = Engine(self.model, stop_ids=set(body["stop_token_ids"]))
             done = engine.generate([Request(body["prompt"], params)])[0]
-        logprobs = [0.0 for _ in done.ids] if self.fault == "warm" else done.logprobs
-        choice = {"token_ids": done.ids, "logprobs": {"token_logprobs": logprobs}, "finish_reason": done.finish_reason}
+        told = {"token_logprobs": done.logprobs}
+        choice = {"token_ids": done.ids, "logprobs": told, "finish_reason": done.finish_reason}
+        if self.fault == "aborted":
+            choice["finish_reason"] = "abort"
         if self.fault == "no ids":
             del choice["token_ids"]
         if self.fault == "no end":
@@ -91,8 +93,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/collective_rpc" and self.server.fault == "no workers":
-            self.send_error(404)
+        faults = {"no dev mode": 404, "no workers": 500}
+        if self.path == "/collective_rpc" and self.server.fault in faults:
+            self.send_error(faults[self.server.fault])
             return
         self._reply(self.server.answer(self.path, body))
 
@@ -159,7 +162,9 @@ def test_sampling_is_pure_whatever_the_folder_says(stand_in: StandIn, tmp_path: 
     [
         ("stale", RunError, "answers with other weights .* than it was given"),
         ("exchanged", RunError, "answers with other weights"),
-        ("no workers", InputError, "answered 404: .*--worker-extension-cls gptwright.stages.vllm_worker.PolicyWorker"),
+        ("no dev mode", InputError, "answered 404: .*VLLM_SERVER_DEV_MODE=1"),
+        ("no workers", InputError, "answered 500: .*-cls gptwright.stages.vllm_worker.PolicyWorker"),
+        ("aborted", RunError, "finished by 'abort': no whole answer"),
         ("no ids", InputError, "sends no ids and log-probabilities .* vLLM 0.10.2"),
         ("no end", RunError, "finished by 'stop': no whole answer"),
         ("warm", RunError, "nats a token away from the policy"),

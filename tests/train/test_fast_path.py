@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import torch
 from torch._dynamo.testing import CompileCounter
 from torch.testing import assert_close
 
+from gptwright.errors import InputError
 from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss
-from gptwright.model.transformer import LanguageModel
+from gptwright.model.transformer import LanguageModel, scalar_from
 from gptwright.recipe import MachineSettings
 from gptwright.train import fast_path
-from gptwright.train.fast_path import FastPath, LossFunction, choose, pretraining_loss
+from gptwright.train.fast_path import FastPath, LossFunction, choose, frozen, pretraining_loss
 
 PLAIN = FastPath("cpu", "float32")
 GIVEN = MachineSettings(device="cpu", precision="float32", compile="never")
@@ -116,3 +118,19 @@ def test_all_blocks_compile_to_one_program(tiny_model: LanguageModel, monkeypatc
     assert len(tiny_model.model.layers) == 2
     assert counter.frame_count == 2  # a block, and what reads the last one's output
     assert_close(compiled, plain)
+
+
+@pytest.mark.parametrize("scalar", [False, True])
+def test_frozen_matrices_in_bfloat16_give_the_same_numbers(tiny_model: LanguageModel, scalar: bool) -> None:
+    """Autocast rounds them at every product anyway."""
+    path, settings = FastPath("cpu", "bfloat16"), MachineSettings(frozen_bfloat16=True)
+    model = scalar_from(tiny_model, 0) if scalar else tiny_model
+    halved = frozen(copy.deepcopy(model), path, settings)
+    ids = torch.randint(tiny_model.config.vocab_size, (2, 7), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), path.autocast():
+        assert torch.equal(model.model(ids), halved.model(ids))
+    kinds = {str(value.dtype) for name, value in halved.named_parameters() if ".layers." in name and value.dim() == 2}
+    assert kinds == {"torch.bfloat16"}
+    assert halved.model.embed_tokens.weight.dtype == torch.float32
+    with pytest.raises(InputError, match=r"this run computes in float32: set machine\.precision=bfloat16"):
+        frozen(model, PLAIN, settings)

@@ -118,6 +118,11 @@ def test_five_skips_in_a_row_end_the_run() -> None:
         counter.see(SKIPPED, 4)
 
 
+def test_a_skipped_step_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    SkipCounter().see(SKIPPED, 12)
+    assert "step 12 is skipped: its loss or gradient was not finite" in capsys.readouterr().err
+
+
 def test_a_good_step_between_skips_starts_the_count_again() -> None:
     counter = SkipCounter()
     for step, result in enumerate([SKIPPED] * 4 + [GOOD] + [SKIPPED] * 4):

@@ -1,0 +1,40 @@
+"""What answers are rewarded for in a run: checked before hours are spent, measured as it is practised on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gptwright.data.jsonl import write_jsonl
+from gptwright.engine.request import Completion
+from gptwright.errors import InputError
+from gptwright.pipeline.rewards import check_practice, ended_or
+from gptwright.practice_settings import GrpoSettings, PpoSettings, RejectionSettings
+from gptwright.records import Message, Prompt, to_json
+from gptwright.reward_settings import RubricReward
+from gptwright.stages.rewards import Answered
+
+
+def test_answers_that_do_not_end_are_held_to_what_practice_takes_them_for() -> None:
+    ended = Answered(Prompt("a", ()), [1], Completion([2], finish_reason="stop"), Message("assistant", "5"))
+    cut = ended._replace(completion=Completion([2], finish_reason="length"))
+    assert ended_or([0.5, 0.5], [ended, cut], PpoSettings(no_end_score=-2.0)) == [0.5, -2.0]
+    assert ended_or([0.5, 0.5], [ended, cut], RejectionSettings()) == [0.5, 0.5]
+
+
+def judged(*use_cases: str, data: str | None = None) -> GrpoSettings:
+    """Practice on what an endpoint says of prompts of these use cases."""
+    part = RubricReward(kind="rubric", rubric="refusal", judge="http://x/v1", model="big", use_cases=use_cases)
+    return GrpoSettings(rewards={"safe": part}, data=data)
+
+
+def test_a_use_case_that_no_prompt_has_is_refused(tmp_path: Path) -> None:
+    check_practice(judged("open_qa"))
+    with pytest.raises(InputError, match=r"rewards.safe.use_cases has 'harmfull', which no prompt has: use some of"):
+        check_practice(judged("harmfull"))
+    prompts = [Prompt(str(n), (Message("user", f"{n}?"),), use_case="mine") for n in range(3)]
+    write_jsonl(tmp_path / "prompts.jsonl", map(to_json, prompts))
+    check_practice(judged("mine", data=str(tmp_path / "prompts.jsonl")))
+    with pytest.raises(InputError, match="has 'open_qa', which no prompt has"):
+        check_practice(judged("open_qa", data=str(tmp_path / "prompts.jsonl")))
