@@ -1,6 +1,6 @@
 """Overoptimisation: reward against gold score over the KL, and where the guard would have stopped.
 
-    python benchmarks/overoptimisation.py RUN [RUN ...] [--prompts 300] [--rounds 240] [--keep DIR]
+    python benchmarks/overoptimisation.py RUN [RUN ...] [--prompts 300] [--rounds 180] [--keep DIR]
 
 Each RUN is a finished quickstart; base and SFT are taken as they are. The reward model learns from few prompts and is
 then practised against for long, without KL penalty, so that it is bound to be hacked. A second reward model, from other
@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--prompts", type=int, default=300, help="judged for the reward model that is practised on")
-    parser.add_argument("--rounds", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=180)
     parser.add_argument("--keep", type=Path, help="keep the copies here, and read those that are finished")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

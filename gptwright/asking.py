@@ -55,7 +55,8 @@ def ask_json(
             with urllib.request.urlopen(request, timeout=seconds) as response:
                 return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
-            said = " ".join(error.read(300).decode(errors="replace").split())
+            with error:
+                said = " ".join(error.read(300).decode(errors="replace").split())
             if error.code in busy and not left:
                 raise RunError(
                     f"{who} {url} is busy ({error.code}, {TRIES} tries): {said}; give this command again later"

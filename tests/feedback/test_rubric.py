@@ -104,8 +104,9 @@ def test_points_of_all_questions_add_up_and_the_answer_stands_between_marks() ->
 
 def test_a_judge_that_names_no_option_at_all_ends_the_run() -> None:
     rubric = Rubric.model_validate({"questions": [QUESTION]})
-    with pytest.raises(RunError, match="the judge names no option in any of 2 replies, such as 'Hm'"):
-        judge_by(rubric, lambda questions, letters: ["Hm", ""])([(ASKED, "No."), (ASKED, "Yes.")])
+    with pytest.raises(RunError, match="the judge names no option in any of 8 replies, such as 'Hm'"):
+        judge_by(rubric, lambda questions, letters: ["Hm", ""] * 4)([(ASKED, "No.")] * 8)
+    assert judge_by(rubric, lambda questions, letters: ["Hm", ""])([(ASKED, "No.")] * 2) == [-1, -1]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from the repository's root, and says why in the same commit:
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,7 +71,9 @@ def given_answers(_: Any, __: Any, prompts: Sequence[Prompt], *, seed: int, each
         count = int(torch.randint(2, 7, (), generator=draws))
         ids = (97 + torch.randint(4, (count,), generator=draws)).tolist()
         cut = bool(torch.rand((), generator=draws) < 0.2)
-        return Completion(ids if cut else [*ids, TOKENIZER.end_of_turn], finish_reason="length" if cut else "stop")
+        ids = ids if cut else [*ids, TOKENIZER.end_of_turn]
+        as_likely_as_any = [-math.log(TOKENIZER.vocab_size)] * len(ids)
+        return Completion(ids, as_likely_as_any, "length" if cut else "stop")
 
     return [[answer() for _ in range(each)] for _ in prompts]
 
