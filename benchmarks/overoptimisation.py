@@ -1,11 +1,12 @@
 """Overoptimisation: reward against gold score over the KL, and where the guard would have stopped.
 
-    python benchmarks/overoptimisation.py RUN [RUN ...] [--prompts 300] [--rounds 180] [--keep DIR]
+    python benchmarks/overoptimisation.py RUN [RUN ...] [--prompts 300] [--rounds 96] [--keep DIR]
 
 Each RUN is a finished quickstart; base and SFT are taken as they are. The reward model learns from few prompts and is
 then practised against for long, without KL penalty, so that it is bound to be hacked. A second reward model, from other
-prompts, is what the guard watches. Gold scores are measured on the way and seen by nobody. Practice goes on after the
-alarm, so that the whole curve is there (Gao et al., arXiv:2210.10760, figure 1). The picture goes to docs/pictures/.
+prompts and of the quickstart's kind, is what the guard watches. Gold scores are measured on the way and seen by nobody.
+Practice goes on after the alarm, so that the whole curve is there (Gao et al., arXiv:2210.10760, figure 1). The picture
+goes to docs/pictures/.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ def practised(run: Path, keep: Path, prompts: int, rounds: int) -> dict[str, Any
     """The curve of one run."""
     recipe = load_recipe(str(run / "recipe.yaml"))
     common = ["-o", f"seed={recipe.seed}", "-o", f"data.world_seed={recipe.data.world_seed}"]
-    # A head alone, InstructGPT's score: likelihood and repetition, which the quickstart counts too, are hard to hack.
-    common += ["-o", "reward.batch_prompts=8", "-o", "reward.likelihood=false", "-o", "reward.repetition=false"]
+    common += ["-o", "reward.batch_prompts=8"]
+    # A head alone, InstructGPT's score, is what gets hacked. The second reward model counts likelihood and repetition
+    # too, as the quickstart's does: with a head alone it would have the first one's blind spots.
+    hackable = ["-o", "reward.likelihood=false", "-o", "reward.repetition=false"]
     second, first = keep / run.name / "second", keep / run.name / "first"
     for folder in (second, first):
         copied(run, folder)
@@ -48,7 +51,9 @@ def practised(run: Path, keep: Path, prompts: int, rounds: int) -> dict[str, Any
         "guard": f"{{watch: {watch}, stop: false}}",
     }  # fmt: skip
     asked = [part for key, value in settings.items() for part in ("-o", f"ppo.{key}={value}")]
-    command.run(["ppo", "quickstart", *common, *data(mine), *asked, "--dir", str(first)], first.with_suffix(".log"))
+    command.run(
+        ["ppo", "quickstart", *common, *hackable, *data(mine), *asked, "--dir", str(first)], first.with_suffix(".log")
+    )
     lines = (first / "ppo" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     points = curve([json.loads(line) for line in lines])
     return {"seed": recipe.seed, "sound_step": sound_step(points), "curve": points}
@@ -99,6 +104,8 @@ def curve(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 def draw(points: list[dict[str, float]]) -> None:
     """Reward and second reward to one scale, gold to its own, over the root of the KL; a line where the alarm was."""
     stop = next((point["step"] for point in points if point.get("alarms", 0) > GUARD.window), None)
+    sound = sound_step(points)
+    lines = {"given back": sound + 1 if sound is not None else None, "the guard's alarm": stop}
 
     def paint(axes: Any, colours: Any) -> None:
         for colour, name in enumerate(("reward", "second", "gold"), start=1):
@@ -108,9 +115,10 @@ def draw(points: list[dict[str, float]]) -> None:
             x = [math.sqrt(max(0.0, point["kl"])) for point in shown]
             label = {"reward": "reward practised on", "second": "second reward model", "gold": "gold score"}[name]
             axes.plot(x, [(point[name] - first) / spread for point in shown], label=label, color=colours.of(colour))
-        if stop is not None:
-            kl = next(point["kl"] for point in points if point["step"] == stop)
-            axes.axvline(math.sqrt(max(0.0, kl)), color=colours.ink, linestyle=":", label="the guard's alarm")
+        for (label, step), style in zip(lines.items(), ("--", ":"), strict=True):
+            kl = next((point["kl"] for point in points if point["step"] == step), None)
+            if kl is not None:
+                axes.axvline(math.sqrt(max(0.0, kl)), color=colours.ink, linestyle=style, label=label)
         axes.set_xlabel("root of the KL to SFT, in nats per answer")
         axes.set_ylabel("change, as a share of the largest")
         axes.legend()
@@ -122,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--prompts", type=int, default=300, help="judged for the reward model that is practised on")
-    parser.add_argument("--rounds", type=int, default=180)
+    parser.add_argument("--rounds", type=int, default=96)
     parser.add_argument("--keep", type=Path, help="keep the copies here, and read those that are finished")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
