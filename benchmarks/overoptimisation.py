@@ -75,7 +75,9 @@ def split_judgements(run: Path, folder: Path, prompts: int, *, others: bool = Fa
     names = sorted(by_prompt)
     chosen = names[prompts : 5 * prompts] if others else names[:prompts]
     path = folder / "judged.jsonl"
-    path.write_text("".join(line for name in chosen for line in by_prompt[name]), encoding="utf-8")
+    text = "".join(line for name in chosen for line in by_prompt[name])
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:  # a file that is written anew counts as changed
+        path.write_text(text, encoding="utf-8")
     return path
 
 
