@@ -50,8 +50,8 @@ def practised(run: Path, keep: Path, rounds: int, prompts: int) -> dict[str, Any
     for name, arguments in (("rounds", several), ("at once", at_once)):
         folder = keep / run.name / name.replace(" ", "-")
         copied(run, folder)
-        seconds = command.run([*arguments, "--dir", str(folder)], folder.with_suffix(".log")).seconds
-        found[name] = {"seconds": seconds, **figures(folder, recipe, rounds if name == "rounds" else 1)}
+        command.run([*arguments, "--dir", str(folder)], folder.with_suffix(".log"))
+        found[name] = figures(folder, recipe, rounds if name == "rounds" else 1)
         print(run.name, name, json.dumps(found[name]), flush=True)
     return found
 
