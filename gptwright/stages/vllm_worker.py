@@ -9,6 +9,7 @@ more than what vLLM itself installs.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,11 @@ class PolicyWorker:
     def take_policy(self, folder: str) -> str:
         """Put the weights of a Hugging Face folder into the model that answers; returns their version."""
         self.taken_version = ""  # should reading fail half way, the model is none of the two
-        self.model_runner.model.load_weights(weights=_tensors(Path(folder)))
+        reload = getattr(self.model_runner, "reload_weights", None)
+        if reload is not None and "weights_iterator" in inspect.signature(reload).parameters:
+            reload(weights_iterator=_tensors(Path(folder)))
+        else:  # before 0.15, where nothing is laid out anew after loading
+            self.model_runner.model.load_weights(weights=_tensors(Path(folder)))
         self.taken_version = version_of(Path(folder))
         return self.taken_version
 

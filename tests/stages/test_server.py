@@ -198,6 +198,11 @@ def test_a_worker_that_fails_half_way_has_no_version(make_model: Any, tokenizer:
     worker = PolicyWorker()
     worker.model_runner = SimpleNamespace(model=SimpleNamespace(load_weights=lambda weights: list(weights)))
     assert worker.take_policy(str(tmp_path)) == worker.which_policy() == version_of(tmp_path)
+    taken: list[str] = []
+    newer = SimpleNamespace(reload_weights=lambda weights_iterator: taken.extend(name for name, _ in weights_iterator))
+    other = PolicyWorker()
+    other.model_runner = newer
+    assert other.take_policy(str(tmp_path)) == version_of(tmp_path) and "model.norm.weight" in taken
     (tmp_path / "model.safetensors").write_bytes(b"half")
     with pytest.raises(Exception, match="header"):
         worker.take_policy(str(tmp_path))
