@@ -85,6 +85,12 @@ class SamplingServer(Section):
     at_once: Count = 256
     """Requests under way together."""
 
+    @model_validator(mode="after")
+    def _url_is_an_address(self) -> Self:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url {self.url!r} is no address: begin it with http:// or https://")
+        return self
+
 
 class MachineSettings(Section):
     """How the machine is used; no setting here changes what is learned, but for rounding."""
@@ -290,12 +296,12 @@ class Recipe(Section):
             self.reward._refuse_changed(("answers", "temperature", "max_new_tokens"), "in reward with data")
         if self.rounds and self.reward and self.reward.data is not None and self.rounds.data is None:
             raise ValueError("rounds.data is missing beside reward.data: name a file of prompts for the rounds to come")
+        if self.machine.frozen_bfloat16 and self.machine.precision == "float32":
+            raise ValueError("machine.frozen_bfloat16 has no use with machine.precision: float32; leave one out")
         for name in ("ppo", "grpo"):
             practised = getattr(self, name)
             if practised and self.machine.sampling_server:
                 practised._refuse_changed(("sampling_weights",), f"in {name} with machine.sampling_server")
-            if self.machine.frozen_bfloat16 and self.machine.precision == "float32":
-                raise ValueError("machine.frozen_bfloat16 has no use with machine.precision: float32; leave one out")
             if practised and self.machine.frozen_bfloat16 and practised.interpolation < 1:
                 raise ValueError(
                     f"{name}.interpolation below 1 needs the SFT model's weights whole, of which "

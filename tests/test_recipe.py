@@ -169,6 +169,7 @@ def test_setting_without_effect_is_refused(recipe_file: Path, overrides: list[st
         (["ppo.steps=2", "ppo.value_warmup=2"], "value_warmup (2) leaves none of 2 steps to the policy"),
         (["ppo.beta=0", "ppo.adaptive_kl=6"], "adaptive_kl has no effect with beta: 0"),
         (["reward.held_out=0.7"], "reward.held_out"),
+        (["machine.sampling_server.url=localhost:8000"], "is no address: begin it with http:// or https://"),
         (["machine.frozen_bfloat16=true", "machine.precision=float32"], "machine.frozen_bfloat16 has no use with"),
         (["machine.frozen_bfloat16=true", "ppo.interpolation=0.5"], "ppo.interpolation below 1 needs the SFT model's"),
         (

@@ -63,6 +63,16 @@ def pretrain_batch(index: int, rows: int) -> tuple[Tensor, Tensor]:
     return ids[:, :-1], ids[:, 1:]
 
 
+def model_of(weights: Path, vocab_size: int) -> LanguageModel:
+    """What all ranks start from."""
+    shape = ModelConfig(
+        vocab_size=vocab_size, context=48, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48, tied=True
+    )
+    model = LanguageModel(shape)
+    model.load_state_dict(load_file(weights), strict=False)
+    return model
+
+
 def practised(
     folder: Path, weights: Path, kind: str, ranks: Ranks = ALONE, *, dies: bool = False, url: str | None = None
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
@@ -74,12 +84,7 @@ def practised(
     stage, shard = settings.pop("stage"), settings.pop("shard", "never")
     row_tokens = settings.pop("row_tokens", ROW_TOKENS)
     tokenizer = train_characters([])
-    shape = ModelConfig(
-        vocab_size=tokenizer.vocab_size, context=48, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, hidden=48,
-        tied=True,
-    )  # fmt: skip
-    model = LanguageModel(shape)
-    model.load_state_dict(load_file(weights), strict=False)
+    model = model_of(weights, tokenizer.vocab_size)
     machine = MachineSettings(
         device="cpu",
         precision="float32",
