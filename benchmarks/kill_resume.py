@@ -2,8 +2,9 @@
 
     python benchmarks/kill_resume.py [--seed 0]
 
-The kills go round the stages in order. Each comes a random share of the stage's unbroken time after the stage began,
-as SIGKILL; then the same command is given again. In the end every stage's weights must be the same bytes.
+The kills go round the stages in order. Each comes a random share of the stage's unbroken time after the stage began, or
+when it ends where that is sooner, as SIGKILL; then the same command is given again. In the end every stage's weights
+must be the same bytes.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str,
     for stage, after in moments:
         process = command.start(arguments(folder), folder.with_suffix(".log"))
         wait_for_begin(folder, stage, process)
-        time.sleep(after)
+        wait_within(folder, stage, after)
         process.send_signal(signal.SIGKILL)
         status = process.wait()
         hit = next((name for name in stage_names() if not is_done(folder, name)), "end")
@@ -92,6 +93,13 @@ def wait_for_begin(folder: Path, stage: str, process: subprocess.Popen[bytes]) -
         with contextlib.suppress(FileNotFoundError):  # not there yet, or the stage has just ended
             if mark.stat().st_mtime > started:
                 return
+        time.sleep(POLL_SECONDS)
+
+
+def wait_within(folder: Path, stage: str, seconds: float) -> None:
+    """So long, or until the stage ends; where it had ended before, so long into the stages behind it."""
+    end, over = time.monotonic() + seconds, is_done(folder, stage)
+    while time.monotonic() < end and (over or not is_done(folder, stage)):
         time.sleep(POLL_SECONDS)
 
 

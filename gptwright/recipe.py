@@ -106,6 +106,10 @@ class MachineSettings(Section):
     """Keep only the inputs of a block in pretraining and compute the rest again for the backward pass: far less memory,
     a third more work.
     """
+    freed_memory: Literal["keep", "return"] = "keep"
+    """On a CPU, with glibc: kept for the next tensor, which is a tenth faster and holds up to three times as much as is
+    used, or returned to the system, so that a run holds what `gptwright plan` says.
+    """
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Where metrics go besides metrics.jsonl; needs the extra `track`."""
     workers: Count | None = None

@@ -1,4 +1,4 @@
-"""glibc is asked to keep freed memory, unless the user's environment or another C library says otherwise."""
+"""glibc is asked to keep or return freed memory, unless the user's environment or another C library says otherwise."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import ctypes
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from gptwright import allocator
+from gptwright.cli.main import app
 
 FAULTS_OF_THE_LAST_TENSORS = """
 import resource, sys
-from gptwright.allocator import keep_freed_memory
-if sys.argv[1] == "keep":
-    assert keep_freed_memory()
+from gptwright.allocator import FREED_MEMORY
+assert FREED_MEMORY[sys.argv[1]]()
 import torch
 def allocate():
     return float(torch.ones(12_000_000).sum())
@@ -33,13 +35,14 @@ def test_freed_memory_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """48 MB are 12,000 pages: cleared again for every tensor, or once."""
     monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
     command = [sys.executable, "-c", FAULTS_OF_THE_LAST_TENSORS]
-    kept, cleared = (int(subprocess.check_output([*command, way])) for way in ("keep", "not"))
+    kept, cleared = (int(subprocess.check_output([*command, way])) for way in ("keep", "return"))
     assert kept < 1000 < 20_000 < cleared
 
 
 def test_the_users_own_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     assert not allocator.keep_freed_memory()
+    assert not allocator.return_freed_memory()
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +51,17 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     assert not allocator.keep_freed_memory()
+
+
+@pytest.mark.parametrize("wanted", ["keep", "return"])
+def test_a_run_asks_for_what_its_recipe_says(wanted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Told before anything large is allocated: here the recipe's text is missing, which ends the run."""
+    asked = []
+    monkeypatch.setattr(
+        "gptwright.cli.runs.FREED_MEMORY", {way: lambda way=way: asked.append(way) for way in allocator.FREED_MEMORY}
+    )
+    monkeypatch.chdir(tmp_path)
+    overrides = [f"machine.freed_memory={wanted}", "data.files=missing.txt"]
+    result = CliRunner().invoke(app, ["pretrain", "text", *(part for it in overrides for part in ("-o", it))])
+    assert result.exit_code != 0
+    assert asked == [wanted]

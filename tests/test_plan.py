@@ -94,6 +94,16 @@ def test_activations_grow_with_rows_and_layers_and_shrink_when_recomputed() -> N
     assert activations("machine.recompute=true") < 0.6 * eight
 
 
+def test_a_plan_says_that_freed_memory_is_kept_where_it_is() -> None:
+    def says(machine: str, *overrides: str) -> bool:
+        return any(
+            "machine.freed_memory" in assumption for assumption in plan_of("text", machine, *overrides).assumptions
+        )
+
+    assert says("laptop")
+    assert not says("laptop", "machine.freed_memory=return") and not says("h100")
+
+
 @pytest.mark.parametrize("text", ["tpu", "a100:0", "a100:-1", "a100:x"])
 def test_machines_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="--machine"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gptwright.allocator import keep_freed_memory
+from gptwright.allocator import FREED_MEMORY
 from gptwright.cli.disk import report_full_disk
 from gptwright.errors import InputError
 from gptwright.pipeline.run import execute, open_run
@@ -22,7 +22,7 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
     """Execute a recipe up to `until`, or all of it. Raises InputError for a recipe that cannot be run."""
     need_text(recipe)
     refuse_grid(recipe)
-    keep_freed_memory()
+    FREED_MEMORY[recipe.machine.freed_memory]()
     started = time.monotonic()
     stages, folder = stages_of(recipe), folder or Path("runs") / recipe.name
     with report_full_disk(folder), joined(recipe.machine.device) as ranks:

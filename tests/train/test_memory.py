@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from gptwright.model.config import ModelConfig
+from gptwright.plan import state_bytes
 from gptwright.recipe import OptimizerSettings
 from gptwright.train.fast_path import FastPath
 from gptwright.train.memory import LiveBytes, working_bytes
@@ -83,3 +89,41 @@ def test_gradients_are_not_counted_twice() -> None:
     path, settings = FastPath("cpu", "float32"), OptimizerSettings()
     alone, shared = (working_bytes(config, 8, path, settings, devices=devices) for devices in (1, 2))
     assert 0 < shared - alone <= 4 * config.parameter_count()
+
+
+PEAK_OF_THREE_STEPS = """
+import json, resource, sys
+from gptwright.allocator import return_freed_memory
+assert return_freed_memory()
+import torch
+from gptwright.model.config import ModelConfig
+from gptwright.model.transformer import LanguageModel
+from gptwright.recipe import OptimizerSettings
+from gptwright.train.fast_path import FastPath, pretraining_loss
+from gptwright.train.optimizers import Optimizers
+from gptwright.train.step import gradient_step
+
+def peak_after_training(config, rows):
+    model = LanguageModel(config)
+    optimizers, loss_of = Optimizers(model, OptimizerSettings()), pretraining_loss(model, FastPath("cpu", "float32"))
+    ids_BT = torch.zeros(rows, config.context, dtype=torch.long)
+    for _ in range(3):
+        gradient_step(optimizers, [lambda: loss_of(ids_BT, ids_BT)])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+tiny = ModelConfig(vocab_size=64, context=16, width=32, layers=1, heads=1, kv_heads=1, head_dim=32, hidden=96)
+program = peak_after_training(tiny, 1)
+print(peak_after_training(ModelConfig(**json.loads(sys.argv[1])), int(sys.argv[2])) - program)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked to return freed memory")
+def test_a_training_holds_what_is_planned() -> None:
+    """260 MB of resident memory, within the tenth that is asked of the plan."""
+    config = ModelConfig(
+        vocab_size=4096, context=256, width=192, layers=4, heads=4, kv_heads=4, head_dim=48, hidden=512
+    )
+    command = [sys.executable, "-c", PEAK_OF_THREE_STEPS, json.dumps(asdict(config)), "6"]
+    held = int(subprocess.check_output(command))
+    path, settings = FastPath("cpu", "float32"), OptimizerSettings()
+    assert state_bytes(config, settings) + working_bytes(config, 6, path, settings) == pytest.approx(held, rel=0.1)
