@@ -100,7 +100,7 @@ def make_plan(
         hours, working = flops / speed / 3600, _working(recipe, config, stage, name, devices)
         cost = hours * devices * dollars
         stages.append(StagePlan(stage, parameters, tokens, flops, states / devices, working, hours, cost))
-    assumptions = (
+    assumptions: tuple[str, ...] = (
         f"{devices} x {name}: {kind.flops / 1e12:g} TFLOP/s and {kind.memory / 1e9:g} GB each",
         f"{mfu:.0%} of that peak is reached (MFU)",
         f"an hour of one device costs {dollars:g} dollars",
