@@ -8,6 +8,7 @@ from pathlib import Path
 from gptwright.allocator import FREED_MEMORY
 from gptwright.cli.disk import report_full_disk
 from gptwright.errors import InputError
+from gptwright.pipeline.lock import alone_in
 from gptwright.pipeline.run import execute, open_run
 from gptwright.pipeline.stages import stages_of
 from gptwright.recipe import Recipe
@@ -25,7 +26,7 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
     FREED_MEMORY[recipe.machine.freed_memory]()
     started = time.monotonic()
     stages, folder = stages_of(recipe), folder or Path("runs") / recipe.name
-    with report_full_disk(folder), joined(recipe.machine.device) as ranks:
+    with report_full_disk(folder), joined(recipe.machine.device) as ranks, alone_in(folder, ranks):
         run = open_run(recipe, folder, ranks)
         execute(run, stages, until=until)
     say(f"\n{recipe.name} done in {clock(time.monotonic() - started)}")

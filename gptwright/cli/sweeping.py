@@ -10,6 +10,7 @@ from pathlib import Path
 from gptwright.allocator import FREED_MEMORY
 from gptwright.cli.disk import report_full_disk
 from gptwright.cli.runs import need_text
+from gptwright.pipeline.lock import alone_in
 from gptwright.pipeline.sweep import grid_points, run_sweep
 from gptwright.recipe import Recipe
 from gptwright.report.sweep_page import findings
@@ -25,7 +26,7 @@ def sweep(recipe: Recipe, folder: Path | None, *, plan: bool, as_json: bool) -> 
     FREED_MEMORY[recipe.machine.freed_memory]()
     started = time.monotonic()
     folder = folder or Path("runs") / f"{recipe.name}-sweep"
-    with report_full_disk(folder):
+    with report_full_disk(folder), alone_in(folder):
         result = run_sweep(recipe, folder)
     say(f"\n{recipe.name} done in {clock(time.monotonic() - started)}")
     say(f"page:    {folder / 'sweep.html'}")

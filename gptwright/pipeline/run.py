@@ -85,8 +85,6 @@ def _claim_folder(recipe: Recipe, folder: Path, text: str) -> None:
         name = _recipe_name(existing)
         if name != recipe.name:
             raise InputError(f"{folder} holds a run of recipe {name!r}, not {recipe.name!r}: choose another --dir")
-    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
-        raise InputError(f"{folder} cannot be a run's folder, a file is in the way: choose another --dir")
     write_bytes_atomically(existing, text.encode())
 
 
