@@ -68,7 +68,7 @@ def plan(seconds: dict[str, float], seed: int) -> list[tuple[str, float]]:
     draw = random.Random(f"kill {seed}")
     longest = sorted(seconds, key=lambda stage: -seconds[stage])
     often = {stage: 1 + (rank < KILLS - len(seconds)) for rank, stage in enumerate(longest)}
-    return [(stage, draw.uniform(0.02, 0.9) * seconds[stage]) for stage in seconds for _ in range(often[stage])][:KILLS]
+    return [(stage, draw.uniform(0.02, 0.7) * seconds[stage]) for stage in seconds for _ in range(often[stage])][:KILLS]
 
 
 def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str, Any]]:
