@@ -78,6 +78,7 @@ def main() -> None:
             }
             print(f"{name:<40} {statistics.mean(losses):.4f} {rows[name]['mean_difference']:+.4f}", flush=True)
     call = f"python benchmarks/optimizers.py --tokens {options.tokens} --seeds {options.seeds}"
+    call += f' --only "{options.only}"' if options.only else ""
     print(write_result("optimizers", call, {"tokens": options.tokens, "variants": rows}))
 
 
