@@ -73,6 +73,7 @@ def test_equal_time_and_memory_sections(table: ModuleType) -> None:
     ends = {"gptwright": {"loss": 1.5, "tokens": 2_000_000}, "transformers": {"loss": 1.75, "tokens": 500_000}}
     lines = table.equal_time({**SOURCE, "figures": {"plays": {"3": ends}}}).splitlines()
     assert "| plays | 3 | 1.500 (2.00M) | 1.750 (0.50M) |" in lines
-    cases = [{"ratio": 0.95}, {"ratio": 1.08}]
-    assert "2 configurations" in table.memory({**SOURCE, "figures": {"cases": cases}})
+    cases = [{"return": {"ratio": a}, "keep": {"ratio": b}} for a, b in ((0.95, 0.5), (1.08, 0.75))]
+    told = table.memory({**SOURCE, "figures": {"cases": cases}})
+    assert "2 configurations" in told and "0.95 to 1.08" in told and "0.50 to 0.75" in told
     assert "0.95 to 1.08" in table.memory({**SOURCE, "figures": {"cases": cases}})
