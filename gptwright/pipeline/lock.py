@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,19 +19,28 @@ PATIENCE = 10.0
 def alone_in(folder: Path, ranks: Ranks = ALONE) -> Iterator[None]:
     """Nobody else works in `folder` meanwhile. The lock ends with the process, however that ends.
 
-    Raises InputError where somebody does, or where a file is in the folder's place.
+    A folder that was made for it and holds nothing else in the end is taken away again: what was asked for was refused.
+    Raises InputError where somebody else is at work, or where a file is in the folder's place.
     """
     lock = FileLock(folder / ".lock")
-    ranks.of_first(lambda: _take(lock, folder))
+    made = ranks.of_first(lambda: _take(lock, folder))
     try:
         yield
     finally:
+        if ranks.first and made and [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+            for place in made:
+                with suppress(OSError):  # others have put something there
+                    place.rmdir()
         lock.release()
 
 
-def _take(lock: FileLock, folder: Path) -> None:
-    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+def _take(lock: FileLock, folder: Path) -> list[Path]:
+    """Returns the folders that were made, the innermost first."""
+    places = (folder, *folder.parents)
+    if any(place.exists() and not place.is_dir() for place in places):
         raise InputError(f"{folder} cannot be a run's folder, a file is in the way: choose another --dir")
+    made = [place for place in places if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=PATIENCE)
@@ -40,4 +49,5 @@ def _take(lock: FileLock, folder: Path) -> None:
             f"another gptwright is at work in {folder}: wait until it ends, or choose another --dir"
         ) from None
     except NotImplementedError:  # some network file systems have no locks
-        return
+        pass
+    return made

@@ -53,6 +53,16 @@ def test_a_folder_is_free_after_an_error(tmp_path: Path) -> None:
         pass
 
 
+def test_what_was_refused_leaves_no_folders(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), alone_in(tmp_path / "runs" / "mine"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ZeroDivisionError), alone_in(tmp_path / "runs" / "mine"):
+        (tmp_path / "runs" / "mine" / "recipe.yaml").touch()
+        raise ZeroDivisionError
+    assert (tmp_path / "runs" / "mine" / "recipe.yaml").exists()
+
+
 def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("not a folder")
     for folder in (tmp_path / "run", tmp_path / "run" / "deeper"):
@@ -65,6 +75,6 @@ def test_where_there_are_no_locks_work_goes_on(tmp_path: Path, monkeypatch: pyte
         raise NotImplementedError
 
     monkeypatch.setattr(lock.FileLock, "acquire", unsupported)
-    with alone_in(tmp_path):
-        (tmp_path / "written").touch()
-    assert (tmp_path / "written").exists()
+    with alone_in(tmp_path / "run"):
+        (tmp_path / "run" / "written").touch()
+    assert (tmp_path / "run" / "written").exists()
