@@ -50,10 +50,10 @@ def is_done(folder: Path, stage: str) -> bool:
 
 def run_unbroken(folder: Path) -> dict[str, float]:
     """Run to the end; returns the seconds of each stage."""
-    process = command.start(arguments(folder), folder.with_suffix(".log"))
+    since, process = time.time(), command.start(arguments(folder), folder.with_suffix(".log"))
     seconds = {}
     for stage in stage_names():
-        wait_for_begin(folder, stage, process)
+        wait_for_begin(folder, stage, process, since)
         start = time.monotonic()
         while not is_done(folder, stage) and process.poll() is None:
             time.sleep(POLL_SECONDS)
@@ -75,8 +75,8 @@ def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str,
     """Kill the run at each moment, start it again each time, and let the last one end; says what each kill hit."""
     kills = []
     for stage, after in moments:
-        process = command.start(arguments(folder), folder.with_suffix(".log"))
-        wait_for_begin(folder, stage, process)
+        since, process = time.time(), command.start(arguments(folder), folder.with_suffix(".log"))
+        wait_for_begin(folder, stage, process, since)
         wait_within(folder, stage, after)
         process.send_signal(signal.SIGKILL)
         status = process.wait()
@@ -86,12 +86,12 @@ def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str,
     return kills
 
 
-def wait_for_begin(folder: Path, stage: str, process: subprocess.Popen[bytes]) -> None:
-    """Until this process has begun the stage, or went past it, or ended."""
-    mark, started = began(folder, stage), time.time()
+def wait_for_begin(folder: Path, stage: str, process: subprocess.Popen[bytes], since: float) -> None:
+    """Until this process, started at `since`, has begun the stage, or went past it, or ended."""
+    mark = began(folder, stage)
     while process.poll() is None and not is_done(folder, stage):
         with contextlib.suppress(FileNotFoundError):  # not there yet, or the stage has just ended
-            if mark.stat().st_mtime > started:
+            if mark.stat().st_mtime > since:
                 return
         time.sleep(POLL_SECONDS)
 
