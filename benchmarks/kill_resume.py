@@ -10,13 +10,14 @@ must be the same bytes.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
+import math
 import random
 import signal
-import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +40,49 @@ def stage_names() -> list[str]:
     return [stage.name for stage in stages_of(load_recipe(RECIPE))]
 
 
-def began(folder: Path, stage: str) -> Path:
-    """The file that a stage writes first of all."""
-    return folder / "checkpoints" / stage / "fingerprint"
-
-
 def is_done(folder: Path, stage: str) -> bool:
     return (folder / stage / "lineage.json").is_file()
 
 
+class Watched:
+    """A run in a process of its own, and what it has said since it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recipe, self.log = folder / "recipe.yaml", folder.with_suffix(".log")
+        self.said = self.log.stat().st_size if self.log.exists() else 0
+        self.started = time.time()
+        self.process = command.start(arguments(folder), self.log)
+
+    def past(self, stage: str) -> bool:
+        """Whether this process has done the stage, or found it done, or has ended."""
+        lines = self.log.read_bytes()[self.said :].decode("utf-8", errors="replace").splitlines()
+        ends = (f"{stage:<12} done in", f"{stage:<12} is up to date")
+        return any(line.startswith(ends) for line in lines) or self.process.poll() is not None
+
+    def at(self, stage: str) -> bool:
+        """Whether it has come to the stage."""
+        before = stage_names()[: stage_names().index(stage)]
+        if before:
+            return self.past(before[-1])
+        return self.past(stage) or (self.recipe.exists() and self.recipe.stat().st_mtime > self.started)
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = math.inf) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not is_so():
+        time.sleep(POLL_SECONDS)
+
+
 def run_unbroken(folder: Path) -> dict[str, float]:
     """Run to the end; returns the seconds of each stage."""
-    since, process = time.time(), command.start(arguments(folder), folder.with_suffix(".log"))
-    seconds = {}
+    run, seconds = Watched(folder), {}
     for stage in stage_names():
-        wait_for_begin(folder, stage, process, since)
+        wait_until(partial(run.at, stage))
         start = time.monotonic()
-        while not is_done(folder, stage) and process.poll() is None:
-            time.sleep(POLL_SECONDS)
+        wait_until(partial(run.past, stage))
         seconds[stage] = time.monotonic() - start
-    if process.wait():
-        raise RuntimeError(f"the unbroken run ended with exit code {process.returncode}")
+    if run.process.wait():
+        raise RuntimeError(f"the unbroken run ended with exit code {run.process.returncode}")
     return seconds
 
 
@@ -75,32 +98,15 @@ def run_killed(folder: Path, moments: list[tuple[str, float]]) -> list[dict[str,
     """Kill the run at each moment, start it again each time, and let the last one end; says what each kill hit."""
     kills = []
     for stage, after in moments:
-        since, process = time.time(), command.start(arguments(folder), folder.with_suffix(".log"))
-        wait_for_begin(folder, stage, process, since)
-        wait_within(folder, stage, after)
-        process.send_signal(signal.SIGKILL)
-        status = process.wait()
+        run = Watched(folder)
+        wait_until(partial(run.at, stage))
+        wait_until(partial(run.past, stage), after)
+        run.process.send_signal(signal.SIGKILL)
+        status = run.process.wait()
         hit = next((name for name in stage_names() if not is_done(folder, name)), "end")
         kills.append({"stage": hit, "seconds_into_stage": round(after, 3), "killed": status == -signal.SIGKILL})
     command.run(arguments(folder), folder.with_suffix(".log"))
     return kills
-
-
-def wait_for_begin(folder: Path, stage: str, process: subprocess.Popen[bytes], since: float) -> None:
-    """Until this process, started at `since`, has begun the stage, or went past it, or ended."""
-    mark = began(folder, stage)
-    while process.poll() is None and not is_done(folder, stage):
-        with contextlib.suppress(FileNotFoundError):  # not there yet, or the stage has just ended
-            if mark.stat().st_mtime > since:
-                return
-        time.sleep(POLL_SECONDS)
-
-
-def wait_within(folder: Path, stage: str, seconds: float) -> None:
-    """So long, or until the stage ends; where it had ended before, so long into the stages behind it."""
-    end, over = time.monotonic() + seconds, is_done(folder, stage)
-    while time.monotonic() < end and (over or not is_done(folder, stage)):
-        time.sleep(POLL_SECONDS)
 
 
 def weights(folder: Path) -> dict[str, str]:
