@@ -94,7 +94,8 @@ def steps_of(texts: list[str], tokenizer: Tokenizer, folder: Path) -> dict[str, 
         writer.add(encoded[0].ids, len(encoded[0].lengths))
     tokenizer.save(folder)
     hugging_face = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    pieces = [tokenizer.decode_bytes([token]) for token in range(tokenizer.first_special)]
+    special = set(tokenizer.special_ids.values())
+    pieces = [tokenizer.decode_bytes([token]) for token in range(tokenizer.vocab_size) if token not in special]
     ranks = {piece: rank for rank, piece in enumerate(pieces)}
     plain = tiktoken.Encoding("plain", pat_str=tokenizer.pattern, mergeable_ranks=ranks, special_tokens={})
 

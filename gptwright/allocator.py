@@ -36,7 +36,8 @@ def _ask_glibc(*wanted: tuple[int, int]) -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # not glibc
         return False
-    return all(mallopt(option, value) == 1 for option, value in wanted)
+    done = [mallopt(option, value) == 1 for option, value in wanted]
+    return all(done)
 
 
 FREED_MEMORY = {"keep": keep_freed_memory, "return": return_freed_memory}

@@ -3,6 +3,8 @@
 A message names what is wrong, where, and how to mend it. Anything else that escapes is a bug and keeps its traceback.
 """
 
+import sys
+
 
 class GptwrightError(Exception):
     """A failure with a message for people; the command line prints it without a traceback."""
@@ -18,3 +20,8 @@ class InputError(GptwrightError, ValueError):
 
 class RunError(GptwrightError, RuntimeError):
     """The work itself failed: disk full, damaged checkpoint, diverged training. Exit code 1."""
+
+
+def pip_install(extra: str) -> str:
+    """The command that brings an extra to the Python that runs here."""
+    return f"{sys.executable} -m pip install 'gptwright[{extra}]'"

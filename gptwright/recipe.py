@@ -323,6 +323,20 @@ def nth(stage: str, number: int) -> str:
     return stage if number == 1 else f"{stage}_{number}"
 
 
+REPLACED_BY = {"sft.data": ("demonstrations",), "reward.data": ("prompts", "labellers")}
+"""How much of the world a recipe takes means nothing once a file of one's own is laid over it."""
+
+
+def _drop_replaced(values: dict[str, Any], overrides: list[str]) -> None:
+    said = {override.partition("=")[0].strip() for override in overrides}
+    for key, counts in REPLACED_BY.items():
+        section = key.partition(".")[0]
+        if key in said and isinstance(values[section], dict) and values[section]["data"] is not None:
+            for name in counts:
+                if f"{section}.{name}" not in said:
+                    values[section].pop(name, None)
+
+
 def load_recipe(name_or_path: str, overrides: list[str] | None = None, *, needs: str = "") -> Recipe:
     """A shipped recipe by name or any YAML file, with `key=value` overrides laid over it; the section that it `needs`
     has its defaults where nothing else is said.
@@ -332,6 +346,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None, *, needs:
     path, values = read_named(name_or_path, SHIPPED, "recipe")
     for override in overrides or []:
         apply_override(values, override)
+    _drop_replaced(values, overrides or [])
     if needs and values.get(needs) is None:
         values[needs] = {}
     try:

@@ -57,11 +57,11 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_run_asks_for_what_its_recipe_says(wanted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Told before anything large is allocated: here the recipe's text is missing, which ends the run."""
     asked = []
-    monkeypatch.setattr(
-        "gptwright.cli.runs.FREED_MEMORY", {way: lambda way=way: asked.append(way) for way in allocator.FREED_MEMORY}
-    )
+    for way in allocator.FREED_MEMORY:
+        monkeypatch.setitem(allocator.FREED_MEMORY, way, lambda way=way: asked.append(way))
     monkeypatch.chdir(tmp_path)
     overrides = [f"machine.freed_memory={wanted}", "data.files=missing.txt"]
     result = CliRunner().invoke(app, ["pretrain", "text", *(part for it in overrides for part in ("-o", it))])
     assert result.exit_code != 0
     assert asked == [wanted]
+    assert ("nothing has changed" in result.stderr) == (wanted == "return")  # as if it had not been done

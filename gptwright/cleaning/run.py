@@ -25,7 +25,7 @@ from gptwright.cleaning.stages import Places, stages_of
 from gptwright.cleaning.summary import FILE_NAME
 from gptwright.data.atomic import write_bytes_atomically
 from gptwright.data.sources import find_files
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 from gptwright.train.progress import say
 
 NEEDED = ("datatrove", "xxhash", "py3langid")
@@ -66,7 +66,7 @@ def _require_extra() -> None:
     for module in NEEDED:
         # Not imported here: only workers need them all.
         if importlib.util.find_spec(module) is None:
-            raise InputError(f"cleaning needs {module}, which is not installed: pip install 'gptwright[data]'")
+            raise InputError(f"cleaning needs {module}, which is not installed: {pip_install('data')}")
 
 
 def _fingerprint(settings: CleaningSettings, shards: tuple[Shard, ...]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from gptwright.cleaning.run import clean
 from gptwright.cleaning.settings import load_settings
 from gptwright.cli.disk import report_full_disk
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 from gptwright.report.cleaning_page import FILE_NAME, write_cleaning_page
 from gptwright.train.progress import say
 
@@ -41,7 +41,7 @@ def clean_corpus(out: Path, sources: list[str], settings: Path | None, overrides
 def draw_page(folder: Path) -> None:
     """cleaning.html, where the extra `report` is installed; hours of cleaning don't end in an error without it."""
     if importlib.util.find_spec("jinja2") is None:
-        say(f"no {FILE_NAME}: it needs jinja2, which is not installed: pip install 'gptwright[report]'")
+        say(f"no {FILE_NAME}: it needs jinja2, which is not installed: {pip_install('report')}")
     else:
         write_cleaning_page(folder)
 

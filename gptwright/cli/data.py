@@ -21,7 +21,7 @@ def inspect(
 ) -> None:
     """Bytes and words per token by source, tokens never met, round trip, and a text cut into its tokens.
 
-    Example: gptwright tokenizer inspect runs/quickstart books/*.txt
+    Example: gptwright tokenizer inspect runs/quickstart 'books/*.txt'
     """
     from gptwright.cli.tokens import inspect_tokenizer  # noqa: PLC0415
 

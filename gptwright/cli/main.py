@@ -29,7 +29,10 @@ app.add_typer(tokenizer_app, name="tokenizer")
 app.add_typer(data_app, name="data")
 
 RecipeArgument = Annotated[
-    str, typer.Argument(help="quickstart, smoke, text, shakespeare, continue, or a path to a .yaml.")
+    str,
+    typer.Argument(
+        help="A shipped one, such as quickstart, smoke, text or continue (docs/recipes.md), or a path to a .yaml."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -23,7 +23,7 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
     """Execute a recipe up to `until`, or all of it. Raises InputError for a recipe that cannot be run."""
     need_text(recipe)
     refuse_grid(recipe)
-    FREED_MEMORY[recipe.machine.freed_memory]()
+    handle_freed_memory(recipe.machine.freed_memory)
     started = time.monotonic()
     stages, folder = stages_of(recipe), folder or Path("runs") / recipe.name
     with report_full_disk(folder), joined(recipe.machine.device) as ranks, alone_in(folder, ranks):
@@ -37,6 +37,12 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
             say(f"talk:    gptwright chat {run.folder}:{stage}")
             return
     say(f'try:     gptwright complete {run.folder}:base "Once upon a time"')
+
+
+def handle_freed_memory(how: str) -> None:
+    """As `machine.freed_memory` says; told where memory cannot be returned, since keeping it is a favour."""
+    if not FREED_MEMORY[how]() and how == "return":
+        say("memory       machine.freed_memory=return needs glibc and no MALLOC_ variables: nothing has changed")
 
 
 def need_text(recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from gptwright.engine.engine import Engine
 from gptwright.engine.native.decoder import Weights
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.pipeline.start import find_model
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -36,7 +36,7 @@ def serve(names: list[str], host: str, port: int, *, keys: Path | None, how: dic
         from gptwright.serve.settings import ServerSettings, read_keys  # noqa: PLC0415
     except ImportError as error:
         raise InputError(
-            f"{error.name} is not installed: run pip install 'gptwright[serve]', which `gptwright serve` needs"
+            f"{error.name} is not installed, which `gptwright serve` needs: run {pip_install('serve')}"
         ) from None
     settings = ServerSettings(keys=read_keys(keys) if keys else {}, **limits)
     listening = _listen(host, port)

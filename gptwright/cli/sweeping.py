@@ -7,9 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from gptwright.allocator import FREED_MEMORY
 from gptwright.cli.disk import report_full_disk
-from gptwright.cli.runs import need_text
+from gptwright.cli.runs import handle_freed_memory, need_text
 from gptwright.pipeline.lock import alone_in
 from gptwright.pipeline.sweep import grid_points, run_sweep
 from gptwright.recipe import Recipe
@@ -23,7 +22,7 @@ def sweep(recipe: Recipe, folder: Path | None, *, plan: bool, as_json: bool) -> 
         _print_grid(recipe, as_json)
         return
     need_text(recipe)
-    FREED_MEMORY[recipe.machine.freed_memory]()
+    handle_freed_memory(recipe.machine.freed_memory)
     started = time.monotonic()
     folder = folder or Path("runs") / f"{recipe.name}-sweep"
     with report_full_disk(folder), alone_in(folder):

@@ -11,7 +11,7 @@ import gc
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 from gptwright.records import Document
 
 BATCH_ROWS = 256
@@ -63,9 +63,7 @@ def _batches(
     try:
         import datasets  # noqa: PLC0415
     except ImportError:
-        raise InputError(
-            f"hub data set {name} needs datasets, which is not installed: pip install 'gptwright[hf]'"
-        ) from None
+        raise InputError(f"hub data set {name} needs datasets, which is not installed: {pip_install('hf')}") from None
     number = 0
     try:
         loaded = datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)

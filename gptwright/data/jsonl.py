@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gptwright.data.atomic import open_atomically
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 
 PACKED_BYTES, UNPACKED_BYTES = 1 << 17, 1 << 20
 """What is read of a packed file, and kept of the unpacked one, at a time."""
@@ -46,7 +46,7 @@ def _unpacked_lines(path: Path, file: Any) -> Iterator[bytes]:
         import zstandard  # noqa: PLC0415
     except ImportError:
         raise InputError(
-            f"{path} needs zstandard, which is not installed: pip install 'gptwright[data]', or unpack the file"
+            f"{path} needs zstandard, which is not installed: {pip_install('data')}, or unpack the file"
         ) from None
     try:
         yield from io.BufferedReader(_Unpacked(file, zstandard), UNPACKED_BYTES)

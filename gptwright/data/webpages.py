@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 
 PAGE_SUFFIXES = (".html", ".htm", ".html.gz", ".warc", ".warc.gz")
 
@@ -60,5 +60,5 @@ def _imported(name: str) -> ModuleType:
     except ImportError:
         package = name.partition(".")[0]
         raise InputError(
-            f"web pages need {package}, which is not installed: pip install 'gptwright[data]', or give text"
+            f"web pages need {package}, which is not installed: {pip_install('data')}, or give text"
         ) from None

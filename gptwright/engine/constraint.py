@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Constraints:
             from llguidance import LLTokenizer, TokenizerWrapper  # noqa: PLC0415
         except ImportError as error:
             raise InputError(
-                f"{error.name} is not installed: run pip install 'gptwright[constrain]', which constrained answers need"
+                f"{error.name} is not installed, which constrained answers need: run {pip_install('constrain')}"
             ) from None
         stop_ids = sorted(self.stop_ids)
         wrapped = TokenizerWrapper(_Pieces(self.tokenizer, stop_ids[0]))

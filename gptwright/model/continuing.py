@@ -42,7 +42,7 @@ def stretched(
     if context <= reach:
         raise ValueError(
             f"model.rope_scaling has no effect, since it was trained with a context of {reach} tokens and "
-            f"model.context is {context}: remove the one or raise the other"
+            f"model.context is {context}: remove the one (model.rope_scaling=null) or raise the other"
         )
     ratio = context / reach if factor is None else factor
     if ratio * reach < context:

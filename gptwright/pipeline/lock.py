@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from filelock import FileLock, Timeout
 from gptwright.errors import InputError
 from gptwright.train.distributed import ALONE, Ranks
 
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What some network file systems answer: there the work goes on without."""
 PATIENCE = 10.0
 """Seconds to wait for one that was told to stop."""
 
@@ -22,7 +25,7 @@ def alone_in(folder: Path, ranks: Ranks = ALONE) -> Iterator[None]:
     A folder that was made for it and holds nothing else in the end is taken away again: what was asked for was refused.
     Raises InputError where somebody else is at work, or where a file is in the folder's place.
     """
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / ".lock", fallback_to_soft=False)  # a soft one would outlive a killed process
     made = ranks.of_first(lambda: _take(lock, folder))
     try:
         yield
@@ -48,6 +51,7 @@ def _take(lock: FileLock, folder: Path) -> list[Path]:
         raise InputError(
             f"another gptwright is at work in {folder}: wait until it ends, or choose another --dir"
         ) from None
-    except NotImplementedError:  # some network file systems have no locks
-        pass
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     return made

@@ -42,7 +42,8 @@ def practice_stages(recipe: Recipe) -> list[Stage]:
     """What this recipe asks for, each from the SFT model, in the order of the effort."""
     stages = []
     if recipe.dpo:
-        stages.append(Stage("dpo", ("dpo",), ("comparisons",), _dpo))
+        sections = ("dpo", *(("reward.held_out", "reward.new_labellers") if recipe.reward else ()))
+        stages.append(Stage("dpo", sections, ("comparisons",), _dpo))
     if recipe.rejection:
         stages.append(_practice_stage("rejection", recipe.rejection, _rejection))
     if recipe.grpo:

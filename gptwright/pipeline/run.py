@@ -58,6 +58,8 @@ class Run:
     folder: Path
     fingerprints: dict[str, str]
     ranks: Ranks = ALONE
+    text: str = ""
+    """The resolved recipe, written into the folder before anything else is; empty leaves what is there."""
 
     def lineage(self, stage: str, **figures: Any) -> dict[str, Any]:
         """What a stage's folder says about where it came from."""
@@ -72,20 +74,19 @@ class Run:
 
 
 def open_run(recipe: Recipe, folder: Path, ranks: Ranks = ALONE) -> Run:
-    """Make the run's folder and write the resolved recipe there. Raises InputError if it holds another recipe's run."""
+    """A run of the recipe, nothing of it written yet. Raises InputError if `folder` holds another recipe's run."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     ranks.check_same({"gptwright": __version__, "recipe": hashlib.sha256(text.encode()).hexdigest()[:16]})
-    ranks.of_first(lambda: _claim_folder(recipe, folder, text))
-    return Run(recipe, folder, {}, ranks)
+    ranks.of_first(lambda: _refuse_other_recipe(recipe, folder))
+    return Run(recipe, folder, {}, ranks, text)
 
 
-def _claim_folder(recipe: Recipe, folder: Path, text: str) -> None:
+def _refuse_other_recipe(recipe: Recipe, folder: Path) -> None:
     existing = folder / "recipe.yaml"
     if existing.is_file():
         name = _recipe_name(existing)
         if name != recipe.name:
             raise InputError(f"{folder} holds a run of recipe {name!r}, not {recipe.name!r}: choose another --dir")
-    write_bytes_atomically(existing, text.encode())
 
 
 def _recipe_name(path: Path) -> str:
@@ -118,6 +119,8 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
     for stage in stages:
         if stage.check and not ranks.of_first(partial(is_fresh, run, stage)):
             stage.check()
+    if run.text:
+        ranks.of_first(partial(write_bytes_atomically, run.folder / "recipe.yaml", run.text.encode()))
     for stage in stages:
         if ranks.of_first(partial(is_fresh, run, stage)):
             say(f"{stage.name:<12} is up to date")

@@ -65,7 +65,8 @@ def stages_of(recipe: Recipe) -> list[Stage]:
         ranked = recipe.reward.data
         rankable = partial(_read_comparisons, ranked) if ranked else None
         own = (ranked,) if ranked else ()
-        collected = ("reward.data", "reward.prompts", "reward.answers", "reward.labellers", "reward.temperature")
+        asked = ("data", "prompts", "answers", "labellers", "temperature", "max_new_tokens")
+        collected = tuple(f"reward.{setting}" for setting in asked)
         stages.append(Stage("comparisons", collected, ("sft",), collect_comparisons, own, rankable))
         stages.append(Stage("reward", ("reward",), ("comparisons",), train_reward))
     stages += [*practice_stages(recipe), *round_stages(recipe)]

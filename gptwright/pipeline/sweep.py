@@ -12,7 +12,7 @@ Cheapest first, so that a mistake shows early.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def run_sweep(recipe: Recipe, folder: Path) -> dict[str, Any]:
     budget = max(point.recipe.pretrain.tokens for point in points)
     shared = recipe.model_copy(update={"pretrain": recipe.pretrain.model_copy(update={"tokens": budget})})
     run = open_run(recipe, folder)
-    run = Run(shared, run.folder, run.fingerprints)
+    run = replace(run, recipe=shared)
     execute(run, stages_of(shared), until="corpus")
     _choose_path(run, points)
     _train(run, points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 
 
 def require(module: str) -> Any:
@@ -14,5 +14,5 @@ def require(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        message = f"the report needs {package}, which is not installed here: pip install 'gptwright[report]'"
+        message = f"the report needs {package}, which is not installed here: {pip_install('report')}"
         raise InputError(message) from error

@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import nn
 
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 
 MULTIPLE = 16
 """Both sides of a matrix must be multiples of this (torch._scaled_mm)."""
@@ -33,7 +33,7 @@ def use_float8(model: nn.Module, device: str, *, emulate: bool = False) -> int:
             warnings.simplefilter("ignore")
             from torchao.float8 import Float8LinearConfig, convert_to_float8_training  # noqa: PLC0415
     except ImportError as error:
-        raise InputError("machine.float8 needs torchao: pip install 'gptwright[float8]'") from error
+        raise InputError(f"machine.float8 needs torchao: {pip_install('float8')}") from error
     chosen = 0
 
     def wanted(module: nn.Module, name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptwright.errors import InputError
+from gptwright.errors import InputError, pip_install
 
 Tracker = Callable[[dict[str, float]], None]
 """Takes one row of metrics, with its "step"."""
@@ -52,7 +52,7 @@ def _wandb(run: Path, stage: str) -> Tracker:
 
 
 def _missing(package: str) -> InputError:
-    return InputError(f"machine.trackers names {package}, which is not installed: pip install 'gptwright[track]'")
+    return InputError(f"machine.trackers names {package}, which is not installed: {pip_install('track')}")
 
 
 _MAKERS: dict[str, Callable[[Path, str], Tracker]] = {"tensorboard": _tensorboard, "wandb": _wandb}

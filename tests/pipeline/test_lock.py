@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +74,7 @@ def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
 
 def test_where_there_are_no_locks_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: object, **__: object) -> None:
-        raise NotImplementedError
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(lock.FileLock, "acquire", unsupported)
     with alone_in(tmp_path / "run"):

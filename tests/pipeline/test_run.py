@@ -105,7 +105,9 @@ def test_a_changed_file_makes_the_stage_that_reads_it_stale(tmp_path: Path) -> N
 
 def test_the_resolved_recipe_is_written_whole(tmp_path: Path) -> None:
     recipe = Recipe.model_validate({"name": "test", "sft": {"epochs": 2}})
-    open_run(recipe, tmp_path / "run")
+    run = open_run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # what is refused next leaves nothing
+    execute(run, [])
     text = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
     assert Recipe.model_validate(yaml.safe_load(text)) == recipe
     assert yaml.safe_load(text)["pretrain"]["optimizer"]["betas"] == [0.9, 0.95]
@@ -113,15 +115,19 @@ def test_the_resolved_recipe_is_written_whole(tmp_path: Path) -> None:
 
 
 def test_another_recipes_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
-    open_run(Recipe(name="first"), tmp_path)
+    execute(open_run(Recipe(name="first"), tmp_path), [])
     with pytest.raises(InputError, match="holds a run of recipe 'first', not 'second': choose another --dir"):
         open_run(Recipe(name="second"), tmp_path)
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text(encoding="utf-8"))["name"] == "first"
 
 
 def test_the_same_recipe_with_other_settings_is_taken_up(tmp_path: Path) -> None:
-    open_run(Recipe(name="test"), tmp_path)
-    open_run(Recipe(name="test", seed=3), tmp_path)
+    execute(open_run(Recipe(name="test"), tmp_path), [])
+    run = open_run(Recipe(name="test", seed=3), tmp_path)
+    with pytest.raises(InputError, match="no stage 'dpo'"):
+        execute(run, [], until="dpo")
+    assert yaml.safe_load((tmp_path / "recipe.yaml").read_text(encoding="utf-8"))["seed"] == 0
+    execute(run, [])
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text(encoding="utf-8"))["seed"] == 3
 
 

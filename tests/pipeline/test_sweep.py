@@ -91,7 +91,7 @@ def test_grids_that_cannot_be_are_refused(recipe: Recipe, said: str, tmp_path: P
 
 
 def test_an_ordinary_run_is_left_alone(tmp_path: Path) -> None:
-    open_run(load_recipe(TINY), tmp_path)
+    execute(open_run(load_recipe(TINY), tmp_path), [])
     before = (tmp_path / "recipe.yaml").read_bytes()
     with pytest.raises(InputError, match="no sweep: choose another --dir"):
         run_sweep(recipe_of(), tmp_path)
