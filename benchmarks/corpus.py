@@ -35,6 +35,7 @@ from gptwright.data.splitting import split_stream
 from gptwright.pipeline.text import text_sources
 from gptwright.recipe import Recipe
 from gptwright.stages.corpus import build_corpus, build_tokenizer
+from gptwright.tokenizer import tokenizer_json
 from gptwright.tokenizer.bpe import train_bpe
 from gptwright.tokenizer.parallel import BATCH_CHARACTERS, encode_batch
 from gptwright.tokenizer.shards import open_shard
@@ -94,10 +95,9 @@ def steps_of(texts: list[str], tokenizer: Tokenizer, folder: Path) -> dict[str, 
         writer.add(encoded[0].ids, len(encoded[0].lengths))
     tokenizer.save(folder)
     hugging_face = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    special = set(tokenizer.special_ids.values())
-    pieces = [tokenizer.decode_bytes([token]) for token in range(tokenizer.vocab_size) if token not in special]
+    pieces, pattern = tokenizer_json.read(folder / "tokenizer.json")
     ranks = {piece: rank for rank, piece in enumerate(pieces)}
-    plain = tiktoken.Encoding("plain", pat_str=tokenizer.pattern, mergeable_ranks=ranks, special_tokens={})
+    plain = tiktoken.Encoding("plain", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
 
     def shard() -> None:
         with open_shard(folder / "texts.bin", tokenizer) as writer:
