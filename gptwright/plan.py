@@ -113,7 +113,7 @@ def make_plan(
     if name == "laptop" and recipe.machine.freed_memory == "keep":
         assumptions += (
             "freed memory is returned (machine.freed_memory=return); kept, a step is a tenth faster and the process "
-            "holds 1.2 to 3 times as much",
+            "holds 1.3 to 3.2 times as much",
         )
     return Plan(tuple(stages), assumptions)
 

@@ -155,6 +155,16 @@ def test_setting_without_effect_is_refused(recipe_file: Path, overrides: list[st
     assert "remove" in refused
 
 
+def test_a_file_of_ones_own_replaces_how_much_of_the_world_a_shipped_recipe_takes() -> None:
+    overrides = ["sft.data=a.jsonl", "reward.data=b.jsonl"]
+    recipe = load_recipe("quickstart", overrides)
+    assert recipe.sft and recipe.reward
+    assert (recipe.sft.data, recipe.reward.data) == ("a.jsonl", "b.jsonl")
+    assert recipe.sft.epochs == load_recipe("quickstart").sft.epochs  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="prompts has no effect with data"):
+        load_recipe("quickstart", [*overrides, "reward.prompts=9"])
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -33,6 +33,8 @@ EXTRAS = {
     "transformers": ("hf", "the tests that compare with transformers"),
     "datasets": ("hf", "hub data sets as sources of text"),
     "fastapi": ("serve", "gptwright serve"),
+    "datatrove": ("data", "gptwright data clean"),
+    "llguidance": ("constrain", "answers that follow a schema"),
 }
 # torch.compile on a CPU writes C++ and calls one of these; cl is Microsoft's.
 COMPILERS = ("g++", "clang++", "cl")
@@ -135,7 +137,7 @@ def check_compiler() -> Check:
             return Check("c++ compiler", "ok", path)
     mends = {"Darwin": "xcode-select --install", "Windows": "install the C++ build tools of Visual Studio"}
     mend = mends.get(platform.system(), "Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++")
-    return Check("c++ compiler", "missing", "torch.compile needs one on a CPU; everything else does not", mend)
+    return Check("c++ compiler", "missing", "torch.compile and the fast decoding of small models need one on a CPU; the rest is slower without", mend)
 
 
 def check_memory(meminfo: str | None) -> Check:

@@ -108,7 +108,7 @@ def test_a_damaged_cleaning_file_is_found_before_the_corpus_is_tokenized(cli: An
 def test_bad_conversations_are_found_before_pretraining(cli: Any, tiny: Path) -> None:
     chat = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
     (cli.folder / "chats.jsonl").write_text("\n".join([json.dumps(chat)] * 6 + ['{"messages":']))
-    result = cli("sft", tiny, "--dir", "run", "-o", "sft.data=chats.jsonl", "-o", "sft.demonstrations=4000")
+    result = cli("sft", tiny, "--dir", "run", "-o", "sft.data=chats.jsonl")
     refused(result, "chats.jsonl, line 7", "mend or remove")
     assert not (cli.folder / "run" / "base").exists()
 

@@ -69,6 +69,7 @@ def fingerprints(recipe: Recipe, folder: Path = Path("nowhere")) -> dict[str, st
         ("sft.epochs", 1, "sft"),
         ("reward.temperature", 0.5, "comparisons"),
         ("reward.answers", 3, "comparisons"),
+        ("reward.max_new_tokens", 100, "comparisons"),
         ("reward.epochs", 2, "reward"),
         ("reward.optimizer.learning_rate", 1e-4, "reward"),
         ("ppo.beta", 0.1, "ppo"),
@@ -79,6 +80,15 @@ def test_a_setting_makes_its_stage_and_all_that_read_it_stale(key: str, value: A
     before, after = fingerprints(Recipe.model_validate(WHOLE)), fingerprints(with_setting(key, value))
     assert tuple(after) == ALL
     assert tuple(name for name in ALL if before[name] != after[name]) == ALL[ALL.index(first) :]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("held_out", 0.3), ("new_labellers", 1)])
+def test_how_comparisons_are_split_is_dpos_too(setting: str, value: Any) -> None:
+    recipe = with_setting("dpo", {})
+    changed = with_setting("dpo", {}).model_dump()
+    changed["reward"][setting] = value
+    before, after = fingerprints(recipe), fingerprints(Recipe.model_validate(changed))
+    assert before["comparisons"] == after["comparisons"] and before["dpo"] != after["dpo"]
 
 
 @pytest.mark.parametrize(
