@@ -4,7 +4,8 @@
 
 MFU, the share of the peak that is reached, is an assumption; it stands in the plan like every other. Operations are
 counted by `ModelConfig.flops_per_token`. Memory is that of the weights, gradients and optimizer, sharded evenly over
-the devices as FSDP does, and that of the activations of the rows that a device reads at once.
+the devices as FSDP does where the run would do so, that of the models which are only read, and that of the activations
+of the rows that a device reads at once.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
-from gptwright.practice_settings import PpoSettings
+from gptwright.practice_settings import GrpoSettings, PpoSettings
 from gptwright.recipe import OptimizerSettings, Recipe, RewardSettings, nth
 from gptwright.train.fast_path import FastPath
 from gptwright.train.memory import working_bytes
+from gptwright.train.parallel import BYTES_PER_PARAMETER, SHARD_ABOVE
 
 SECONDS_PER_DAY = 86_400.0
 ANSWER_TOKENS = 64
@@ -51,7 +53,8 @@ MACHINES: dict[str, Machine] = {
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What one stage takes; `bytes_per_device` holds weights, gradients and optimizer of all models in training.
+    """What one stage takes; `bytes_per_device` holds weights, gradients and optimizer of all models in training, and
+    frozen ones.
 
     `working_bytes` is what a step needs beside them at its peak; null where it is not estimated.
     """
@@ -93,29 +96,53 @@ def make_plan(
     """The plan of a recipe's stages on `machine`; `mfu` and `dollars` (per device and hour) replace the table's."""
     name, kind, devices = machine_named(machine)
     mfu, dollars = kind.mfu if mfu is None else mfu, kind.dollars if dollars is None else dollars
-    speed = devices * kind.flops * mfu
-    stages = []
+    sharded = devices > 1 and _shards(recipe, config, kind)
     parameters = config.parameter_count()
-    for stage, tokens, flops, states in _work(recipe, config):
-        hours, working = flops / speed / 3600, _working(recipe, config, stage, name, devices)
-        cost = hours * devices * dollars
-        stages.append(StagePlan(stage, parameters, tokens, flops, states / devices, working, hours, cost))
-    assumptions: tuple[str, ...] = (
+    stages = []
+    for work in _work(recipe, config):
+        count = devices if work.shared else 1
+        parts = count if sharded else 1
+        hours = work.flops / (count * kind.flops * mfu) / 3600
+        working = _working(recipe, config, work.stage, name, count, parts)
+        held = work.trained / parts + work.frozen
+        stages.append(
+            StagePlan(work.stage, parameters, work.tokens, work.flops, held, working, hours, hours * devices * dollars)
+        )
+    return Plan(tuple(stages), _assumptions(recipe, config, machine, mfu, dollars))
+
+
+def _assumptions(recipe: Recipe, config: ModelConfig, machine: str, mfu: float, dollars: float) -> tuple[str, ...]:
+    name, kind, devices = machine_named(machine)
+    placed = "sharded evenly over the devices" if _shards(recipe, config, kind) else "whole on every device"
+    said = [
         f"{devices} x {name}: {kind.flops / 1e12:g} TFLOP/s and {kind.memory / 1e9:g} GB each",
         f"{mfu:.0%} of that peak is reached (MFU)",
         f"an hour of one device costs {dollars:g} dollars",
-        "weights, gradients and optimizer (state) in float32, sharded evenly over the devices",
+        "weights, gradients and optimizer (state) in float32" + (f", {placed}" if devices > 1 else ""),
         f"working memory (activations, or what the optimizer makes) at the peak of an eager step, "
         f"{rows_per_device(recipe, devices)} x {config.context} tokens on a device at once"
         f"{', blocks recomputed' if recipe.machine.recompute else ''}; compiled, a step takes less",
         f"a prompt with its answer has {ANSWER_TOKENS} tokens",
-    )
-    if name == "laptop" and recipe.machine.freed_memory == "keep":
-        assumptions += (
-            "freed memory is returned (machine.freed_memory=return); kept, a step is a tenth faster and the process "
-            "holds 1.3 to 3.2 times as much",
+    ]
+    if devices > 1 and recipe.sft:
+        said.append(
+            "sft, reward, dpo and rejection run on one device while the others are paid; frozen models are whole"
         )
-    return Plan(tuple(stages), assumptions)
+    for section in ("sft", "reward"):
+        if getattr(getattr(recipe, section), "data", None):
+            said.append(f"{section}.data holds as much as the world's default, since the file is not read")
+    if name == "laptop" and recipe.machine.freed_memory == "keep":
+        said.append(
+            "freed memory is returned (machine.freed_memory=return); kept, a step is a tenth faster and the process "
+            "holds 1.3 to 3.2 times as much"
+        )
+    return tuple(said)
+
+
+def _shards(recipe: Recipe, config: ModelConfig, kind: Machine) -> bool:
+    """Whether a device holds a slice of what is trained, as `train.parallel` decides it."""
+    large = BYTES_PER_PARAMETER * config.parameter_count() > SHARD_ABOVE * kind.memory
+    return recipe.machine.shard == "always" or (recipe.machine.shard == "auto" and large)
 
 
 def state_bytes(config: ModelConfig, optimizer: OptimizerSettings) -> float:
@@ -130,9 +157,9 @@ def rows_per_device(recipe: Recipe, devices: int) -> int:
     return recipe.pretrain.micro_rows or max(1, recipe.pretrain.batch_rows // devices)
 
 
-def _working(recipe: Recipe, config: ModelConfig, stage: str, machine: str, devices: int) -> float | None:
+def _working(recipe: Recipe, config: ModelConfig, stage: str, machine: str, devices: int, parts: int) -> float | None:
     """Of the two stages whose rows are full contexts; answers differ in length and share their prompts."""
-    if stage not in ("base", "sft"):
+    if stage not in ("base", "sft") or (stage == "base" and not recipe.pretrain.tokens):
         return None
     precision = "float32" if recipe.machine.precision == "float32" else "bfloat16"
     path = FastPath("cpu" if machine == "laptop" else "cuda", precision)
@@ -140,63 +167,81 @@ def _working(recipe: Recipe, config: ModelConfig, stage: str, machine: str, devi
     if stage == "sft" and recipe.sft:
         rows, optimizer = recipe.sft.batch_rows + recipe.sft.pretrain_rows, recipe.sft.optimizer
     recompute = recipe.machine.recompute
-    return float(working_bytes(config, rows, path, optimizer, recompute=recompute, devices=devices))
+    return float(working_bytes(config, rows, path, optimizer, recompute=recompute, devices=parts))
 
 
-def _work(recipe: Recipe, config: ModelConfig) -> list[tuple[str, int, float, float]]:
-    """(stage, tokens, operations, bytes of state) of each gradient stage of the recipe."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a gradient stage does, on one device or, where it is `shared`, on all."""
+
+    stage: str
+    tokens: int
+    flops: float
+    trained: float
+    """Bytes of weights, gradients and optimizer of the models in training."""
+    frozen: float = 0.0
+    """Bytes of the models that are read, or kept, beside them."""
+    shared: bool = False
+
+
+def _work(recipe: Recipe, config: ModelConfig) -> list[Work]:
+    """Every gradient stage of the recipe."""
+    parameters = config.parameter_count()
     long, short = config.flops_per_token(config.context), config.flops_per_token(ANSWER_TOKENS)
-    work = [
-        ("base", recipe.pretrain.tokens, long * recipe.pretrain.tokens, state_bytes(config, recipe.pretrain.optimizer))
-    ]
+    tokens = recipe.pretrain.tokens
+    states = state_bytes(config, recipe.pretrain.optimizer) + 4.0 * parameters * (recipe.pretrain.ema > 0)
+    work = [Work("base", tokens, long * tokens, states if tokens else 0.0, shared=True)]
     if recipe.sft:
         sft = recipe.sft
         rows = 1 + sft.pretrain_rows / sft.batch_rows
         tokens = round(sft.epochs * sft.demonstrations * ANSWER_TOKENS * rows)
-        work.append(("sft", tokens, long * tokens, state_bytes(config, sft.optimizer)))
+        work.append(Work("sft", tokens, long * tokens, state_bytes(config, sft.optimizer)))
     if recipe.reward:
         work.append(_reward_work(recipe.reward, recipe.reward.prompts, config, "reward"))
-    frozen = 4.0 * config.parameter_count()  # a model that is read and not trained
     if recipe.dpo and recipe.reward:
         tokens = round(recipe.dpo.epochs * recipe.reward.prompts * recipe.reward.answers * ANSWER_TOKENS)
-        work.append(("dpo", tokens, 4 / 3 * short * tokens, state_bytes(config, recipe.dpo.optimizer) + frozen))
+        states = state_bytes(config, recipe.dpo.optimizer)
+        work.append(Work("dpo", tokens, 4 / 3 * short * tokens, states, 4.0 * parameters))
     if recipe.rejection:
         chosen = recipe.rejection
         sampled = chosen.prompts * chosen.answers * ANSWER_TOKENS
         rows = 1 + chosen.pretrain_rows / chosen.batch_rows
         tokens = round(chosen.epochs * chosen.prompts * ANSWER_TOKENS * rows)
         flops = short * sampled * 2 / 3 + long * tokens  # sampling and scoring are forward passes
-        work.append(("rejection", tokens, flops, state_bytes(config, chosen.optimizer) + frozen))
+        work.append(Work("rejection", tokens, flops, state_bytes(config, chosen.optimizer), 4.0 * parameters))
     # Sampling and scoring, by reference and reward model and before training, are forward passes; then comes training.
     if recipe.grpo:
         tokens = recipe.grpo.steps * recipe.grpo.episodes * ANSWER_TOKENS
         flops = short * tokens * (4 / 3 + recipe.grpo.epochs)
-        kept = (2 + (recipe.grpo.guard is not None)) * frozen
-        work.append(("grpo", tokens, flops, state_bytes(config, recipe.grpo.policy) + kept))
+        frozen = _frozen(recipe, recipe.grpo, config)
+        work.append(Work("grpo", tokens, flops, state_bytes(config, recipe.grpo.policy), frozen, shared=True))
     if recipe.ppo:
-        work.append(_ppo_work(recipe.ppo, config, "ppo"))
+        work.append(_ppo_work(recipe, recipe.ppo, config, "ppo"))
     if recipe.ppo and recipe.reward and recipe.rounds:
         for number in range(2, recipe.rounds.count + 1):
             judged = recipe.reward.prompts + (number - 1) * recipe.rounds.prompts
             work.append(_reward_work(recipe.reward, judged, config, nth("reward", number)))
-            work.append(_ppo_work(recipe.ppo, config, nth("ppo", number)))
+            work.append(_ppo_work(recipe, recipe.ppo, config, nth("ppo", number)))
     return work
-
-
-Work = tuple[str, int, float, float]
-"""(stage, tokens, operations, bytes of state)."""
 
 
 def _reward_work(reward: RewardSettings, prompts: int, config: ModelConfig, name: str) -> Work:
     tokens = round(reward.epochs * prompts * (1 - reward.held_out) * reward.answers * ANSWER_TOKENS)
-    return name, tokens, config.flops_per_token(ANSWER_TOKENS) * tokens, state_bytes(config, reward.optimizer)
+    return Work(name, tokens, config.flops_per_token(ANSWER_TOKENS) * tokens, state_bytes(config, reward.optimizer))
 
 
-def _ppo_work(ppo: PpoSettings, config: ModelConfig, name: str) -> Work:
+def _ppo_work(recipe: Recipe, ppo: PpoSettings, config: ModelConfig, name: str) -> Work:
     tokens = ppo.steps * ppo.episodes * ANSWER_TOKENS
     # The value model too is read before, and trained.
     flops = config.flops_per_token(ANSWER_TOKENS) * tokens * (5 / 3 + 2 * ppo.epochs)
-    # Frozen stand beside them the reference, the reward model, and the policy that the guard may come back to.
-    frozen = (2 + (ppo.guard is not None)) * 4.0 * config.parameter_count()
     values = state_bytes(config, ppo.value) if ppo.value_model == "separate" else 0.0
-    return name, tokens, flops, state_bytes(config, ppo.policy) + values + frozen
+    averaged = 4.0 * config.parameter_count() * (ppo.ema > 0)
+    states = state_bytes(config, ppo.policy) + values
+    return Work(name, tokens, flops, states, _frozen(recipe, ppo, config) + averaged, shared=True)
+
+
+def _frozen(recipe: Recipe, settings: PpoSettings | GrpoSettings, config: ModelConfig) -> float:
+    """Bytes of the reference and the reward models, and of the policy that the guard may come back to."""
+    models = 1 + sum(part.kind == "model" for part in settings.rewards.values())
+    each = 2.0 if recipe.machine.frozen_bfloat16 else 4.0
+    return config.parameter_count() * (models * each + 4.0 * (settings.guard is not None))

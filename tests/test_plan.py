@@ -80,6 +80,41 @@ def test_every_gradient_stage_is_planned() -> None:
     assert rounds["ppo_3"].flops == rounds["ppo"].flops
 
 
+def test_stages_of_one_process_gain_nothing_from_more_devices() -> None:
+    one, eight = (
+        {stage.stage: stage for stage in plan_of("quickstart", machine).stages} for machine in ("h100", "h100:8")
+    )
+    for stage in ("base", "ppo"):
+        assert one[stage].hours == pytest.approx(8 * eight[stage].hours)
+        assert one[stage].cost == pytest.approx(eight[stage].cost)
+    for stage in ("sft", "reward"):
+        assert one[stage].hours == pytest.approx(eight[stage].hours)
+        assert 8 * one[stage].cost == pytest.approx(eight[stage].cost)  # the others are paid
+    assert all(one[stage].bytes_per_device == eight[stage].bytes_per_device for stage in one)  # too small to shard
+
+
+def test_what_is_trained_is_sharded_as_the_run_would_do_it_and_frozen_models_are_whole() -> None:
+    def state(machine: str, *overrides: str) -> dict[str, float]:
+        return {stage.stage: stage.bytes_per_device for stage in plan_of("quickstart", machine, *overrides).stages}
+
+    whole, always, model = state("h100:4"), state("h100:4", "machine.shard=always"), plan_of("quickstart", "h100")
+    assert always["base"] == pytest.approx(whole["base"] / 4)
+    assert always["sft"] == whole["sft"]
+    frozen = 3 * 4.0 * model.stages[0].parameters  # reference, reward model, and what the guard keeps
+    assert always["ppo"] == pytest.approx((whole["ppo"] - frozen) / 4 + frozen)
+    halved = state("h100:4", "machine.frozen_bfloat16=true", "ppo.interpolation=1.0")
+    assert whole["ppo"] - halved["ppo"] == pytest.approx(2 * 2.0 * model.stages[0].parameters)
+    large = {shard: plan_of("llama-65b", "a100:8", f"machine.shard={shard}").stages[0] for shard in ("auto", "never")}
+    assert large["auto"].bytes_per_device == pytest.approx(large["never"].bytes_per_device / 8)
+
+
+def test_a_base_that_is_taken_as_it_is_takes_nothing() -> None:
+    recipe = load_recipe("text")
+    taken = recipe.model_copy(update={"pretrain": recipe.pretrain.model_copy(update={"tokens": 0})})
+    (base,) = make_plan(taken, model_config(recipe, 2048), "laptop").stages
+    assert (base.tokens, base.flops, base.bytes_per_device, base.working_bytes, base.hours) == (0, 0, 0, None, 0)
+
+
 def test_activations_grow_with_rows_and_layers_and_shrink_when_recomputed() -> None:
     def activations(*overrides: str) -> float:
         found = plan_of("text", "laptop", "model.layers=4", "pretrain.batch_rows=8", *overrides).stages[0].working_bytes

@@ -137,7 +137,12 @@ def check_compiler() -> Check:
             return Check("c++ compiler", "ok", path)
     mends = {"Darwin": "xcode-select --install", "Windows": "install the C++ build tools of Visual Studio"}
     mend = mends.get(platform.system(), "Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++")
-    return Check("c++ compiler", "missing", "torch.compile and the fast decoding of small models need one on a CPU; the rest is slower without", mend)
+    return Check(
+        "c++ compiler",
+        "missing",
+        "torch.compile and the fast decoding of small models need one on a CPU; the rest is slower without",
+        mend,
+    )
 
 
 def check_memory(meminfo: str | None) -> Check:
