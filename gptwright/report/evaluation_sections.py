@@ -49,8 +49,11 @@ def headline_section(run: RunFiles) -> Section:
     if "accuracy" in reward:
         ceiling = f"ceiling {wording.percent(reward['ceiling']['value'])}" if "ceiling" in reward else ""
         tiles.append(Tile("Reward model accuracy", wording.percent(reward["accuracy"]["value"]), ceiling))
+    if "evaluate" in run.unasked and not tiles:
+        return Section("headline", run.name, "What was read, and what was learned from it.", ())
+    missing = run.not_evaluated("accuracy")
     intro = "What each stage gained on the same held-out prompts. Small print: 95% intervals."
-    return Section("headline", run.name, intro, (Tiles(tuple(tiles)),) if tiles else (), run.not_evaluated("accuracy"))
+    return Section("headline", run.name, intro, (Tiles(tuple(tiles)),) if tiles else (), missing)
 
 
 def stages_section(run: RunFiles) -> Section:

@@ -19,9 +19,15 @@ from gptwright.report.run_files import RunFiles, read_run
 FILE_NAME = "report.html"
 
 
+MADE_BY = {"sft": "sft", "reward": "reward", "ppo": "ppo"} | dict.fromkeys(
+    ("stages", "use-cases", "win-rates", "panel", "diversity"), "evaluate"
+)
+"""Section of the page -> section of the recipe; without the one the other has nothing to show."""
+
+
 def sections(run: RunFiles) -> tuple[Section, ...]:
-    """All sections, in the order in which they are read."""
-    return (
+    """All sections that the recipe asks for, in the order in which they are read."""
+    every = (
         evaluation_sections.headline_section(run),
         evaluation_sections.stages_section(run),
         training_sections.corpus_section(run),
@@ -35,6 +41,7 @@ def sections(run: RunFiles) -> tuple[Section, ...]:
         evaluation_sections.diversity_section(run),
         evaluation_sections.definitions_section(),
     )
+    return tuple(section for section in every if section.blocks or MADE_BY.get(section.slug, "") not in run.unasked)
 
 
 def render_report(run_dir: Path) -> str:

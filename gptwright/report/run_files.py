@@ -23,6 +23,8 @@ class RunFiles:
 
     directory: str
     name: str
+    unasked: frozenset[str]
+    """Sections that the run's recipe leaves out."""
     metrics: Mapping[str, list[Row]]
     samples: list[Row] | None
     tokenizer: Row | None
@@ -45,10 +47,11 @@ def read_run(run_dir: Path) -> RunFiles:
     if not run_dir.is_dir():
         raise InputError(f"{run_dir} is not a directory: give the directory of a run, such as runs/quickstart")
     stages = {stage: _read_lines(run_dir / stage / "metrics.jsonl") for stage in STAGES}
-    directory = run_dir.resolve().name
+    recipe = _read_recipe(run_dir / "recipe.yaml")
     return RunFiles(
-        directory=directory,
-        name=_recipe_name(run_dir / "recipe.yaml") or directory,
+        directory=str(run_dir),
+        name=str(recipe.get("name", run_dir.resolve().name)),
+        unasked=frozenset(key for key, value in recipe.items() if value is None),
         metrics={stage: rows for stage, rows in stages.items() if rows},
         samples=_read_lines(run_dir / "base" / "samples.jsonl"),
         tokenizer=_read_object(run_dir / "tokenizer" / "stats.json"),
@@ -76,14 +79,14 @@ def last(rows: Sequence[Row], name: str) -> float | None:
     return values[-1] if values else None
 
 
-def _recipe_name(path: Path) -> str | None:
+def _read_recipe(path: Path) -> Row:
     if not path.is_file():
-        return None
+        return {}
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: mend it or run the stage again ({error})") from error
-    return str(recipe["name"]) if isinstance(recipe, dict) and "name" in recipe else None
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _read_object(path: Path) -> Row | None:

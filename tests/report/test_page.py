@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from gptwright.errors import InputError
 from gptwright.report import render_report, write_report
@@ -133,7 +134,15 @@ def test_same_run_gives_the_same_bytes_in_another_process(whole_run, page):
 def test_a_missing_file_is_named_in_its_section_with_the_command_that_makes_it(tmp_path, section, file):
     page = render_report(tmp_path)
     text = page.partition(f'<section id="{section}">')[2].partition("</section>")[0]
-    assert re.search(rf'class="missing">[^<]*{file}[^<]*gptwright run RECIPE --dir {tmp_path.name}', text)
+    assert re.search(rf'class="missing">[^<]*{file}[^<]*gptwright run RECIPE --dir {tmp_path}', text)
+
+
+def test_sections_that_the_recipe_leaves_out_are_left_out(tmp_path):
+    left_out = {"sft": None, "reward": None, "ppo": None, "evaluate": None}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"name": "text", "pretrain": {}, **left_out}))
+    page = render_report(tmp_path)
+    assert re.findall(r'<section id="(.*?)">', page) == ["corpus", "pretraining", "definitions"]
+    assert f"gptwright run RECIPE --dir {tmp_path} makes it" in page and "evaluation.json" not in page
 
 
 def test_an_empty_run_still_has_every_section(tmp_path):
