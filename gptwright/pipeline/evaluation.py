@@ -28,7 +28,7 @@ from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.reward_report import later_reward_figures, reward_figures
 from gptwright.pipeline.wiring import open_run_corpus, place, workspace
 from gptwright.practice_settings import MOST_ROUNDS
-from gptwright.recipe import nth
+from gptwright.recipe import Recipe, nth
 from gptwright.records import Prompt
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.pretrain import evaluate_language
@@ -82,7 +82,7 @@ def evaluate_run(run: Run) -> None:
         "base_behaviour": base_behaviour(models["base"], tokenizer, prompts, run.recipe.seed),
         "bits_per_byte": bits_per_byte(run, models, tokenizer),
         "panel": panel(models, tokenizer, run),
-        "stages": stage_table(run.folder),
+        "stages": stage_table(run.folder, run.recipe),
     }
     progress.advance("likelihood and panel")
     if (run.folder / "reward" / "config.json").is_file():
@@ -288,7 +288,17 @@ def _parent(stage: str, lineage: dict[str, Any]) -> str:
     return f"from {lineage['parent']}" if "parent" in lineage else _PARENTS[stage]
 
 
-def stage_table(folder: Path) -> list[dict[str, Any]]:
+def _read_by(stage: str, recipe: Recipe) -> str:
+    """In words, what the stage learned from."""
+    given, ranked = recipe.data, recipe.reward.data if recipe.reward else None
+    own = {
+        "base": "text of one's own" if given.files is not None or given.sources is not None else None,
+        "sft": "conversations of one's own" if recipe.sft and recipe.sft.data else None,
+    } | dict.fromkeys(("reward", "dpo"), "ranked answers of one's own" if ranked else None)
+    return own.get(stage) or _WORDS[stage][1]
+
+
+def stage_table(folder: Path, recipe: Recipe) -> list[dict[str, Any]]:
     """The talk's four columns with this run's numbers; sampling comparisons counts with the reward model."""
     rounds = range(1, MOST_ROUNDS + 1)
     trained = {name: name for name in _WORDS}
@@ -306,7 +316,7 @@ def stage_table(folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "stage": _WORDS[trained[name]][0],
-            "data": _WORDS[trained[name]][1],
+            "data": _read_by(trained[name], recipe),
             "algorithm": _WORDS[trained[name]][2],
             "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_parent(trained[name], lineages[name])}",
             "tokens": lineages[name].get("tokens"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
+from gptwright.pipeline.evaluation import stage_table
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.wiring import check_sizes, model_config, split_comparisons, workspace
 from gptwright.recipe import Recipe
@@ -98,3 +100,15 @@ def test_pairs_of_one_prompt_under_several_names_stay_together(tmp_path: Path) -
     assert len({row.prompt.messages for row in held_out}) == 2
     assert not {row.prompt.messages for row in held_out} & {row.prompt.messages for row in train}
     assert len(train) + len(held_out) == 40
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_table_of_stages_says_whose_data_it_was(own: bool, tmp_path: Path) -> None:
+    sections: dict[str, Any] = {"sft": {}, "reward": {}}
+    if own:
+        sections = {"data": {"files": "mine.txt"}, "sft": {"data": "chats.jsonl"}, "reward": {"data": "pairs.jsonl"}}
+    for stage in ("base", "sft", "reward"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "lineage.json").write_text(json.dumps({"parameters": 1000, "flops": 1.0}))
+    told = [row["data"] for row in stage_table(tmp_path, Recipe.model_validate({"name": "mine", **sections}))]
+    assert [("one's own" in words) for words in told] == [own] * 3
