@@ -78,7 +78,7 @@ def test_a_name_that_cannot_be_reached_is_one_sentence() -> None:
 
 def test_without_the_package_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"owner/name needs datasets, .*: pip install 'gptwright\[hf\]'"):
+    with pytest.raises(InputError, match=r"owner/name needs datasets, .*-m pip install 'gptwright\[hf\]'"):
         next(read_hub("owner/name"))
 
 

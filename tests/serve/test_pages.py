@@ -247,7 +247,7 @@ def test_two_tabs_keep_what_was_said_in_both(site: Site, context: Any) -> None:
     site.wait("Answered")
     other.locator("#question").fill("in the second tab")
     other.locator("#question").press("Enter")
-    other.wait_for_function("document.querySelector('#status').textContent.startsWith('Answered')")
+    other.locator("#status", has_text="Answered").wait_for()  # wait_for_function polls by eval, which the page forbids
     other.reload()
     other.wait_for_timeout(300)
     assert {"in the first tab", "in the second tab"} <= set(other.locator("#list .title").all_inner_texts())
