@@ -134,7 +134,7 @@ def _assumptions(recipe: Recipe, config: ModelConfig, machine: str, mfu: float, 
     if name == "laptop" and recipe.machine.freed_memory == "keep":
         said.append(
             "freed memory is returned (machine.freed_memory=return); kept, a step is a tenth faster and the process "
-            "holds 1.3 to 3.2 times as much"
+            "holds up to three times as much"
         )
     return tuple(said)
 
