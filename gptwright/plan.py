@@ -108,12 +108,14 @@ def make_plan(
         stages.append(
             StagePlan(work.stage, parameters, work.tokens, work.flops, held, working, hours, hours * devices * dollars)
         )
-    return Plan(tuple(stages), _assumptions(recipe, config, machine, mfu, dollars))
+    return Plan(tuple(stages), _assumptions(recipe, config, machine, sharded, mfu, dollars))
 
 
-def _assumptions(recipe: Recipe, config: ModelConfig, machine: str, mfu: float, dollars: float) -> tuple[str, ...]:
+def _assumptions(
+    recipe: Recipe, config: ModelConfig, machine: str, sharded: bool, mfu: float, dollars: float
+) -> tuple[str, ...]:
     name, kind, devices = machine_named(machine)
-    placed = "sharded evenly over the devices" if _shards(recipe, config, kind) else "whole on every device"
+    placed = "sharded evenly over the devices" if sharded else "whole on every device"
     said = [
         f"{devices} x {name}: {kind.flops / 1e12:g} TFLOP/s and {kind.memory / 1e9:g} GB each",
         f"{mfu:.0%} of that peak is reached (MFU)",

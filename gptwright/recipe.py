@@ -331,7 +331,7 @@ def _drop_replaced(values: dict[str, Any], overrides: list[str]) -> None:
     said = {override.partition("=")[0].strip() for override in overrides}
     for key, counts in REPLACED_BY.items():
         section = key.partition(".")[0]
-        if key in said and isinstance(values[section], dict) and values[section]["data"] is not None:
+        if key in said and (values.get(section) or {}).get("data") is not None:
             for name in counts:
                 if f"{section}.{name}" not in said:
                     values[section].pop(name, None)

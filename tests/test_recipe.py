@@ -161,6 +161,8 @@ def test_a_file_of_ones_own_replaces_how_much_of_the_world_a_shipped_recipe_take
     assert recipe.sft and recipe.reward
     assert (recipe.sft.data, recipe.reward.data) == ("a.jsonl", "b.jsonl")
     assert recipe.sft.epochs == load_recipe("quickstart").sft.epochs  # type: ignore[union-attr]
+    taken_back = load_recipe("quickstart", ["sft.data=a.jsonl", "sft={epochs: 2}"])
+    assert taken_back.sft and taken_back.sft.data is None
     with pytest.raises(InputError, match="prompts has no effect with data"):
         load_recipe("quickstart", [*overrides, "reward.prompts=9"])
 

@@ -86,12 +86,9 @@ def practised(
     tokenizer = train_characters([])
     model = model_of(weights, tokenizer.vocab_size)
     machine = MachineSettings(
-        device="cpu",
-        precision="float32",
-        checkpoint_seconds=0.0 if dies else 1e9,
+        device="cpu", precision="float32", checkpoint_seconds=0.0 if dies else 1e9, shard=shard,
         sampling_server=SamplingServer(url=url) if url else None,
-        shard=shard,
-    )
+    )  # fmt: skip
     spot = Workspace(folder, stage, 0, machine, FastPath("cpu", "float32"), ranks)
 
     def reward(answers: Sequence[Answered]) -> list[float]:
