@@ -28,7 +28,7 @@ def practice(figures: dict[str, Any]) -> list[str]:
         "| method | win rate, greedy | at temperature 1 | KL, nats | entropy | bits per byte of base text | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name in runs[0]:
+    for name in dict.fromkeys(name for run in runs for name in run):
         rows = [run[name] for run in runs if name in run]
         cells = [
             _each(rows, lambda row: row["greedy"]["win_rate"]["value"], percent),

@@ -34,7 +34,9 @@ class Practised(Section):
     temperature: Positive = 1.0
     """Of sampling and of every log-probability."""
     least_accuracy: Share = 0.55
-    """Of the run's own reward model, on held-out pairs: one that orders fewer as labelled is not practised against."""
+    """Of every reward model that says how good it is, on held-out pairs: one that orders fewer as labelled is not
+    practised against.
+    """
 
     @property
     def parts(self) -> dict[str, RewardPart]:
@@ -119,6 +121,18 @@ class PracticeSettings(Practised):
     evaluations: Annotated[int, Field(ge=0)] = 4
     """How often held-out gold score is measured on the way (never trained on)."""
 
+    @model_validator(mode="after")
+    def _every_minibatch_has_a_prompt(self) -> Self:
+        prompts = self.episodes // self.each
+        if self.minibatches > prompts:
+            raise ValueError(f"minibatches ({self.minibatches}) are more than a round's prompts ({prompts}): lower it")
+        return self
+
+    @property
+    def each(self) -> int:
+        """Answers to one prompt of a round."""
+        return 1
+
     @property
     def parts(self) -> dict[str, RewardPart]:
         """Those of the reward, and those that the guard watches."""
@@ -174,6 +188,10 @@ class GrpoSettings(PracticeSettings):
     """
     kl: Literal["loss", "reward"] = "loss"
     """Where beta counts: as a term of the loss (GRPO), or in each answer's reward (RLOO, InstructGPT)."""
+
+    @property
+    def each(self) -> int:
+        return self.answers
 
     @model_validator(mode="after")
     def _answers_come_in_groups(self) -> Self:

@@ -200,6 +200,10 @@ class RewardSettings(Section):
     """Of the answers that are ranked; one that is cut off there is left out."""
     epochs: Count = 1
     batch_prompts: Count = 32
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """How far ahead the better answer must be for each rank between the two, in log-odds, in the loss (Llama 2's margin,
+    arXiv:2307.09288); 0 is InstructGPT's.
+    """
     language_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of next-token loss on each prompt's best answer beside the ranking loss; 0 is InstructGPT's."""
     likelihood: bool = False
@@ -283,6 +287,11 @@ class Recipe(Section):
                 raise ValueError(f"{name} needs a reward section, or {name}.rewards that ask no reward model")
             if practised and not self.sft:
                 raise ValueError(f"{name} needs an sft section: it goes on from the SFT model")
+            if practised and practised.max_new_tokens >= self.model.context - 1:
+                raise ValueError(
+                    f"{name}.max_new_tokens ({practised.max_new_tokens}) leaves no room for a prompt in model.context "
+                    f"({self.model.context}): lower one or raise the other"
+                )
             if practised and practised.data is None and practised.checked_by_details:
                 raise ValueError(
                     f"{name}.rewards has {practised.checked_by_details}, which the world's prompts hold nothing for: "

@@ -37,10 +37,10 @@ def answer_statistics(
     """Statistics of answers that `model` sampled at temperature 1. Raises InputError without any answer."""
     if not exchanges:
         raise InputError("no answers to take statistics of: sample at least one")
-    entropies, tokens = 0.0, 0
+    entropies, tokens, device = 0.0, 0, model.lm_head.weight.device
     k1_sums, k3_sums = [], []
     for prompt_ids, response_ids in exchanges:
-        ids_T = torch.tensor([[*prompt_ids, *response_ids]])
+        ids_T = torch.tensor([[*prompt_ids, *response_ids]], device=device)
         first = len(prompt_ids) - 1
         logits_TV, reference_TV = model(ids_T[:, :-1])[:, first:], reference(ids_T[:, :-1])[:, first:]
         target_T = ids_T[:, 1:][:, first:]

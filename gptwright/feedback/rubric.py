@@ -117,14 +117,18 @@ def points_of(question: Question, reply: str) -> float:
 
 
 def chosen_option(question: Question, reply: str) -> Option | None:
-    """By its letter, where the reply begins with it ('B', '(b)', 'B. It refuses'), or names it as the answer ('The
-    answer is B'), or else where it last stands by itself, articles aside ('A polite refusal, so B').
+    """By its letter, where the reply begins with it ('B', '(b)', 'B. It refuses', 'B because it refuses'), or names it
+    ('The answer is B', 'Option B is right'), or else where it last stands by itself, articles aside ('A polite
+    refusal, so B').
     """
     letters = question.letters
-    begins = re.match(rf"\W*([{letters}{letters.lower()}])(?:\W*$|[.:)])", reply.strip())
+    # An A in front of another word may be an article.
+    before_a_word = rf"(?:[{letters[1:]}]|A(?=\s+(?:because|since|as|is)\b))(?=\s+[a-z])"
+    begins = re.match(rf"\W*(?:([{letters}{letters.lower()}])(?:\W*$|[.:)])|({before_a_word}))", reply.strip())
     named = re.findall(rf"(?i:answer|choose|pick)(?i:\s+(?:is|must be|option))*\W*([{letters}])\b", reply)
+    praised = re.findall(rf"(?i:option)\W*([{letters}])\W*\s(?i:is (?:the|right|correct|best)|fits|applies)\b", reply)
     stands = re.findall(rf"\b([{letters}])\b(?! [a-z])", reply)
-    found = [begins.group(1).upper()] if begins else named or stands
+    found = [(begins.group(1) or begins.group(2)).upper()] if begins else named or praised or stands
     letter = found[-1] if found else None
     return None if letter is None else question.options[letters.index(letter)]
 

@@ -25,8 +25,7 @@ from gptwright.evaluate.pairwise import win_rate
 from gptwright.evaluate.ratings import ratings
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
-from gptwright.pipeline.reward_report import later_reward_figures, reward_figures
-from gptwright.pipeline.wiring import open_run_corpus, place, workspace
+from gptwright.pipeline.wiring import FIGURES, open_run_corpus, place, workspace
 from gptwright.practice_settings import MOST_ROUNDS
 from gptwright.recipe import Recipe, nth
 from gptwright.records import Prompt
@@ -68,8 +67,9 @@ def evaluate_run(run: Run) -> None:
     prompts = world.prompts("test", settings.prompts, seed=run.recipe.seed)
     prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
     names = [name for name in ASSISTANTS if (run.folder / name / "config.json").is_file()]
-    models = {name: load_language_model(run.folder / name) for name in ["base", *names]}
-    progress = Progress("evaluation", 2 * len(models) + 1)
+    device = workspace(run, "evaluation").path.device
+    models = {name: load_language_model(run.folder / name).to(device) for name in ["base", *names]}
+    progress = Progress("evaluation", 2 * len(models))
     answered = answer_all(models, tokenizer, prompts, run, settings.temperature, progress)
     sampled = answer_all({n: models[n] for n in names}, tokenizer, prompts, run, 1.0, progress)
     figures: dict[str, Any] = {
@@ -84,12 +84,8 @@ def evaluate_run(run: Run) -> None:
         "panel": panel(models, tokenizer, run),
         "stages": stage_table(run.folder, run.recipe),
     }
+    figures |= reward_models(run)
     progress.advance("likelihood and panel")
-    if (run.folder / "reward" / "config.json").is_file():
-        figures["reward_model"] = reward_figures(run, models["sft"], tokenizer)
-        if later := later_reward_figures(run, tokenizer):
-            figures["later_reward_models"] = later
-    progress.advance("reward model")
     text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     partial = run.folder / "evaluation.json.partial"
     partial.write_text(text, encoding="utf-8")
@@ -189,12 +185,15 @@ def variety(
     prompts: Sequence[Prompt],
     seed: int,
 ) -> dict[str, Any]:
-    """Of answers sampled at temperature 1: distinct-n, self-BLEU, and of assistants entropy and KL to the SFT model."""
-    found: dict[str, Any] = {"entropy": {}, "distinct": {}, "self_bleu": {}, "kl": {}}
+    """Of answers sampled at temperature 1: distinct-n, self-BLEU, pairs that open alike, and of assistants entropy and KL
+    to the SFT model.
+    """
+    found: dict[str, Any] = {"entropy": {}, "distinct": {}, "self_bleu": {}, "same_opening": {}, "kl": {}}
     for name, answers in answered.items():
         texts = answers.texts[:STATISTICS_ANSWERS]
         found["distinct"][name] = {str(n): diversity.distinct_n(texts, n) for n in (1, 2)}
         found["self_bleu"][name] = diversity.self_bleu(texts)
+        found["same_opening"][name] = diversity.identical_opening_share(texts)
         if name not in ASSISTANTS:
             continue
         exchanges = [
@@ -240,6 +239,21 @@ def bits_per_byte(run: Run, models: dict[str, LanguageModel], tokenizer: Tokeniz
         measured = lineage.get("bits_per_byte")  # by the stage that made it, of the same rows
         found[name] = measured or evaluate_language(model, tokenizer, corpus, spot).bits_per_byte
     return found
+
+
+def reward_models(run: Run) -> dict[str, Any]:
+    """What the reward stages found out about their models; of later rounds' models the accuracy and its ceiling."""
+    found = {
+        number: json.loads(file.read_text(encoding="utf-8"))
+        for number in range(1, MOST_ROUNDS + 1)
+        if (file := run.folder / nth("reward", number) / FIGURES).is_file()
+    }
+    later = {
+        str(number): {key: figures[key] for key in ("accuracy", "ceiling", "agreement") if key in figures}
+        for number, figures in found.items()
+        if number > 1 and figures
+    }
+    return ({"reward_model": found[1]} if 1 in found else {}) | ({"later_reward_models": later} if later else {})
 
 
 def panel(models: dict[str, LanguageModel], tokenizer: Tokenizer, run: Run) -> list[dict[str, Any]]:

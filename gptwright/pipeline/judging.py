@@ -17,6 +17,7 @@ from gptwright.data.conversations import read_comparisons, read_prompts
 from gptwright.data.jsonl import read_jsonl, write_jsonl
 from gptwright.errors import InputError, RunError
 from gptwright.model.folder import load_language_model
+from gptwright.pipeline.reward_report import reward_figures
 from gptwright.pipeline.rewards import check_judge, judge_of
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.wiring import (
@@ -79,7 +80,11 @@ def collect_more(run: Run, number: int) -> None:
     seed = run.recipe.seed + 1_000 * number
     before = list(read_comparisons(run.folder / nth("comparisons", number - 1) / COMPARISONS))
     if rounds.data is None:
-        prompts = world.prompts("reward", rounds.prompts, seed=seed)
+        known = {comparison.prompt.messages for comparison in before}
+        drawn = world.prompts("reward", rounds.prompts, seed=seed)
+        prompts = [prompt for prompt in drawn if prompt.messages not in known]
+        if len(prompts) < len(drawn):
+            say(f"{nth('comparisons', number):<12} left out {len(drawn) - len(prompts)} prompts of earlier rounds")
     else:
         prompts = _distinct(rounds.data)[(number - 2) * rounds.prompts : (number - 1) * rounds.prompts]
     # One answer at least is the policy's, and one the SFT model's unless none is asked for.
@@ -222,4 +227,5 @@ def train_reward(run: Run, number: int = 1) -> None:
     trainer = RewardTrainer(sft_model, tokenizer, train, held_out, settings, spot)
     result = train_reward_model(trainer, demonstrations)
     flops = sft_model.config.flops_per_token(64) * result.tokens
-    finish_model(run, spot, trainer.model, tokenizer, flops=flops, **dataclasses.asdict(result))
+    report = reward_figures(run, trainer.model.eval(), result.scale, tokenizer, spot.path.eager(), number)
+    finish_model(run, spot, trainer.model, tokenizer, report=report, flops=flops, **dataclasses.asdict(result))

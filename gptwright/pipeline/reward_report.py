@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from gptwright import world
 from gptwright.errors import InputError
 from gptwright.evaluate import preference
-from gptwright.model.folder import load_scalar_model
-from gptwright.model.transformer import LanguageModel, ScalarModel
-from gptwright.pipeline.wiring import split_comparisons, workspace
+from gptwright.model.folder import load_language_model
+from gptwright.model.transformer import ScalarModel
+from gptwright.pipeline.start import find_model
+from gptwright.pipeline.wiring import split_comparisons
 from gptwright.practice_settings import Practised
 from gptwright.recipe import nth
 from gptwright.records import Comparison
+from gptwright.reward_settings import ModelReward
 from gptwright.stages.answers import sample_answers, that_fit
 from gptwright.stages.rewards import answered, model_reward
 from gptwright.stages.scoring import score_comparisons, that_fit_whole
@@ -34,26 +36,32 @@ BEST_OF = (1, 2, 4, 8, 16)
 
 
 def check_reward_model(run: Run, settings: Practised, number: int = 1) -> None:
-    """Raises InputError where the run's own reward model is too bad to be practised against."""
-    if not settings.asks_reward_model:
-        return
-    lineage = json.loads((run.folder / nth("reward", number) / "lineage.json").read_text(encoding="utf-8"))
-    accuracy = lineage["validation_accuracy"]
-    if settings.least_accuracy and not accuracy >= settings.least_accuracy:
-        told = (
-            "was measured on no held-out pair" if math.isnan(accuracy) else f"orders {accuracy:.1%} of held-out pairs"
-        )
-        raise InputError(
-            f"the reward model {told} as labelled, and least_accuracy asks for {settings.least_accuracy:.0%}: collect "
-            "more comparisons or train it better, or set least_accuracy to 0"
-        )
+    """Raises InputError where a reward model is too bad to be practised against: the run's own, or one from elsewhere
+    whose lineage says how good it is.
+    """
+    for part in settings.parts.values():
+        if not isinstance(part, ModelReward) or not settings.least_accuracy:
+            continue
+        folder = run.folder / nth("reward", number) if part.folder is None else find_model(part.folder)
+        lineage = folder / "lineage.json"
+        told = json.loads(lineage.read_text(encoding="utf-8")) if lineage.is_file() else {}
+        accuracy = told.get("validation_accuracy", 1.0)
+        if not accuracy >= settings.least_accuracy:
+            measured = f"orders {accuracy:.1%} of held-out pairs"
+            raise InputError(
+                f"reward model {folder} {'was measured on no held-out pair' if math.isnan(accuracy) else measured} as "
+                f"labelled, and least_accuracy asks for {settings.least_accuracy:.0%}: collect more comparisons or "
+                "train it better, or set least_accuracy to 0"
+            )
 
 
-def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Every figure of the reward report; what needs the truth only where the world knows it."""
-    model, path = load_scalar_model(run.folder / "reward"), workspace(run, "reward").path.eager()
-    scale = json.loads((run.folder / "reward" / "lineage.json").read_text(encoding="utf-8"))["scale"]
-    train, held_out = _held_out(run, model, tokenizer)
+def reward_figures(
+    run: Run, model: ScalarModel, scale: float, tokenizer: Tokenizer, path: FastPath, number: int = 1
+) -> dict[str, Any]:
+    """Every figure of the report on round `number`'s reward model, whose scores were divided by `scale`; what needs the
+    truth only where the world knows it.
+    """
+    train, held_out = _held_out(run, model, tokenizer, number)
     if not held_out:
         say("  no held-out comparison has a better and a worse answer: the reward model cannot be measured")
         return {}
@@ -77,30 +85,19 @@ def reward_figures(run: Run, sft: LanguageModel, tokenizer: Tokenizer) -> dict[s
         "histogram": preference.score_histogram(held_out, score_rows),
         "disagreements": preference.worst_disagreements(held_out, score_rows),
     }
-    if run.recipe.reward is not None and run.recipe.reward.data is None:
+    if _of_world(run, number):
         found |= _against_the_truth(run, held_out)
-        found["best_of_n"] = _best_of_n(run, sft, model, tokenizer, path)
+        found["best_of_n"] = _best_of_n(run, model, tokenizer, path)
     elif agreed := preference.agreement_among([*train, *held_out]):
         found["agreement"] = agreed.to_json()
     return found
 
 
-def later_reward_figures(run: Run, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Of each further round's reward model: accuracy on the held-out comparisons of all rounds until then, and what a
-    judge who knows the truth would score on them.
-    """
-    rounds, path = run.recipe.rounds, workspace(run, "reward").path.eager()
-    of_world = run.recipe.reward is not None and run.recipe.reward.data is None
-    of_world = of_world and rounds is not None and not (rounds.data or rounds.rubric or rounds.judged)
-    found = {}
-    for number in range(2, rounds.count + 1) if rounds is not None else ():
-        model = load_scalar_model(run.folder / nth("reward", number))
-        _, held_out = _held_out(run, model, tokenizer, number)
-        if held_out:
-            scores = score_comparisons(model, held_out, tokenizer, path)
-            found[str(number)] = {"accuracy": preference.pair_accuracy(held_out, scores).to_json()}
-            found[str(number)] |= _against_the_truth(run, held_out) if of_world else {}
-    return found
+def _of_world(run: Run, number: int) -> bool:
+    """Whether all of a round's comparisons are of simulated labellers, who can be asked again."""
+    rounds = run.recipe.rounds
+    later = number > 1 and rounds is not None and bool(rounds.data or rounds.rubric or rounds.judged)
+    return run.recipe.reward is not None and run.recipe.reward.data is None and not later
 
 
 def _held_out(
@@ -128,11 +125,10 @@ def second_opinion(comparison: Comparison, seed: int) -> Comparison:
     return next(each for each in asked if each.labeller != comparison.labeller)
 
 
-def _best_of_n(
-    run: Run, sft: LanguageModel, model: ScalarModel, tokenizer: Tokenizer, path: FastPath
-) -> dict[str, Any]:
+def _best_of_n(run: Run, model: ScalarModel, tokenizer: Tokenizer, path: FastPath) -> dict[str, Any]:
     """Gold score of the SFT model's answer that the reward model likes best of n: what it is worth as a judge."""
     prompts = world.prompts("validation", BEST_OF_PROMPTS, seed=run.recipe.seed)
+    sft = load_language_model(run.folder / "sft").to(path.device)
     assert run.recipe.reward is not None
     limit, each = run.recipe.reward.max_new_tokens, max(BEST_OF)
     prompts = that_fit(prompts, tokenizer, sft.config.context, room=limit + 1)

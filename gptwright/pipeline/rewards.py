@@ -15,7 +15,7 @@ from gptwright.model.folder import load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import find_model
-from gptwright.pipeline.wiring import MEASURE_PROMPTS, gold_measure
+from gptwright.pipeline.wiring import MEASURE_PROMPTS, gold_measure, opening
 from gptwright.practice_settings import PracticeSettings, Practised
 from gptwright.recipe import nth
 from gptwright.records import Prompt
@@ -50,22 +50,26 @@ from gptwright.train.fast_path import FastPath, frozen
 
 
 def practice_prompts(run: Run, settings: Practised, count: int) -> tuple[list[Prompt], list[Prompt]]:
-    """(to practise on, held out): of a file's prompts every twentieth, of the world's, of which there are endless
-    many, none is held out, for the validation pool is there.
+    """(to practise on, held out): of a file's prompts every twentieth, with all that begin alike; of the world's, of
+    which there are endless many, none is held out, for the validation pool is there.
     """
     if settings.data is None:
         return world.prompts("rl", count, seed=run.recipe.seed), []
     found = distinct_prompts(settings)
-    return [prompt for i, prompt in enumerate(found) if i % 20], found[::20][:MEASURE_PROMPTS]
+    aside = set(list(dict.fromkeys(opening(prompt.messages) for prompt in found))[::20])
+    held_out = [prompt for prompt in found if opening(prompt.messages) in aside]
+    return [prompt for prompt in found if opening(prompt.messages) not in aside], held_out[:MEASURE_PROMPTS]
 
 
 def distinct_prompts(settings: Practised) -> list[Prompt]:
     """A file's prompts, each once, fit for the rewards. Raises InputError for what could not be practised on."""
     assert settings.data is not None
     found = list({prompt.messages: prompt for prompt in read_prompts(settings.data)}.values())
-    if len(found) < 2:
+    different = len({opening(prompt.messages) for prompt in found})
+    if different < 2:
         raise InputError(
-            f"{settings.data} has {len(found)} prompt: give at least 2, one to practise and one to hold out"
+            f"{settings.data} has {different} prompt, conversations that begin alike being one: give at least 2, one to "
+            "practise and one to hold out"
         )
     check_details(settings, found)
     return found
@@ -210,7 +214,7 @@ def practice_measure(
 ) -> Measure:
     """What is looked at on the way: gold scores on the world, else the reward and its parts on held-out prompts."""
     if not held_out:
-        return gold_measure(run, tokenizer)
+        return gold_measure(run, tokenizer, settings.max_new_tokens)
     prompts = that_fit(held_out, tokenizer, run.recipe.model.context, room=settings.max_new_tokens + 1)
 
     def measure(model: LanguageModel) -> dict[str, float]:

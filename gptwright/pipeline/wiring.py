@@ -5,6 +5,7 @@ what is measured on the way, the folder of a model.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from gptwright.train.fast_path import FastPath, choose
 
 MEASURE_PROMPTS = 200
 """Validation prompts that are answered while a stage trains."""
+FIGURES = "figures.json"
+"""In a reward model's folder: how good it is, for the report."""
 
 
 def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
@@ -123,22 +126,31 @@ def open_run_corpus(run: Run) -> Corpus:
     return open_corpus(run.folder / "corpus", context=recipe.model.context, seed=recipe.seed, finish_row=finish_row)
 
 
+def opening(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Up to the user's first turn. Conversations that begin alike are kept on one side of a split: one may go on from an
+    answer that the other ranks.
+    """
+    first = next((i for i, message in enumerate(messages) if message.role == "user"), len(messages))
+    return tuple(messages[: first + 1])
+
+
 def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list[Comparison]]:
-    """A round's (train, held out), apart by what is asked: pairs of one prompt often come without a common name. What
-    new labellers say is never trained on. Raises InputError when they are all new.
+    """A round's (train, held out), apart by how the conversation begins: pairs of one prompt often come without a common
+    name. What new labellers say is never trained on. Raises InputError when they are all new.
     """
     settings = run.recipe.reward
     assert settings is not None
     compared = list(read_comparisons(run.folder / nth("comparisons", number) / "comparisons.jsonl"))
     names: dict[tuple[Message, ...], str] = {}
     for prompt in (comparison.prompt for comparison in compared):
-        names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
+        key = opening(prompt.messages)
+        names[key] = min(prompt.id, names.get(key, prompt.id))
     held_out = set(sorted(names, key=names.__getitem__)[:: max(2, round(1 / settings.held_out))])
     # Of the first round: a rubric's judge, or whoever comes later, is learned from.
     first = compared if number == 1 else list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
     new = new_labellers(first, settings.new_labellers)
-    train = [c for c in compared if c.prompt.messages not in held_out and c.labeller not in new]
-    return train, [c for c in compared if c.prompt.messages in held_out]
+    train = [c for c in compared if opening(c.prompt.messages) not in held_out and c.labeller not in new]
+    return train, [c for c in compared if opening(c.prompt.messages) in held_out]
 
 
 def new_labellers(compared: Sequence[Comparison], count: int) -> set[str]:
@@ -164,13 +176,21 @@ def split_conversations(path: str) -> tuple[list[Conversation], list[Conversatio
 
 
 def finish_model(
-    run: Run, spot: Workspace, model: LanguageModel | ScalarModel, tokenizer: Tokenizer, **figures: Any
+    run: Run,
+    spot: Workspace,
+    model: LanguageModel | ScalarModel,
+    tokenizer: Tokenizer,
+    *,
+    report: dict[str, Any] | None = None,
+    **figures: Any,
 ) -> None:
-    """Write weights and tokenizer as one Hugging Face folder with its lineage."""
+    """Write weights and tokenizer as one Hugging Face folder with its lineage, and what is told of the model."""
 
     def write(folder: Path) -> None:
         save_model(model, folder, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
         tokenizer.save(folder)
+        if report is not None:
+            (folder / FIGURES).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     lineage = run.lineage(
         spot.stage, tokenizer=tokenizer.fingerprint, parameters=model.config.parameter_count(), **figures
@@ -178,14 +198,20 @@ def finish_model(
     spot.finish(write, lineage)
 
 
-def gold_measure(run: Run, tokenizer: Tokenizer) -> Measure:
-    """Accuracy and gold score on the validation pool, sampled as in evaluation."""
+def gold_measure(run: Run, tokenizer: Tokenizer, max_new_tokens: int = 80) -> Measure:
+    """Accuracy and gold score on the validation pool, at temperature 1."""
     prompts = world.prompts("validation", MEASURE_PROMPTS, seed=run.recipe.seed)
     prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
 
     def measure(model: LanguageModel) -> dict[str, float]:
         sampled = sample_answers(
-            model, tokenizer, prompts, seed=run.recipe.seed, temperature=1.0, max_new_tokens=80, ranks=run.ranks
+            model,
+            tokenizer,
+            prompts,
+            seed=run.recipe.seed,
+            temperature=1.0,
+            max_new_tokens=max_new_tokens,
+            ranks=run.ranks,
         )
         return world_task.figures(prompts, [answer_text(each[0], tokenizer) for each in sampled])
 

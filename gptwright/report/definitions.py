@@ -39,9 +39,9 @@ DEFINITIONS = (
     ),
     ("Entropy", "How undecided a model is about its next token, in nats. Reinforcement learning tends to lower it."),
     (
-        "Distinct-n, self-BLEU",
-        "Different runs of n words over all of them (higher is more varied), "
-        "and how much answers resemble each other (lower is more varied).",
+        "Distinct-n, self-BLEU, same opening",
+        "Different runs of n words over all of them (higher is more varied), how much answers resemble each other, "
+        "and how many pairs of answers begin with the same three words (lower is more varied).",
     ),
     ("Compute", "Operations of training, 6 per parameter and token plus attention; rollouts count forward passes."),
 )

@@ -45,7 +45,7 @@ def headline_section(run: RunFiles) -> Section:
         figure = figure_from_json(row, "win_rates")
         name = f"{wording.spoken(row['a'])} beats {wording.spoken(row['b'])}"
         tiles.append(Tile(name, wording.percent(figure.value), wording.percent_range(figure)))
-    reward = evaluation.get("reward_model", {})
+    reward = run.reward_model or {}
     if "accuracy" in reward:
         ceiling = f"ceiling {wording.percent(reward['ceiling']['value'])}" if "ceiling" in reward else ""
         tiles.append(Tile("Reward model accuracy", wording.percent(reward["accuracy"]["value"]), ceiling))
@@ -154,7 +154,8 @@ def diversity_section(run: RunFiles) -> Section:
     present = [name for name in names if name in evaluation]
     models = [model for model in evaluation.get("models", []) if any(model in evaluation[name] for name in present)]
     rows = tuple(_diversity_row(evaluation, model) for model in models)
-    head = ("", "bits per byte", "entropy", "distinct-1", "distinct-2", "self-BLEU", "KL to SFT, k1", "k3")
+    variety = ("distinct-1", "distinct-2", "self-BLEU", "same opening")
+    head = ("", "bits per byte", "entropy", *variety, "KL to SFT, k1", "k3")
     table = Table("Likelihood of held-out text, and variety of answers sampled at temperature 1.", head, rows)
     return Section("diversity", "Diversity and likelihood", intro, (table,) if rows else (), run.not_evaluated(*names))
 
@@ -264,6 +265,7 @@ def _diversity_row(evaluation: Row, model: str) -> tuple[Cell, ...]:
         wording.decimal(distinct.get("1")),
         wording.decimal(distinct.get("2")),
         wording.decimal(evaluation.get("self_bleu", {}).get(model)),
+        wording.percent(evaluation.get("same_opening", {}).get(model)),
         k1,
         wording.decimal(divergence.get("k3"), 2),
     )

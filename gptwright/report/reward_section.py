@@ -30,10 +30,11 @@ def reward_section(run: RunFiles) -> Section:
             ),
         )
         blocks.append(Plots(drawn))
-    missing += run.not_evaluated("reward_model")
-    if run.evaluation is not None and "reward_model" in run.evaluation:
-        blocks += _reward_blocks(run.evaluation["reward_model"])
-        blocks += _later_rounds(run.evaluation.get("later_reward_models", {}))
+    if run.reward_model is None:
+        missing.append(run.missing("reward/figures.json"))
+    else:
+        blocks += _reward_blocks(run.reward_model)
+    blocks += _later_rounds((run.evaluation or {}).get("later_reward_models", {}))
     return Section("reward", "Reward model", intro, tuple(blocks), tuple(missing))
 
 

@@ -30,6 +30,8 @@ class RunFiles:
     tokenizer: Row | None
     corpus: Row | None
     evaluation: Row | None
+    reward_model: Row | None = None
+    """The figures of the reward model, which its stage leaves."""
 
     def missing(self, file: str) -> str:
         """The sentence that stands in for what a missing file would have shown."""
@@ -57,6 +59,7 @@ def read_run(run_dir: Path) -> RunFiles:
         tokenizer=_read_object(run_dir / "tokenizer" / "stats.json"),
         corpus=_read_object(run_dir / "corpus" / "manifest.json"),
         evaluation=_read_object(run_dir / "evaluation.json"),
+        reward_model=_read_object(run_dir / "reward" / "figures.json"),
     )
 
 

@@ -72,7 +72,8 @@ class DpoTrainer:
         self.trunks = [tree_trunk(model.model, workspace.path) for model in (self.policy, self.reference)]
         self.optimizers = Optimizers(self.policy, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
-        self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
+        self.log, self.accuracy, self.counters = workspace.log(), float("nan"), dict[str, float]()
+        self.skips = SkipCounter(self.counters)
         pairs = sum(len(element.pairs) for element in self.elements)
         say(f"dpo          {len(self.elements)} prompts, {pairs} pairs")
 
@@ -160,7 +161,7 @@ def dpo(trainer: DpoTrainer, measure: Measure | None = None) -> DpoResult:
 
     seconds = run_loop(
         "dpo",
-        Trainee({"policy": trainer.policy}, {"policy": trainer.optimizers}),
+        Trainee({"policy": trainer.policy}, {"policy": trainer.optimizers}, trainer.counters),
         trainer.step,
         total=trainer.total,
         folder=trainer.workspace.checkpoints,

@@ -69,9 +69,10 @@ class Round:
         gap = float(masked_mean(gap_N, self.joined("action_BT")))
         if not gap <= LARGEST_GAP:
             raise RunError(
-                f"answers were sampled {gap:.2g} nats a token away from the policy: a server that has other weights or "
-                "another temperature gives nothing to learn from; one without --logprobs-mode processed_logprobs tells "
-                "what it never drew from (docs/rlhf.md)"
+                f"answers were sampled {gap:.2g} nats a token away from the policy. With machine.sampling_server: a "
+                "server that has other weights or another temperature gives nothing to learn from, and one without "
+                "--logprobs-mode processed_logprobs tells what it never drew from (docs/rlhf.md). Without one this is a "
+                "bug, please report it"
             )
         return gap
 

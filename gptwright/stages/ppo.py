@@ -81,7 +81,8 @@ class Ppo:
             self.read_values, self.combine_values = reader(value_model, workspace.path, learner), learner.combine
         self.rollouts = Rollouts(self.policy, reward, tokenizer, prompts, workspace)
         # Of its own: a sound step of this model says nothing about the policy's.
-        self.value_optimizers, self.value_skips = Optimizers(self.value_model, settings.value), SkipCounter()
+        self.value_optimizers = Optimizers(self.value_model, settings.value)
+        self.value_skips = SkipCounter(self.rollouts.counters, "value")
         self.value_loss = ClippedValueLoss(settings.value_clip)
         self.rollouts.counters["beta"] = settings.beta
         self.trainee = Trainee(

@@ -85,7 +85,7 @@ class Policy:
             self.learner.shard_too(self.guard.best)
         self.read = reader(self.model, workspace.path, self.learner)
         self.read_reference = reader(self.reference, workspace.path)
-        self.optimizers, self.skips = Optimizers(self.model, settings.policy), SkipCounter()
+        self.optimizers, self.skips = Optimizers(self.model, settings.policy), SkipCounter(self.counters, "policy")
         self.surrogate = ClippedSurrogate(settings.clip)
 
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -115,7 +115,8 @@ class Policy:
         return between
 
     def update(self, parts: Sequence[MicroBatch], done: int, *, check_ratio: bool, kl_weight: float = 0.0) -> Metrics:
-        """One step on the clipped surrogate, with the pretraining gradient added at its set share of the norm.
+        """One step on the clipped surrogate, with the pretraining gradient added at its set share of the norm; none where
+        the policy has moved further than `approx_kl_limit` from the one that sampled.
 
         `kl_weight` is that of the KL to the reference as a term of the loss, k2: its gradient is the KL's.
         """
@@ -146,6 +147,9 @@ class Policy:
             "policy/approx_kl": sum(moved for moved, _ in everyone) / count,
             "policy/clip_fraction": sum(clipped for _, clipped in everyone) / count,
         }
+        if metrics["policy/approx_kl"] > self.settings.approx_kl_limit:
+            self.optimizers.zero_grad()
+            return metrics
         if self.settings.pretrain_mix:
             metrics |= self._mix_pretraining(done)
         result = apply_gradients(self.optimizers, total)
@@ -284,15 +288,16 @@ class Rollouts:
     def _guarded(self, step: int, episodes: Sequence[Episode]) -> Metrics:
         if self.policy.guard is None:
             return {}
-        scores, groups = [episode.score for episode in episodes], [episode.group for episode in episodes]
-        return self.policy.guard.look(step, scores, [episode.parts for episode in episodes], groups)
+        numbers = dict[tuple[int, ...], int]()  # a prompt that was drawn twice is one all the same
+        asked = [numbers.setdefault(tuple(episode.prompt_ids), len(numbers)) for episode in episodes]
+        scores, parts = [episode.score for episode in episodes], [episode.parts for episode in episodes]
+        return self.policy.guard.look(step, scores, parts, asked)
 
 
 def check_shares(settings: PracticeSettings, each: int, ranks: Ranks, stage: str) -> None:
     """Raises InputError where a rank would have no answer of some minibatch."""
     prompts = settings.episodes // each
-    size = -(-prompts // settings.minibatches)
-    fewest = (prompts - 1) % size + 1
+    fewest = prompts // settings.minibatches
     if ranks.size > fewest:
         raise InputError(
             f"{stage}: of {prompts} prompts a round ({settings.episodes} episodes) one of {settings.minibatches} "

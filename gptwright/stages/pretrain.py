@@ -140,7 +140,7 @@ class _Pretrainer:
         # A stored path may come from another number of rows, which lanes shared out evenly.
         lanes = workspace.path.lanes
         self.lanes = Lanes(lanes if ranks.size == 1 and self.rows % lanes == 0 else 1)
-        self.log, self.skips = workspace.log(), SkipCounter()
+        self.log, self.skips = workspace.log(), SkipCounter(self.trainee.counters)
         self.spikes = SpikeWatch(self.log, self.trainee.counters)
         flops = model.config.flops_per_token(model.config.context)
         self.speed = Speed(self.tokens_per_step, flops, ranks.size * matmul_limit(workspace.path))

@@ -73,8 +73,10 @@ class RankedAnswers:
 
     rows: list[ScoredRow]
     pairs: list[tuple[int, int]]
-    best: int
-    """The answer that most pairs prefer, the first of equals."""
+    apart: list[int]
+    """How many ranks lie between the two of each pair."""
+    best: int | None
+    """The answer that most pairs prefer, the first of equals; none where half of the labellers call all answers bad."""
 
     @property
     def tokens(self) -> int:
@@ -97,11 +99,14 @@ def ranked_answers(comparisons: Sequence[Comparison], tokenizer: Tokenizer) -> l
     elements = []
     for same in (part for rows in rankings.values() for part in _together(rows)):
         answers = list(dict.fromkeys(answer for comparison in same for answer in comparison.answers))
-        named = [(c.answers[better], c.answers[worse]) for c in same for better, worse in c.pairs()]
-        pairs = [(answers.index(better), answers.index(worse)) for better, worse in named if better != worse]
+        ordered = [(c, better, worse) for c in same for better, worse in c.pairs()]
+        ordered = [(c, better, worse) for c, better, worse in ordered if c.answers[better] != c.answers[worse]]
+        pairs = [(answers.index(c.answers[better]), answers.index(c.answers[worse])) for c, better, worse in ordered]
+        apart = [c.ranks[worse] - c.ranks[better] for c, better, worse in ordered]
         wins = [sum(better == i for better, _ in pairs) for i in range(len(answers))]
+        good = 2 * sum(c.all_bad for c in same) < len(same)
         rows = [scored_row(same[0].prompt.messages, answer, tokenizer) for answer in answers]
-        elements.append(RankedAnswers(rows, pairs, wins.index(max(wins))))
+        elements.append(RankedAnswers(rows, pairs, apart, wins.index(max(wins)) if good else None))
     return [element for element in elements if element.pairs]
 
 
@@ -160,10 +165,13 @@ class RewardTrainer:
         self.hidden_of = tree_trunk(self.model.model, workspace.path)
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
-        self.log, self.skips, self.accuracy = workspace.log(), SkipCounter(), float("nan")
+        self.log, self.accuracy, self.counters = workspace.log(), float("nan"), dict[str, float]()
+        self.skips = SkipCounter(self.counters)
         ties = sum(len(c.answers) * (len(c.answers) - 1) // 2 - len(c.pairs()) for c in whole)
         pairs = sum(len(element.pairs) for element in self.elements)
-        say(f"reward       {len(self.elements)} prompts, {pairs} pairs, {ties} ties left out")
+        bad = sum(element.best is None for element in self.elements)
+        not_imitated = f", {bad} whose answers are all bad, which are not imitated" if bad else ""
+        say(f"reward       {len(self.elements)} prompts, {pairs} pairs, {ties} ties left out{not_imitated}")
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on a batch of prompts, each with all its pairs."""
@@ -191,8 +199,9 @@ class RewardTrainer:
         losses, start = [], 0
         for element in elements:
             score_K = score_B[start : start + len(element.rows)]
-            losses.append(ranking_loss(score_K, element.pairs))
-            if self.settings.language_weight and loglikelihood_B is not None:
+            margins = [self.settings.margin * ranks for ranks in element.apart] if self.settings.margin else None
+            losses.append(ranking_loss(score_K, element.pairs, margins))
+            if self.settings.language_weight and loglikelihood_B is not None and element.best is not None:
                 best = element.rows[element.best]
                 mean = loglikelihood_B[start + element.best] / (len(best.ids) - 1 - best.start)
                 losses.append(-self.settings.language_weight * mean)
@@ -237,7 +246,7 @@ def train_reward_model(trainer: RewardTrainer, demonstrations: Sequence[Conversa
     """Train, then set scale and bias from `demonstrations`; the result is `trainer.model`."""
     seconds = run_loop(
         "reward",
-        Trainee({"model": trainer.model}, {"model": trainer.optimizers}),
+        Trainee({"model": trainer.model}, {"model": trainer.optimizers}, trainer.counters),
         trainer.step,
         total=trainer.total,
         folder=trainer.workspace.checkpoints,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import torch
@@ -172,9 +172,12 @@ def split_minibatches(
     groups = [list(same) for _, same in groupby(episodes, key=_asked)]
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     order = torch.randperm(len(groups), generator=generator).tolist()
-    size = -(-len(order) // count)
-    starts = range(0, len(order), size)
-    minibatches = [[groups[i] for i in order[start : start + size][ranks.rank :: ranks.size]] for start in starts]
+    borders = [round(len(order) * part / count) for part in range(count + 1)]
+    minibatches = [
+        [groups[i] for i in order[start:end][ranks.rank :: ranks.size]]
+        for start, end in pairwise(borders)
+        if end > start
+    ]
     pieces = [[piece for same in part for piece in _pieces(same)] for part in minibatches]
     return [
         [[episode for i in micro for episode in part[i]] for micro in groups_of_trees([_tree(same) for same in part])]

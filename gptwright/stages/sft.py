@@ -97,7 +97,8 @@ class SftTrainer:
         # Every step has the same shape: the rows that don't fill a last batch wait for the next epoch's order.
         self.per_epoch = max(1, len(self.rows) // settings.batch_rows)
         self.total = self.per_epoch * settings.epochs
-        self.log, self.skips, self.validation_loss = workspace.log(), SkipCounter(), float("nan")
+        self.log, self.validation_loss, self.counters = workspace.log(), float("nan"), dict[str, float]()
+        self.skips = SkipCounter(self.counters)
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on packed conversations and, beside them, rows of pretraining text."""
@@ -142,7 +143,7 @@ def sft(trainer: SftTrainer, measure: Measure | None = None) -> SftResult:
 
     seconds = run_loop(
         "sft",
-        Trainee({"model": trainer.model}, {"model": trainer.optimizers}),
+        Trainee({"model": trainer.model}, {"model": trainer.optimizers}, trainer.counters),
         trainer.step,
         total=trainer.total,
         folder=trainer.workspace.checkpoints,

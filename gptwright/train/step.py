@@ -90,20 +90,19 @@ def gradient_step(
 
 
 class SkipCounter:
-    """Counts skipped steps and ends the run when they come in a row."""
+    """Ends the run when skipped steps come in a row. Their number stands in `counters`, which checkpoints keep."""
 
-    def __init__(self) -> None:
-        self.total = 0
-        self.in_a_row = 0
+    def __init__(self, counters: dict[str, float], name: str = "model") -> None:
+        self.counters, self.key = counters, f"{name}/skipped_in_a_row"
 
     def see(self, result: StepResult, step: int) -> None:
         """Raises RunError after `MAX_SKIPPED_IN_A_ROW` skipped steps in a row."""
-        self.in_a_row = self.in_a_row + 1 if result.skipped else 0
-        self.total += result.skipped
+        in_a_row = int(self.counters.get(self.key, 0)) + 1 if result.skipped else 0
+        self.counters[self.key] = in_a_row
         if result.skipped:
             say(f"  step {step} is skipped: its loss or gradient was not finite")
-        if self.in_a_row >= MAX_SKIPPED_IN_A_ROW:
+        if in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise RunError(
-                f"step {step}: loss or gradient was not finite {self.in_a_row} times in a row; "
+                f"step {step}: loss or gradient was not finite {in_a_row} times in a row; "
                 "lower the learning rate, or set machine.precision=float32"
             )

@@ -18,7 +18,7 @@ COMMANDS = (
 )  # fmt: skip
 EVALUATION_KEYS = {
     "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "win_rates", "sampled", "entropy",
-    "distinct", "self_bleu", "kl", "base_behaviour", "bits_per_byte", "panel", "stages", "reward_model", "ratings",
+    "distinct", "self_bleu", "same_opening", "kl", "base_behaviour", "bits_per_byte", "panel", "stages", "reward_model", "ratings",
 }  # fmt: skip
 EACH_MODEL_HOLDS = {
     "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "lineage.json", "metrics.jsonl",
@@ -77,6 +77,18 @@ def test_evaluation_has_the_documented_figures(finished: Any) -> None:
     assert set(figures) >= EVALUATION_KEYS
     assert set(figures["gold"]) == {"base", "base_few_shot", "sft", "dpo", "rejection", "grpo", "ppo"}
     assert len(figures["stages"]) == len(MODELS)
+
+
+def test_the_reward_model_is_reported_on_where_nothing_else_is_evaluated(cli: Any, run_copy: Path) -> None:
+    """As with data of one's own, for which there is no gold judge."""
+    told = json.loads((run_copy / "reward" / "figures.json").read_text())
+    assert told.keys() >= {"accuracy", "calibration", "by_rank_distance", "by_use_case", "histogram", "disagreements"}
+    assert told == json.loads((run_copy / "evaluation.json").read_text())["reward_model"]
+    (run_copy / "evaluation.json").unlink()
+    assert cli("report", run_copy).returncode == 0
+    section = (run_copy / "report.html").read_text().partition('<section id="reward">')[2].partition("</section>")[0]
+    assert "The reward model on held-out comparisons, with 95% intervals." in section
+    assert 'class="missing"' not in section
 
 
 def test_report_is_one_page_without_outside_requests(finished: Any) -> None:

@@ -25,6 +25,15 @@ def test_four_answers_are_the_mean_of_their_six_pairs() -> None:
     assert float(ranking_loss(REWARDS, ALL_PAIRS)) == pytest.approx(sum(each) / 6, rel=1e-6)
 
 
+def test_a_margin_asks_for_as_much_more_distance() -> None:
+    """Ahead by ln 3 where ln 3 is asked for: no better than a coin."""
+    found = ranking_loss(torch.tensor([0.0, math.log(3)]), [(1, 0)], [math.log(3)])
+    assert_close(found, torch.tensor(math.log(2)))
+    far = ranking_loss(REWARDS, [(1, 0), (1, 2)], [0.5, 1.0])
+    by_hand = [math.log1p(math.exp(0.2 - 1.5 + 0.5)), math.log1p(math.exp(-0.7 - 1.5 + 1.0))]
+    assert float(far) == pytest.approx(sum(by_hand) / 2, rel=1e-6)
+
+
 def test_adding_a_constant_to_every_reward_changes_nothing() -> None:
     assert_close(ranking_loss(REWARDS + 10, ALL_PAIRS), ranking_loss(REWARDS, ALL_PAIRS), rtol=1e-5, atol=1e-6)
 

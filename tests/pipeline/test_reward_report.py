@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
 from gptwright import world
-from gptwright.pipeline.reward_report import second_opinion
+from gptwright.errors import InputError
+from gptwright.pipeline.reward_report import check_reward_model, second_opinion
+from gptwright.recipe import PpoSettings
 
 
 def test_agreement_is_asked_of_somebody_else() -> None:
@@ -17,3 +26,17 @@ def test_agreement_is_asked_of_somebody_else() -> None:
         assert (again.prompt, again.answers) == (first.prompt, first.answers)
         people |= {first.labeller, again.labeller}
     assert len(people) == 5
+
+
+@pytest.mark.parametrize("accuracy", [0.5, float("nan")])
+def test_a_bad_reward_model_from_elsewhere_is_not_practised_against(tmp_path: Path, accuracy: float) -> None:
+    """Its lineage says how good it is; one that says nothing, such as a model of the hub, is taken as it is."""
+    (tmp_path / "config.json").write_text("{}")
+    settings = PpoSettings.model_validate({"rewards": {"m": {"kind": "model", "folder": str(tmp_path)}}})
+    run: Any = SimpleNamespace(folder=tmp_path / "run")
+    check_reward_model(run, settings)
+    (tmp_path / "lineage.json").write_text(json.dumps({"validation_accuracy": accuracy}))
+    with pytest.raises(InputError, match=r"held-out pair.* as labelled, and least_accuracy asks for 55%") as refused:
+        check_reward_model(run, settings)
+    assert str(tmp_path) in str(refused.value)
+    check_reward_model(run, settings.model_copy(update={"least_accuracy": 0.0}))

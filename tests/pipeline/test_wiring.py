@@ -74,6 +74,24 @@ def test_comparisons_are_split_apart_by_prompt(tmp_path: Path) -> None:
     assert len(train) + len(held_out) == 40
 
 
+def test_what_goes_on_from_an_answer_is_on_the_same_side_as_the_rankings_of_that_answer(tmp_path: Path) -> None:
+    """As in Open Assistant's trees, where one conversation is ranked at each of its turns."""
+    system = Message("system", "Be kind.")
+    compared = []
+    for n in range(20):
+        first = (system, Message("user", str(n)))
+        longer = (*first, Message("assistant", "a"), Message("user", "and then?"))
+        compared += [
+            Comparison(Prompt(f"{m}{n:02d}", asked), ("a", "b"), (0, 1)) for m, asked in ((1, first), (0, longer))
+        ]
+    (tmp_path / "comparisons").mkdir()
+    write_jsonl(tmp_path / "comparisons" / "comparisons.jsonl", [to_json(row) for row in compared])
+    train, held_out = split_comparisons(Run(recipe_of(reward={"held_out": 0.25}), tmp_path, {}))
+    begun = [{row.prompt.messages[1].content for row in rows} for rows in (train, held_out)]
+    assert not begun[0] & begun[1]
+    assert (len(train), len(held_out)) == (30, 10)
+
+
 def test_new_labellers_are_asked_about_held_out_prompts_alone(tmp_path: Path) -> None:
     compared = [
         Comparison(Prompt(f"p{n:02d}", (Message("user", str(n)),)), ("a", "b"), (0, 1), labeller)

@@ -171,11 +171,11 @@ def evaluation(rng):
             win("ppo", "sft", 231, 240, 129),
             win("ppo", "base_few_shot", 440, 90, 70),
         ],
-        "reward_model": reward_model_figures(),
         "bits_per_byte": {"base": 0.751, "sft": 0.803, "ppo": 0.829},
         "entropy": {"base": 1.93, "sft": 0.62, "ppo": 0.37},
         "distinct": {model: {"1": 0.31 - 0.05 * i, "2": 0.74 - 0.08 * i} for i, model in enumerate(MODELS)},
         "self_bleu": {model: 0.21 + 0.09 * i for i, model in enumerate(MODELS)},
+        "same_opening": {model: 0.02 + 0.03 * i for i, model in enumerate(MODELS)},
         "kl": {"ppo": {"k1": interval(4.02, 0.31, 600), "k3": 4.21}},
         "base_behaviour": {
             "continues_tasks": proportion(88, 100).to_json(),
@@ -195,6 +195,7 @@ def make_run(run):
     (run / "recipe.yaml").write_text(yaml.safe_dump({"name": "quickstart"}), encoding="utf-8")
     write_training(run, rng)
     write_corpus(run)
+    write_object(run / "reward" / "figures.json", reward_model_figures())
     write_object(run / "evaluation.json", evaluation(rng))
     return run
 

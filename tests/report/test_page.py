@@ -125,6 +125,7 @@ def test_same_run_gives_the_same_bytes_in_another_process(whole_run, page):
         ("pretraining", "base/samples.jsonl"),
         ("sft", "sft/metrics.jsonl"),
         ("reward", "reward/metrics.jsonl"),
+        ("reward", "reward/figures.json"),
         ("ppo", "ppo/metrics.jsonl"),
         ("corpus", "tokenizer/stats.json"),
         ("corpus", "corpus/manifest.json"),

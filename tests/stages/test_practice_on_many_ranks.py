@@ -89,7 +89,7 @@ def test_one_process_goes_on_from_two_ranks(folder: Path, worker: Any, kind: str
 
 
 def test_a_rank_without_an_answer_is_refused() -> None:
-    settings = PpoSettings(episodes=10, minibatches=4)  # 3, 3, 3 and 1
-    check_shares(settings, 1, Ranks(), "ppo")
-    with pytest.raises(InputError, match=r"of 10 prompts a round .* one of 4 minibatches gets 1, .* 2 ranks"):
-        check_shares(settings, 1, Ranks(size=2), "ppo")
+    settings = PpoSettings(episodes=10, minibatches=4)  # 2, 3, 3 and 2
+    check_shares(settings, 1, Ranks(size=2), "ppo")
+    with pytest.raises(InputError, match=r"of 10 prompts a round .* one of 4 minibatches gets 2, .* 3 ranks"):
+        check_shares(settings, 1, Ranks(size=3), "ppo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import string
 from collections.abc import Callable, Sequence
@@ -83,6 +84,30 @@ def test_rankings_of_the_same_answers_are_one_element_with_all_their_pairs(
     of_second = score_comparisons(trainer.model, [MIXED[1]], trainer.tokenizer, trainer.workspace.path)[0]
     loss = sum(math.log1p(math.exp(x)) for x in expected) / 6 + math.log1p(math.exp(of_second[1] - of_second[0]))
     assert trainer.step(0)["loss"] == pytest.approx(loss / 2, rel=1e-5)
+
+
+def test_the_margin_grows_with_the_ranks_between_two_answers(make_trainer: Callable[..., RewardTrainer]) -> None:
+    ranking = compared("q", ["a", "bb", "ccc"], [0, 1, 2])
+    trainer = make_trainer([ranking], [ranking], language_weight=0.0, margin=0.5)
+    assert trainer.elements[0].apart == [1, 2, 1]
+    a, b, c = score_comparisons(trainer.model, [ranking], trainer.tokenizer, trainer.workspace.path)[0]
+    each = [math.log1p(math.exp(x)) for x in (b - a + 0.5, c - a + 1.0, c - b + 0.5)]
+    assert trainer.step(0)["loss"] == pytest.approx(sum(each) / 3, rel=1e-5)
+
+
+def test_the_best_of_answers_that_are_all_bad_is_not_imitated(
+    make_trainer: Callable[..., RewardTrainer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its order still teaches; the loss is the ranking loss alone."""
+    ranking = compared("q", ["a", "bb"], [0, 1])
+    bad = dataclasses.replace(ranking, all_bad=True)
+    alone = make_trainer([ranking], [ranking], language_weight=0.0).step(0)["loss"]
+    assert make_trainer([ranking], [ranking], language_weight=0.5).step(0)["loss"] > alone + 0.1
+    capsys.readouterr()
+    trainer = make_trainer([bad], [bad], language_weight=0.5)
+    assert "1 prompts, 1 pairs, 0 ties left out, 1 whose answers are all bad, which are not" in capsys.readouterr().err
+    assert trainer.step(0)["loss"] == pytest.approx(alone, rel=1e-6)
+    assert make_trainer([bad, ranking, ranking], [bad], language_weight=0.5).elements[0].best == 0  # most disagree
 
 
 def test_rankings_of_one_prompt_are_one_element_however_they_were_stored(tokenizer: Tokenizer) -> None:

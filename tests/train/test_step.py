@@ -109,7 +109,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_skipped() -> None:
 
 
 def test_five_skips_in_a_row_end_the_run() -> None:
-    counter = SkipCounter()
+    counter = SkipCounter({})
     for step in range(4):
         counter.see(SKIPPED, step)
     with pytest.raises(
@@ -119,12 +119,23 @@ def test_five_skips_in_a_row_end_the_run() -> None:
 
 
 def test_a_skipped_step_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    SkipCounter().see(SKIPPED, 12)
+    SkipCounter({}).see(SKIPPED, 12)
     assert "step 12 is skipped: its loss or gradient was not finite" in capsys.readouterr().err
 
 
 def test_a_good_step_between_skips_starts_the_count_again() -> None:
-    counter = SkipCounter()
+    counters = dict[str, float]()
+    counter = SkipCounter(counters)
     for step, result in enumerate([SKIPPED] * 4 + [GOOD] + [SKIPPED] * 4):
         counter.see(result, step)
-    assert counter.total == 8
+    assert counters == {"model/skipped_in_a_row": 4}
+
+
+def test_a_resumed_run_goes_on_counting_skips() -> None:
+    """As a checkpoint keeps them: a run that skips every step is not saved by being killed now and then."""
+    counters = dict[str, float]()
+    for step in range(4):
+        SkipCounter(counters, "policy").see(SKIPPED, step)
+    SkipCounter(counters, "value").see(SKIPPED, 4)
+    with pytest.raises(RunError, match="5 times in a row"):
+        SkipCounter(dict(counters), "policy").see(SKIPPED, 4)
