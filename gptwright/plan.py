@@ -124,7 +124,7 @@ def _assumptions(
         f"working memory (activations, or what the optimizer makes) at the peak of an eager step, "
         f"{rows_per_device(recipe, devices)} x {config.context} tokens on a device at once"
         f"{', blocks recomputed' if recipe.machine.recompute else ''}; compiled, a step takes less",
-        f"a prompt with its answer has {ANSWER_TOKENS} tokens",
+        f"a prompt with its answer has {ANSWER_TOKENS} tokens; practice reads pretraining text besides (pretrain_mix)",
     ]
     if devices > 1 and recipe.sft:
         said.append(
@@ -213,10 +213,10 @@ def _work(recipe: Recipe, config: ModelConfig) -> list[Work]:
         work.append(Work("rejection", tokens, flops, state_bytes(config, chosen.optimizer), 4.0 * parameters))
     # Sampling and scoring, by reference and reward model and before training, are forward passes; then comes training.
     if recipe.grpo:
-        tokens = recipe.grpo.steps * recipe.grpo.episodes * ANSWER_TOKENS
-        flops = short * tokens * (4 / 3 + recipe.grpo.epochs)
-        frozen = _frozen(recipe, recipe.grpo, config)
-        work.append(Work("grpo", tokens, flops, state_bytes(config, recipe.grpo.policy), frozen, shared=True))
+        tokens, mixed = recipe.grpo.steps * recipe.grpo.episodes * ANSWER_TOKENS, _mixed_in(recipe.grpo, config)
+        flops = short * tokens * (4 / 3 + recipe.grpo.epochs) + long * mixed
+        frozen, states = _frozen(recipe, recipe.grpo, config), state_bytes(config, recipe.grpo.policy)
+        work.append(Work("grpo", tokens + mixed, flops, states, frozen, shared=True))
     if recipe.ppo:
         work.append(_ppo_work(recipe, recipe.ppo, config, "ppo"))
     if recipe.ppo and recipe.reward and recipe.rounds:
@@ -233,13 +233,20 @@ def _reward_work(reward: RewardSettings, prompts: int, config: ModelConfig, name
 
 
 def _ppo_work(recipe: Recipe, ppo: PpoSettings, config: ModelConfig, name: str) -> Work:
-    tokens = ppo.steps * ppo.episodes * ANSWER_TOKENS
+    tokens, mixed = ppo.steps * ppo.episodes * ANSWER_TOKENS, _mixed_in(ppo, config, ppo.value_warmup)
     # The value model too is read before, and trained.
     flops = config.flops_per_token(ANSWER_TOKENS) * tokens * (5 / 3 + 2 * ppo.epochs)
+    flops += config.flops_per_token(config.context) * mixed
     values = state_bytes(config, ppo.value) if ppo.value_model == "separate" else 0.0
     averaged = 4.0 * config.parameter_count() * (ppo.ema > 0)
     states = state_bytes(config, ppo.policy) + values
-    return Work(name, tokens, flops, states, _frozen(recipe, ppo, config) + averaged, shared=True)
+    return Work(name, tokens + mixed, flops, states, _frozen(recipe, ppo, config) + averaged, shared=True)
+
+
+def _mixed_in(settings: PpoSettings | GrpoSettings, config: ModelConfig, without: int = 0) -> int:
+    """Tokens of pretraining text behind the policy's steps, in all rounds but so many."""
+    updates = (settings.steps - without) * settings.epochs * settings.minibatches
+    return updates * settings.pretrain_rows * config.context if settings.pretrain_mix else 0
 
 
 def _frozen(recipe: Recipe, settings: PpoSettings | GrpoSettings, config: ModelConfig) -> float:

@@ -201,8 +201,8 @@ class RewardSettings(Section):
     epochs: Count = 1
     batch_prompts: Count = 32
     margin: Annotated[float, Field(ge=0)] = 0.0
-    """How far ahead the better answer must be for each rank between the two, in log-odds, in the loss (Llama 2's margin,
-    arXiv:2307.09288); 0 is InstructGPT's.
+    """How far ahead the better answer must be for each rank between the two, in log-odds, in the loss (Llama 2's
+    margin, arXiv:2307.09288); 0 is InstructGPT's.
     """
     language_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of next-token loss on each prompt's best answer beside the ranking loss; 0 is InstructGPT's."""

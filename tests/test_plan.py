@@ -69,7 +69,8 @@ def test_every_gradient_stage_is_planned() -> None:
     stages = plan_of("quickstart", "laptop").stages
     assert [stage.stage for stage in stages] == ["base", "sft", "reward", "ppo"]
     assert stages[3].bytes_per_device > 2 * stages[0].bytes_per_device  # two models in training, three frozen
-    asked = ["dpo.beta=0.1", "rejection.answers=4", "grpo.steps=32"]
+    same = "grpo={steps: 32, minibatches: 2, pretrain_rows: 4}"
+    asked = ["dpo.beta=0.1", "rejection.answers=4", same]
     more = {stage.stage: stage for stage in plan_of("quickstart", "laptop", *asked).stages}
     assert list(more) == ["base", "sft", "reward", "dpo", "rejection", "grpo", "ppo"]
     assert more["grpo"].bytes_per_device < more["ppo"].bytes_per_device  # no value model
@@ -78,6 +79,18 @@ def test_every_gradient_stage_is_planned() -> None:
     assert list(rounds)[-4:] == ["reward_2", "ppo_2", "reward_3", "ppo_3"]
     assert rounds["reward"].flops < rounds["reward_2"].flops < rounds["reward_3"].flops  # of all judgements so far
     assert rounds["ppo_3"].flops == rounds["ppo"].flops
+
+
+def test_practice_reads_pretraining_text_besides() -> None:
+    """InstructGPT's mix is most of what its last stage reads."""
+    with_it, without = (
+        {stage.stage: stage for stage in plan_of("quickstart", "laptop", *asked).stages}["ppo"]
+        for asked in ((), ("ppo.pretrain_mix=0",))
+    )
+    mixed = (32 - 2) * 2 * 4 * 256  # rounds but the value model's two, minibatches, rows, context
+    assert with_it.tokens - without.tokens == mixed
+    config = model_config(load_recipe("quickstart"), 2048)
+    assert with_it.flops - without.flops == pytest.approx(mixed * config.flops_per_token(256))
 
 
 def test_stages_of_one_process_gain_nothing_from_more_devices() -> None:

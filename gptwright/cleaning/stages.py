@@ -11,6 +11,7 @@ All state is in files, so a killed cleaning goes on with the tasks that are not 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ from gptwright.cleaning.shards import Shard, read_kept, write_kept
 from gptwright.cleaning.summary import write_summary
 from gptwright.cleaning.tally import Tally
 
+BUFFERED = 4096
+"""Hashes of each shard that are read at a time where all shards are compared: 60 kB."""
+MOST_FILES = 65_536
+"""That a step may open; there are at most as many shards."""
 SHOWN_AROUND = 60
 """Characters before and after a piece of personal data that an example shows."""
 
@@ -241,6 +246,17 @@ def stages_of(
     return [*stages, Stage("write", write, len(shards)), Stage("summary", (summarize,), 1)]
 
 
+def many_files(data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
+    """A step before those that read all shards' hashes at once: a program may open more files only once it asks to."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource  # noqa: PLC0415
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    return data
+
+
 def _exact_stages(places: Places, shards: int) -> list[Stage]:
     from datatrove.pipeline.dedup.exact_dedup import ExactDedupSignature, ExactFindDedups  # noqa: PLC0415
 
@@ -248,7 +264,9 @@ def _exact_stages(places: Places, shards: int) -> list[Stage]:
     hashes, duplicates = str(folder / "hashes"), str(folder / "duplicates")
     return [
         Stage("exact_hash", (ReadKept(places, "exact_hash"), ExactDedupSignature(hashes, exact_config())), shards),
-        Stage("exact_find", (ExactFindDedups(hashes, duplicates, exact_config(), lines_to_buffer=-1),), 1),
+        Stage(
+            "exact_find", (many_files, ExactFindDedups(hashes, duplicates, exact_config(), lines_to_buffer=BUFFERED)), 1
+        ),
     ]
 
 
@@ -266,6 +284,6 @@ def _near_stages(settings: CleaningSettings, places: Places, shards: int) -> lis
     keep = KeepFirst(signatures, pairs, folder / "removals", near)
     return [
         Stage("near_hash", (*read, MinhashDedupSignature(str(signatures), config, language=WORDS)), shards),
-        Stage("near_meet", (MinhashDedupBuckets(str(signatures), str(pairs), config=config),), near.buckets),
+        Stage("near_meet", (many_files, MinhashDedupBuckets(str(signatures), str(pairs), config=config)), near.buckets),
         Stage("near_keep", (keep,), 1),
     ]

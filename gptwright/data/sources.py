@@ -178,6 +178,8 @@ def _text_of(row: Row, text_key: str) -> str:
             f"{row.where}: no key {text_key!r} (keys found: {found}); set text_key to the one with the text"
         )
     text = row.values[text_key]
+    if text is None:
+        return ""  # as many data sets have it: a row without text is a blank one
     if not isinstance(text, str):
         raise InputError(f"{row.where}: {text_key!r} is {type(text).__name__}, not text; mend that row or set text_key")
     return text

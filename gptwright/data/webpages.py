@@ -35,7 +35,7 @@ def read_pages(file: Path, content: bytes | None = None) -> Iterator[Page]:
             for record in archive.ArchiveIterator(stream):
                 number += 1
                 headers = record.http_headers if record.rec_type == "response" else None  # None of a name's address
-                if headers is not None and "html" in (headers.get_header("Content-Type") or ""):
+                if headers is not None and "html" in (headers.get_header("Content-Type") or "").lower():
                     address, page = record.rec_headers.get_header("WARC-Target-URI"), record.content_stream().read()
                     if record.raw_stream.limit:  # bytes that the record promised and the file does not hold
                         raise EOFError("it ends inside a record")

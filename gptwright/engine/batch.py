@@ -73,6 +73,8 @@ class Batch:
         """Read a chunk of what waits to be read; give a token, or several that are forced, to every row that goes on.
         Returns them, and drops rows that have ended.
         """
+        # What nobody waits for any more need not be read.
+        self.readings = [reading for reading in self.readings if any(row.going for row in reading.rows)]
         if self.readings and self.readings[0].advance():
             self._take_in(self.readings.pop(0))
         if not self.rows:
@@ -139,16 +141,16 @@ class Batch:
                 if taken[place] and not row.going:
                     said = [*row.request.prompt_ids, *row.completion.ids]
                     self.prefixes.keep(self.cache, place, said[: int(self.cache.lengths_B[place])])
-        going = [row.going for row in self.rows]
+        going = [row.going for row in self.rows]  # looked at once: somebody may end a row at any moment
         if not any(going):
             self.rows = []
             return
+        # A row that has ended stays where it is, reading nothing, until the batch is compacted.
+        new = [tokens if alive else [] for tokens, alive in zip(taken, going, strict=True)]
         if sum(going) <= COMPACT_SHARE * len(going):
             keep = [place for place, alive in enumerate(going) if alive]
             self.cache.keep(torch.tensor(keep, device=self.logits_BV.device))
-            taken, self.rows = [taken[place] for place in keep], [self.rows[place] for place in keep]
-        # A row that has ended stays where it is, reading nothing, until the batch is compacted.
-        new = [tokens if row.going else [] for tokens, row in zip(taken, self.rows, strict=True)]
+            new, self.rows = [new[place] for place in keep], [self.rows[place] for place in keep]
         self.logits_BV = next_logits(self.model, self.decoder, self.cache, new)
 
 

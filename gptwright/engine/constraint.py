@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 KEPT_GRAMMARS = 64
 """Compiled grammars kept for the next request that has the same one."""
 _BLANK = re.compile(r"\{\{\s*(\w+)\s*(?::(.*?))?\}\}(?!\})", re.DOTALL)
+_ESCAPED = {"\n": "", "\r": r"\r", "\t": r"\t"}
+"""Characters that a pattern cannot hold as they are; a line's end stands there already."""
 _SLASH = re.compile(r"((?<!\\)(?:\\\\)*)/")
 """One that would end a regular expression in Lark."""
 _HALF = re.compile("[\ud800-\udfff]")
@@ -81,7 +83,8 @@ class Grammar:
             names.add(name)
             parts.append(f"b{number}")  # a rule's name may have small letters alone
             end = blank.end()
-            line = rf"[^{re.escape(text[end : end + 1])}\n]+"
+            behind = text[end : end + 1]
+            line = rf"[^{_ESCAPED.get(behind, re.escape(behind))}\n]+"
             literal = _SLASH.sub(r"\1\/", pattern or line)
             rules.append(f"b{number}[capture={json.dumps(name)}]: /{literal}/")
         parts += [json.dumps(text[end:], ensure_ascii=False)] * (end < len(text))

@@ -43,8 +43,7 @@ class Row:
             self.watch.feed(token)
         if self.guide is not None:
             completion.forced.append(forced)
-            if token not in stop_ids:
-                self._try(partial(self.guide.take, token))
+            self._try(partial(self.guide.take, token))  # the end too: with it the last blank is known to be filled
         ended = self.guide is not None and self.guide.ended
         if ended or token in stop_ids or (self.watch is not None and self.watch.stopped):
             completion.finish_reason, self.going = "stop", False

@@ -185,8 +185,8 @@ def variety(
     prompts: Sequence[Prompt],
     seed: int,
 ) -> dict[str, Any]:
-    """Of answers sampled at temperature 1: distinct-n, self-BLEU, pairs that open alike, and of assistants entropy and KL
-    to the SFT model.
+    """Of answers sampled at temperature 1: distinct-n, self-BLEU, the share of pairs that open alike, and of assistants
+    entropy and KL to the SFT model.
     """
     found: dict[str, Any] = {"entropy": {}, "distinct": {}, "self_bleu": {}, "same_opening": {}, "kl": {}}
     for name, answers in answered.items():

@@ -68,8 +68,8 @@ def distinct_prompts(settings: Practised) -> list[Prompt]:
     different = len({opening(prompt.messages) for prompt in found})
     if different < 2:
         raise InputError(
-            f"{settings.data} has {different} prompt, conversations that begin alike being one: give at least 2, one to "
-            "practise and one to hold out"
+            f"{settings.data} has {different} prompt, conversations that begin alike being one: give at least 2, one "
+            "to practise and one to hold out"
         )
     check_details(settings, found)
     return found

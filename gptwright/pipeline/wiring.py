@@ -127,16 +127,16 @@ def open_run_corpus(run: Run) -> Corpus:
 
 
 def opening(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Up to the user's first turn. Conversations that begin alike are kept on one side of a split: one may go on from an
-    answer that the other ranks.
+    """Up to the user's first turn. Conversations that begin alike are kept on one side of a split: one may go on from
+    an answer that the other ranks.
     """
     first = next((i for i, message in enumerate(messages) if message.role == "user"), len(messages))
     return tuple(messages[: first + 1])
 
 
 def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list[Comparison]]:
-    """A round's (train, held out), apart by how the conversation begins: pairs of one prompt often come without a common
-    name. What new labellers say is never trained on. Raises InputError when they are all new.
+    """A round's (train, held out), apart by how the conversation begins: pairs of one prompt often come without a
+    common name. What new labellers say is never trained on. Raises InputError when they are all new.
     """
     settings = run.recipe.reward
     assert settings is not None

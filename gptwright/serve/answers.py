@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import secrets
 import time
@@ -42,7 +43,8 @@ class Choice:
 
     def __init__(self, index: int, ticket: Ticket, model: ServedModel, kind: Kind) -> None:
         self.index, self.ticket, self.model, self.kind = index, ticket, model, kind
-        self.calls = 0
+        self.calls, self.said = 0, 0
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """The answer as it comes; stop tokens and stop strings are no part of it."""
@@ -84,7 +86,7 @@ class Choice:
         return whole_text(ids, self.model.tokenizer, self.ticket.row.request.params.stop)
 
     def told(self, tokens: Sequence[int], start: int) -> list[dict[str, Any]]:
-        """Log-probabilities of the tokens from place `start` on."""
+        """Log-probabilities of the tokens from place `start` on; to be asked for in order."""
         completion = self.ticket.row.completion
         told = []
         for place, token in enumerate(tokens, start):
@@ -92,6 +94,14 @@ class Choice:
             others = [self._token(other, logprob) for other, logprob in likeliest.items()]
             told.append(self._token(token, completion.logprobs[place]) | {"top_logprobs": others})
         return told
+
+    def offsets(self, tokens: Sequence[int]) -> list[int]:
+        """How many characters were said before each of the tokens that come next."""
+        found = []
+        for token in tokens:
+            found.append(self.said)
+            self.said += len(self.decoder.decode(self.model.tokenizer.decode_bytes([token])))
+        return found
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
         data = self.model.tokenizer.decode_bytes([token])
@@ -152,10 +162,11 @@ class Answer:
         told = choice.told(piece.tokens, start) if self.logprobs else None
         found: dict[str, Any] = {"index": choice.index, "finish_reason": None}
         if self.kind == "text":
-            return found | {"text": piece.text("content"), "logprobs": None if told is None else _as_lists(told)}
+            logprobs = None if told is None else _as_lists(told) | {"text_offset": choice.offsets(piece.tokens)}
+            return found | {"text": piece.text("content"), "logprobs": logprobs}
         role = {"role": "assistant"} if start == 0 else {}
-        logprobs = None if told is None else {"content": told, "refusal": None}
-        return found | {field: role | choice.message(piece), "logprobs": logprobs}
+        content = None if told is None else {"content": told, "refusal": None}
+        return found | {field: role | choice.message(piece), "logprobs": content}
 
     def ended(self, choice: Choice) -> dict[str, Any]:
         """The last piece of a choice: nothing but why it ended."""
@@ -168,16 +179,24 @@ def tool_call(text: str) -> dict[str, Any] | None:
     try:
         call = json.loads(text)
         name, arguments = call["name"], call["arguments"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return {"function": {"name": str(name), "arguments": json.dumps(arguments, ensure_ascii=False)}}
 
 
+def _name(told: dict[str, Any]) -> str:
+    """A token's text; its bytes where they are half a character, so that no two have one name."""
+    try:
+        return bytes(told["bytes"]).decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in told["bytes"])
+
+
 def _as_lists(told: list[dict[str, Any]]) -> dict[str, Any]:
     """Log-probabilities as text completions have them."""
-    top = [{other["token"]: other["logprob"] for other in each["top_logprobs"]} for each in told]
+    top = [{_name(other): other["logprob"] for other in each["top_logprobs"]} for each in told]
     return {
-        "tokens": [each["token"] for each in told],
+        "tokens": [_name(each) for each in told],
         "token_logprobs": [each["logprob"] for each in told],
         "top_logprobs": top,
     }

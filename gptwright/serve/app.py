@@ -111,13 +111,14 @@ class Paths:
             raise ApiError(400, "the last message is the assistant's: there is nothing to answer", param="messages")
         request.state.notes.content["messages"] = [[message.role, message.content] for message in messages]
         tools = [json.dumps(function, ensure_ascii=False, separators=(",", ":")) for function in body.functions()]
-        prompt_ids = render_prompt(with_tools(messages, tools), model.tokenizer)
+        # What may take long is done beside the event loop, on which all streams live.
+        prompt_ids = await asyncio.to_thread(render_prompt, with_tools(messages, tools), model.tokenizer)
         return await self._answer("chat", model, prompt_ids, body, request)
 
     async def complete(self, body: CompletionRequest, request: Request) -> Response:
         model = self._language(body.model)
         request.state.notes.content["prompt"] = body.prompt
-        prompt_ids = [model.tokenizer.opening, *model.tokenizer.encode(body.prompt)]
+        prompt_ids = [model.tokenizer.opening, *await asyncio.to_thread(model.tokenizer.encode, body.prompt)]
         return await self._answer("text", model, prompt_ids, body, request)
 
     async def score(self, body: ScoreRequest, request: Request) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class Paths:
             raise ApiError(400, f"{model.name} is no reward model: serve one, as in RUN:reward", param="model")
         request.state.notes.model = model.name
         messages = [message.message() for message in body.messages]
-        scores = await asyncio.to_thread(model.score, messages, body.answers)
+        scores = await model.score(messages, body.answers, self.settings.timeout_seconds)
         data = [{"object": "score", "index": index, "score": value} for index, value in enumerate(scores)]
         return {"object": "list", "model": model.name, "data": data}
 
@@ -135,6 +136,8 @@ class Paths:
     ) -> Response:
         request.state.notes.model = model.name
         params, logprobs = body.params(model.room(prompt_ids), model.tokenizer), body.told_logprobs is not None
+        if params[0].grammar:  # all choices have the same
+            await asyncio.to_thread(model.engine.constraints.guide, params[0].grammar)
         answer = Answer(kind, model, prompt_ids, params, logprobs)
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         timeout = self.settings.timeout_seconds

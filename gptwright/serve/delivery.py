@@ -72,7 +72,7 @@ async def _read(answer: Answer, choice: Choice, pieces: asyncio.Queue[dict[str, 
     start = 0
     try:
         async for piece in choice.pieces():
-            if piece.parts or piece.tokens:
+            if piece.parts or piece.tokens or not start:  # the first says whose turn it is, though nothing be said
                 await pieces.put(answer.shown(choice, piece, start, "delta"))
             start += len(piece.tokens)
         await pieces.put(answer.ended(choice))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from gptwright.engine.engine import Engine
@@ -12,10 +13,14 @@ from gptwright.errors import InputError
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Message
 from gptwright.serve.errors import ApiError
-from gptwright.serve.worker import Worker
+from gptwright.serve.worker import Busy, Worker
 from gptwright.stages.scoring import score_all, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
+
+
+MAX_SCORES_WAITING = 64
+"""Requests for scores that may wait for one model; more are refused."""
 
 
 @dataclass
@@ -79,7 +84,8 @@ class ServedReward:
     model: ScalarModel
     tokenizer: Tokenizer
     created: int = field(default_factory=lambda: int(time.time()))
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="scores"))
+    waiting: int = 0
 
     alive, described = True, "reward model, for /v1/score alone"
 
@@ -87,17 +93,31 @@ class ServedReward:
         """As /v1/models tells it."""
         return _card(self.name, self.created, "reward")
 
-    def score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
-        """The score of each answer to these messages. Raises InputError for one that the context does not hold."""
+    async def score(self, messages: Sequence[Message], answers: Sequence[str], timeout: float) -> list[float]:
+        """The score of each answer to these messages, one request after the other. Raises InputError for an answer that
+        the context does not hold, Busy when too many wait, ApiError, 504, after `timeout` seconds.
+        """
+        if self.waiting >= MAX_SCORES_WAITING:
+            raise Busy(f"{self.waiting} requests wait already")
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.get_running_loop().run_in_executor(self.pool, self._score, messages, answers)
+        except TimeoutError:
+            raise ApiError(504, f"the scores took longer than {timeout:g} s: ask for fewer", code="timeout") from None
+        finally:
+            self.waiting -= 1
+
+    def _score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
         rows, context = [scored_row(messages, answer, self.tokenizer) for answer in answers], self.model.config.context
         longest = max(len(row.ids) for row in rows)
         if longest > context:
             raise InputError(f"messages and answer have {longest} tokens, {self.name} reads {context}: shorten them")
-        with self.lock:
-            return score_all(self.model, rows, self.tokenizer.pad, FastPath(self.model.bias.device.type, "float32"))
+        return score_all(self.model, rows, self.tokenizer.pad, FastPath(self.model.bias.device.type, "float32"))
 
     def close(self) -> None:
-        """Nothing waits for it."""
+        """What has not begun never will."""
+        self.pool.shutdown(cancel_futures=True)
 
 
 Served = ServedModel | ServedReward

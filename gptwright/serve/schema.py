@@ -192,6 +192,11 @@ class ChatMessage(Strict):
     tool_call_id: str | None = None
     name: str | None = None
     """Taken, and not used, like the id of a call: results stand in the order of the calls."""
+    refusal: None = None
+    audio: None = None
+    function_call: None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    """Empty, as an answer has them that OpenAI's client gives back."""
 
     @model_validator(mode="after")
     def _says_something(self) -> ChatMessage:

@@ -55,6 +55,10 @@ def read_keys(path: Path) -> dict[str, Caller]:
             continue
         if len(key) < SHORTEST_KEY:
             raise InputError(f"{path} line {number}: a key needs {SHORTEST_KEY} characters or more")
+        if not key.isascii():
+            raise InputError(
+                f"{path} line {number}: this key has a letter that no header can hold: take a to z, 0 to 9"
+            )
         if role not in ("", "user", "admin"):
             raise InputError(f"{path} line {number}: the role is {role!r}: write user or admin")
         if digest(key) in found:

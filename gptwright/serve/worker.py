@@ -103,8 +103,11 @@ class Worker:
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
-        """Nobody wants the answer any more."""
+        """Nobody wants the answer any more; one that waits makes room for another."""
         ticket.row.going = False
+        with self.changed, contextlib.suppress(ValueError):
+            self.waiting.remove(ticket)
+            ticket.tell(None)
 
     def close(self) -> None:
         """Refuse new requests, tell those that are left, and end the thread."""
@@ -152,12 +155,8 @@ class Worker:
                 return None
             joining, rows = list[Ticket](), list(self.answered)
             while self.waiting and self._fits([*rows, self.waiting[0].row], batch.capacity):
-                ticket = self.waiting.popleft()
-                if ticket.row.going:
-                    joining.append(ticket)
-                    rows.append(ticket.row)
-                else:  # given up while it waited
-                    ticket.tell(None)
+                joining.append(self.waiting.popleft())
+                rows.append(joining[-1].row)
             return joining
 
     def _fits(self, rows: Sequence[Row], capacity: int) -> bool:

@@ -71,8 +71,8 @@ class Round:
             raise RunError(
                 f"answers were sampled {gap:.2g} nats a token away from the policy. With machine.sampling_server: a "
                 "server that has other weights or another temperature gives nothing to learn from, and one without "
-                "--logprobs-mode processed_logprobs tells what it never drew from (docs/rlhf.md). Without one this is a "
-                "bug, please report it"
+                "--logprobs-mode processed_logprobs tells what it never drew from (docs/rlhf.md). Without one this is "
+                "a bug, please report it"
             )
         return gap
 

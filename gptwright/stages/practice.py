@@ -115,8 +115,8 @@ class Policy:
         return between
 
     def update(self, parts: Sequence[MicroBatch], done: int, *, check_ratio: bool, kl_weight: float = 0.0) -> Metrics:
-        """One step on the clipped surrogate, with the pretraining gradient added at its set share of the norm; none where
-        the policy has moved further than `approx_kl_limit` from the one that sampled.
+        """One step on the clipped surrogate, with the pretraining gradient added at its set share of the norm; none
+        where the policy has moved further than `approx_kl_limit` from the one that sampled.
 
         `kl_weight` is that of the KL to the reference as a term of the loss, k2: its gradient is the KL's.
         """

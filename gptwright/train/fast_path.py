@@ -225,16 +225,22 @@ def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
 def choose(folder: Path, config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int) -> FastPath:
     """The path stored in `folder`, or else the fastest one measured now, which is then stored.
 
-    A stored path that the settings now rule out is measured anew: whoever asks for another precision gets it.
+    A stored path that the settings now rule out is measured anew: whoever asks for another precision gets it. So is one
+    that was found for another model, or for a run too short to compile where this one is longer.
     """
     stored = folder / "fast_path.json"
+    measured_for = {"parameters": config.parameter_count(), "context": config.context}
     if stored.is_file():
-        path = FastPath(**json.loads(stored.read_text(encoding="utf-8")))
-        if _allowed(path, settings):
+        told = json.loads(stored.read_text(encoding="utf-8"))
+        known, read = told.pop("model", measured_for), told.pop("tokens", tokens)
+        path = FastPath(**told)
+        may_compile = settings.compile == "auto" and not path.compiled and tokens > 2 * read
+        if known == measured_for and not may_compile and _allowed(path, settings):
             return path
     path = _choose(config, settings, rows=rows, tokens=tokens)
     partial = folder / "fast_path.json.partial"  # a kill while writing must not leave half a file
-    partial.write_text(json.dumps(asdict(path), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(asdict(path) | {"model": measured_for, "tokens": tokens}, indent=2) + "\n"
+    partial.write_text(text, encoding="utf-8")
     partial.replace(stored)
     return path
 

@@ -52,7 +52,9 @@ class DataParallel:
     ) -> None:
         self.ranks, self.model, self.learner = ranks, model, model
         ranks.take_from_first([value.data for value in model.parameters()])
-        self.sharded = ranks.size > 1 and (shard == "always" or (shard == "auto" and _too_large(model, device)))
+        # Ranks on unlike machines must decide alike.
+        large = shard == "auto" and any(ranks.gather(_too_large(model, device)))
+        self.sharded = ranks.size > 1 and (shard == "always" or large)
         self.watch = StragglerWatch()
         self.started = self.ready = 0.0
         self.average = average_of(model) if average else None

@@ -10,7 +10,7 @@ import pytest
 from gptwright.cleaning.executors import build_executors
 from gptwright.cleaning.settings import load_settings
 from gptwright.cleaning.shards import plan_shards
-from gptwright.cleaning.stages import Places, stages_of
+from gptwright.cleaning.stages import MOST_FILES, Places, many_files, stages_of
 
 STAGES = ["filter", "exact_hash", "exact_find", "near_hash", "near_meet", "near_keep", "write", "summary"]
 
@@ -59,3 +59,15 @@ def test_ray_executors_wait_for_each_other(corpus: dict[str, str], tmp_path: Pat
 @pytest.mark.parametrize(("workers", "used"), [(1, 1), (2, 2), (8, 2)])
 def test_no_more_processes_than_tasks(corpus: dict[str, str], tmp_path: Path, workers: int, used: int) -> None:
     assert executors_of(corpus, tmp_path, f"executor.workers={workers}")[0].workers == used
+
+
+def test_a_step_that_reads_all_shards_may_open_that_many_files() -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert many_files("data") == "data"
+        raised = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert raised == min(hard, MOST_FILES) or hard == resource.RLIM_INFINITY
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

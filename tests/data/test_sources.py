@@ -87,6 +87,10 @@ def test_interleaved_files_give_the_same_documents_a_few_of_each_first(
         list(read_interleaved(write_lines(tmp_path / "e.jsonl", "")))
 
 
+def test_a_row_whose_text_is_null_is_blank(tmp_path: Path) -> None:
+    assert texts_of(write_lines(tmp_path / "a.jsonl", '{"text": null}', '{"text": "x"}')) == ["x"]
+
+
 def test_the_text_may_have_another_key(tmp_path: Path) -> None:
     assert texts_of(write_lines(tmp_path / "a.jsonl", '{"body": "x"}'), text_key="body") == ["x"]
 

@@ -54,7 +54,7 @@ def test_a_crawls_pages_keep_their_addresses(tmp_path: Path, name: str) -> None:
     pages = [
         ("http://one.example/", "text/html; charset=utf-8", HTML),
         ("http://one.example/logo.png", "image/png", "\x89PNG"),
-        ("http://two.example/", "text/html", HTML.replace("otter", "beaver")),
+        ("http://two.example/", "TEXT/HTML", HTML.replace("otter", "beaver")),
     ]
     found = list(read_documents(write_warc(tmp_path / name, pages)))
     assert [document.id for document in found] == ["http://one.example/", "http://two.example/"]

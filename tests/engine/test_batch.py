@@ -8,6 +8,7 @@ from gptwright.engine.batch import Batch
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Completion, Request
+from gptwright.engine.row import Row
 from gptwright.model.transformer import LanguageModel
 
 REQUESTS = [
@@ -52,6 +53,44 @@ def test_a_row_that_is_ended_gets_no_further_token_and_disturbs_nobody(model: La
     assert len(rows[0].completion.ids) == 2
     for row, request in zip(rows[1:], REQUESTS[1:], strict=True):
         assert row.completion.ids == Engine(model, stop_ids=set()).generate([request])[0].ids
+
+
+def test_prompts_that_nobody_waits_for_are_not_read(model: LanguageModel) -> None:
+    engine, batch = Engine(model, stop_ids=set()), Batch(model, set())
+    gone, wanted = engine.row(REQUESTS[0]), engine.row(REQUESTS[1])
+    left = batch.join([gone])
+    batch.join([wanted])
+    gone.going = False
+    while batch.busy:
+        batch.step()
+    assert left.cache.lengths_B.tolist() == [0]
+    assert wanted.completion.ids == Engine(model, stop_ids=set()).generate([REQUESTS[1]])[0].ids
+
+
+def test_rows_may_be_ended_while_a_step_is_taken(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a client that leaves: all of them at once, between two looks at who goes on."""
+    engine, batch = Engine(model, stop_ids=set()), Batch(model, set())
+    rows = [engine.row(request) for request in REQUESTS[:2]]
+    batch.join(rows)
+    batch.step()
+    monkeypatch.setattr("gptwright.engine.batch.COMPACT_SHARE", Ending(rows))
+    batch.step()
+    monkeypatch.undo()
+    while batch.busy:
+        batch.step()
+    assert [len(row.completion.ids) for row in rows] == [2, 2]
+
+
+class Ending:
+    """A number whose look-up ends rows."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    def __mul__(self, other: int) -> float:
+        for row in self.rows:
+            row.going = False
+        return 0.75 * other
 
 
 def test_steps_tell_the_tokens_of_the_rows_that_went_on(model: LanguageModel) -> None:

@@ -146,6 +146,7 @@ def test_requests_are_logged_and_their_content_only_if_asked(
         ("# nothing\n\n", "has no key"),
         ("short user\n", "line 1: a key needs 16 characters"),
         (f"{USER} user\n{ADMIN} king\n", "line 2: the role is 'king'"),
+        (f"{USER}é user\n", "line 1: this key has a letter that no header can hold"),
         (f"{USER}\n{USER} admin\n", "line 2: this key stands there twice"),
     ],
 )

@@ -93,7 +93,28 @@ def test_text_is_continued_by_either_model(client: Any) -> None:
     for model in ("base", "assistant"):
         found = client.completions.create(model=model, prompt="Once", max_tokens=8, seed=1, logprobs=2)
         assert found.choices[0].text
-        assert len(found.choices[0].logprobs.tokens) == len(found.choices[0].logprobs.token_logprobs)
+        told = found.choices[0].logprobs
+        assert len(told.tokens) == len(told.token_logprobs) == len(told.text_offset)
+        assert told.text_offset == sorted(told.text_offset) and told.text_offset[0] == 0
+        assert all(len(top) == 2 for top in told.top_logprobs)  # half characters have names of their own
+
+
+def test_an_answer_goes_back_as_the_client_has_it(client: Any) -> None:
+    """With all the fields that the official client writes, most of them null."""
+    first = client.chat.completions.create(model="assistant", messages=HELLO, seed=5, max_tokens=5)
+    given = first.choices[0].message.model_dump()
+    assert {"refusal", "audio", "function_call", "annotations"} <= given.keys()
+    messages = [*HELLO, given, {"role": "user", "content": "And?"}]
+    assert client.chat.completions.create(model="assistant", messages=messages, max_tokens=2).choices[0].message
+
+
+def test_a_stream_that_says_nothing_tells_whose_turn_it_was(client: Any, models: dict[str, ServedModel]) -> None:
+    end = models["assistant"].tokenizer.end_of_turn
+    wishes: dict[str, Any] = {"logit_bias": {str(end): 100}, "temperature": 0, "stream": True}
+    chunks = list(client.chat.completions.create(model="assistant", messages=HELLO, **wishes))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ""
+    assert chunks[-1].choices[0].finish_reason == "stop"
 
 
 def test_a_stop_string_is_no_part_of_the_text(client: Any) -> None:

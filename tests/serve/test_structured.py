@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import threading
 from typing import Any
 
 import pytest
 
 from gptwright.records import Message
+from gptwright.serve.errors import ApiError
 from gptwright.serve.models import ServedReward
+from gptwright.serve.worker import Busy
 from gptwright.stages.scoring import score_all, scored_row
 from gptwright.train.fast_path import FastPath
 
@@ -87,3 +91,29 @@ def test_a_reward_model_is_never_asked_to_talk(client: Any) -> None:
         client.completions.create(model="judge", prompt="Hello")
     kinds = {model.id: model.model_extra["kind"] for model in client.models.list()}
     assert kinds == {"base": "base", "assistant": "assistant", "judge": "reward"}
+
+
+def test_scores_are_given_one_after_the_other_and_nobody_waits_for_ever(
+    judge: ServedReward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(messages: Any, answers: Any) -> list[float]:
+        begun.set()
+        go_on.wait(10)
+        return [0.0]
+
+    async def ask() -> None:
+        first = asyncio.ensure_future(judge.score([], ["a"], 30))
+        await asyncio.to_thread(begun.wait)
+        with pytest.raises(ApiError, match=r"the scores took longer than 0\.01 s"):
+            await judge.score([], ["b"], 0.01)
+        monkeypatch.setattr("gptwright.serve.models.MAX_SCORES_WAITING", 1)
+        with pytest.raises(Busy, match="1 requests wait already"):
+            await judge.score([], ["c"], 30)
+        go_on.set()
+        assert await first == [0.0]
+        assert judge.waiting == 0
+
+    monkeypatch.setattr(judge, "_score", slow)
+    asyncio.run(ask())

@@ -102,6 +102,25 @@ def test_more_than_may_wait_are_refused(engine: Engine) -> None:
     assert 10 <= refused <= 38
 
 
+def test_who_leaves_while_waiting_makes_room(engine: Engine) -> None:
+    worker = worker_with_room(engine, 128, max_waiting=2)
+
+    async def leave() -> list[list[int]]:
+        first = worker.submit(Request([1], SamplingParams(110, seed=0)))
+        while not worker.answered:
+            await asyncio.sleep(0.001)
+        waiting = [worker.submit(Request([1], SamplingParams(110, seed=seed))) for seed in (1, 2)]
+        for ticket in waiting:
+            worker.cancel(ticket)
+        last = worker.submit(Request([1], SamplingParams(5, seed=3)))
+        worker.cancel(first)
+        return list(await asyncio.gather(*map(tokens_of, (*waiting, last))))
+
+    found = asyncio.run(leave())
+    worker.close()
+    assert [len(tokens) for tokens in found] == [0, 0, 5]
+
+
 def test_those_that_wait_are_told_when_the_server_stops(engine: Engine) -> None:
     worker = worker_with_room(engine, 320)
 

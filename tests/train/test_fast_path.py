@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def test_a_setting_that_rules_the_stored_path_out_is_obeyed(tiny_model: Language
     (tmp_path / "fast_path.json").write_text(json.dumps(stored), encoding="utf-8")
     assert choose(tmp_path, tiny_model.config, GIVEN, rows=2, tokens=100).precision == "float32"
     assert json.loads((tmp_path / "fast_path.json").read_text(encoding="utf-8"))["precision"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [({}, True), ({"tokens": 199}, True), ({"tokens": 201}, False), ({"context": 16}, False), ({"hidden": 64}, False)],
+)
+def test_a_path_found_for_another_model_or_a_much_shorter_run_is_measured_anew(
+    tiny_model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, int], kept: bool
+) -> None:
+    settings, tokens = MachineSettings(device="cpu", precision="float32"), changed.pop("tokens", 100)
+    measured = []
+    monkeypatch.setattr(fast_path, "_choose", lambda *_, **__: measured.append(1) or PLAIN)
+    choose(tmp_path, tiny_model.config, settings, rows=2, tokens=100)
+    choose(tmp_path, dataclasses.replace(tiny_model.config, **changed), settings, rows=2, tokens=tokens)
+    assert len(measured) == (1 if kept else 2)
 
 
 @pytest.mark.parametrize("kernel", ["fused", "matmul"])

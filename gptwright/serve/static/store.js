@@ -5,10 +5,26 @@ const DEFAULTS = { system: "", temperature: 0.7, top_p: 1, top_k: 0, min_p: 0, m
 
 const name = () => crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
 
+/** Whether it is a conversation, whose messages all lead back to its beginning. */
+function whole(c) {
+  if (!c || typeof c.id !== "string" || typeof c.title !== "string" || !c.nodes || !c.settings) return false;
+  const nodes = Object.entries(c.nodes);
+  const leads = (node) => {
+    for (let steps = 0; steps <= nodes.length; steps++) {
+      if (node?.parent === null) return true;
+      node = c.nodes[node?.parent];
+    }
+    return false;
+  };
+  const known = ([id, node]) => node?.id === id && typeof node.role === "string" && leads(node);
+  return nodes.every(known) && (c.leaf === null || c.leaf in c.nodes);
+}
+
 /** A conversation that was kept, or nothing where it is damaged. */
 function read(key) {
   try {
-    return JSON.parse(localStorage.getItem(key));
+    const found = JSON.parse(localStorage.getItem(key));
+    return whole(found) ? found : null;
   } catch {
     return null;
   }
@@ -53,7 +69,6 @@ export class Store {
   /** Add conversations from an export; returns them. Throws where it is none. */
   take(text) {
     const found = JSON.parse(text);
-    const whole = (c) => c && typeof c.id === "string" && typeof c.title === "string" && c.nodes && c.settings;
     if (!Array.isArray(found) || !found.every(whole)) throw new Error("this file is no export of conversations");
     const known = new Set(this.all.map((conversation) => conversation.id));
     const taken = found.filter((conversation) => !known.has(conversation.id));
