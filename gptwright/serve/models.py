@@ -18,7 +18,6 @@ from gptwright.stages.scoring import score_all, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
-
 MAX_SCORES_WAITING = 64
 """Requests for scores that may wait for one model; more are refused."""
 
