@@ -125,14 +125,16 @@ HELP = """\
 /edit TEXT       ask this instead of the last question
 /new             begin anew
 /system TEXT     begin anew with this system message, or with none
-/set NAME=VALUE  temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens or seed
+/set NAME=VALUE  temperature, top_k, top_p, min_p, max_new_tokens, seed, repetition_penalty, presence_penalty,
+                 frequency_penalty, or stop, a text that ends an answer (none: /set stop=)
 /save FILE       add the conversation to a file that `sft.data` can name
 //TEXT           ask something that begins with /
 Ctrl-C stops an answer; an empty line or Ctrl-D ends the talk.
 """
-SETTABLE = {
-    "temperature": float, "top_k": int, "top_p": float, "min_p": float, "repetition_penalty": float,
-    "max_new_tokens": int, "seed": int,
+SETTABLE: dict[str, Callable[[str], object]] = {
+    "temperature": float, "top_k": int, "top_p": float, "min_p": float, "max_new_tokens": int, "seed": int,
+    "repetition_penalty": float, "presence_penalty": float, "frequency_penalty": float,
+    "stop": lambda text: (text,) if text else (),
 }  # fmt: skip
 
 
@@ -187,7 +189,7 @@ class Talk:
         if name not in SETTABLE:
             raise ValueError(f"/set NAME=VALUE knows {', '.join(SETTABLE)}")
         try:
-            changed = SETTABLE[name](value)
+            changed: Any = SETTABLE[name](value)
         except ValueError:
             raise ValueError(f"{name} is a number, and {value!r} is none") from None
         self.params = replace(self.params, **{name: changed})
@@ -216,7 +218,7 @@ class Talk:
 
     def _answer(self, request: Request) -> Message:
         """Write the answer as it comes; Ctrl-C ends it, and what came is kept."""
-        parts = PartStream(self.tokenizer)
+        parts = PartStream(self.tokenizer, request.params.stop)
         said: dict[str, str] = {"content": "", "thinking": ""}
         calls = list[str]()
 

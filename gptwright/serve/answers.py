@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gptwright.engine.params import SamplingParams
 from gptwright.engine.protocol import Kind as PartKind
 from gptwright.engine.protocol import Part, PartStream
 from gptwright.engine.request import Request
@@ -111,14 +110,16 @@ class Choice:
 class Answer:
     """All choices of one request."""
 
-    def __init__(
-        self, kind: Kind, model: ServedModel, prompt_ids: list[int], params: list[SamplingParams], logprobs: bool
-    ) -> None:
-        self.kind, self.model, self.prompt_ids, self.logprobs = kind, model, prompt_ids, logprobs
+    def __init__(self, kind: Kind, model: ServedModel, requests: Sequence[Request], *, logprobs: bool) -> None:
+        self.kind, self.model, self.logprobs = kind, model, logprobs
+        # Several answers to one prompt are written from it, and it counts once.
+        self.prompt_tokens = sum(
+            len(ids) for ids in {id(each.prompt_ids): each.prompt_ids for each in requests}.values()
+        )
         self.tickets: list[Ticket] = []
         try:
-            for each in params:
-                self.tickets.append(model.worker.submit(Request(prompt_ids, each)))
+            for each in requests:
+                self.tickets.append(model.worker.submit(each))
         except Exception:
             self.cancel()
             raise
@@ -133,9 +134,9 @@ class Answer:
             self.model.worker.cancel(ticket)
 
     def usage(self) -> dict[str, int]:
-        prompt = len(self.prompt_ids)
         completion = sum(len(ticket.row.completion.ids) for ticket in self.tickets)
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        total = self.prompt_tokens + completion
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": completion, "total_tokens": total}
 
     def envelope(self, choices: list[dict[str, Any]], *, piece: bool) -> dict[str, Any]:
         """The object around choices."""

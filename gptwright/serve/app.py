@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
+from gptwright.engine.request import Request as Asked
 from gptwright.serve.answers import Answer, Kind
 from gptwright.serve.delivery import deliver
 from gptwright.serve.errors import ApiError, tell_errors
@@ -113,13 +114,15 @@ class Paths:
         tools = [json.dumps(function, ensure_ascii=False, separators=(",", ":")) for function in body.functions()]
         # What may take long is done beside the event loop, on which all streams live.
         prompt_ids = await asyncio.to_thread(render_prompt, with_tools(messages, tools), model.tokenizer)
-        return await self._answer("chat", model, prompt_ids, body, request)
+        return await self._answer("chat", model, [prompt_ids], body, request)
 
     async def complete(self, body: CompletionRequest, request: Request) -> Response:
         model = self._language(body.model)
         request.state.notes.content["prompt"] = body.prompt
-        prompt_ids = [model.tokenizer.opening, *await asyncio.to_thread(model.tokenizer.encode, body.prompt)]
-        return await self._answer("text", model, prompt_ids, body, request)
+        texts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+        encoded = [await asyncio.to_thread(model.tokenizer.encode, text) for text in texts]
+        prompts = [[model.tokenizer.opening, *ids] for ids in encoded]
+        return await self._answer("text", model, prompts, body, request)
 
     async def score(self, body: ScoreRequest, request: Request) -> dict[str, Any]:
         model = self._served(body.model)
@@ -132,13 +135,13 @@ class Paths:
         return {"object": "list", "model": model.name, "data": data}
 
     async def _answer(
-        self, kind: Kind, model: ServedModel, prompt_ids: list[int], body: Sampling, request: Request
+        self, kind: Kind, model: ServedModel, prompts: list[list[int]], body: Sampling, request: Request
     ) -> Response:
         request.state.notes.model = model.name
-        params, logprobs = body.params(model.room(prompt_ids), model.tokenizer), body.told_logprobs is not None
-        if params[0].grammar:  # all choices have the same
-            await asyncio.to_thread(model.engine.constraints.guide, params[0].grammar)
-        answer = Answer(kind, model, prompt_ids, params, logprobs)
+        asked = [Asked(ids, params) for ids in prompts for params in body.params(model.room(ids), model.tokenizer)]
+        if asked[0].params.grammar:  # all choices have the same
+            await asyncio.to_thread(model.engine.constraints.guide, asked[0].params.grammar)
+        answer = Answer(kind, model, asked, logprobs=body.told_logprobs is not None)
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         timeout = self.settings.timeout_seconds
         return await deliver(answer, request, stream=body.stream, with_usage=with_usage, timeout=timeout)

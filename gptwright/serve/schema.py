@@ -22,6 +22,7 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 
 MAX_STOPS = 4
 MAX_CHOICES = 16
+MAX_PROMPTS = 64
 Some = Annotated[str, Field(min_length=1)]
 Stops = Some | Annotated[list[Some], Field(max_length=MAX_STOPS)] | None
 
@@ -302,7 +303,8 @@ class ChatRequest(Sampling):
 class CompletionRequest(Sampling):
     """POST /v1/completions"""
 
-    prompt: str
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
+    """Several are continued each by itself: the first prompt's n choices come first."""
     echo: Literal[False] = False
     """The prompt is not repeated in front of its continuation."""
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None

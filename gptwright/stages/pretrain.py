@@ -214,12 +214,15 @@ def rows_of_rank(settings: PretrainSettings, size: int) -> int:
 def evaluate_language(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace, max_rows: int = FINAL_ROWS
 ) -> HeldOut:
-    """The figures of at most `max_rows` held-out rows of every source, weighted by their shares."""
+    """The figures of at most `max_rows` held-out rows of every source, weighted by their shares; sources of the
+    finishing mixture alone have figures of their own, and no weight.
+    """
     shares = dict(zip(corpus.rows.mixture.names, corpus.rows.mixture.shares, strict=True))
     nats, size, tokens = 0.0, 0.0, 0.0
     sources = {}
-    for name, share in shares.items():
-        loss, text_bytes, count = _source_loss(model, tokenizer, corpus.held_out[name], workspace, max_rows)
+    for name, stream in corpus.held_out.items():
+        share = shares.get(name, 0.0)
+        loss, text_bytes, count = _source_loss(model, tokenizer, stream, workspace, max_rows)
         nats += share * loss / count
         size += share * text_bytes / count
         tokens += share

@@ -98,6 +98,23 @@ def test_settings_change(talk: Talk) -> None:
     talk.hear("/set temperature = 0.5")
     talk.hear("/set max_new_tokens=3")
     assert (talk.params.temperature, talk.params.max_new_tokens) == (0.5, 3)
+    talk.hear("/set frequency_penalty=1.5")
+    talk.hear("/set stop=and so on")
+    assert (talk.params.frequency_penalty, talk.params.stop) == (1.5, ("and so on",))
+    talk.hear("/set stop=")
+    assert talk.params.stop == ()
+
+
+def test_a_stop_string_is_asked_for_and_is_no_part_of_the_answer(
+    talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = Says(*tokenizer.encode("One. End"), tokenizer.end_of_turn)
+    monkeypatch.setattr(talk.engine, "stream", says)
+    talk.hear("/set stop=End")
+    talk.hear("Count.")
+    assert says.asked[0].params.stop == ("End",)
+    assert talk.messages[-1].content == "One. "
+    assert capsys.readouterr().out == "One. \n"
 
 
 @pytest.mark.parametrize(

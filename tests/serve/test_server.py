@@ -99,6 +99,17 @@ def test_text_is_continued_by_either_model(client: Any) -> None:
         assert all(len(top) == 2 for top in told.top_logprobs)  # half characters have names of their own
 
 
+def test_several_prompts_are_continued_each_by_itself(client: Any) -> None:
+    wishes: dict[str, Any] = {"model": "base", "max_tokens": 6, "seed": 1, "n": 2}
+    together = client.completions.create(prompt=["Once", "There was"], **wishes)
+    alone = [client.completions.create(prompt=prompt, **wishes) for prompt in ("Once", "There was")]
+    assert [choice.index for choice in together.choices] == [0, 1, 2, 3]
+    assert [choice.text for choice in together.choices] == [c.text for found in alone for c in found.choices]
+    assert together.usage.prompt_tokens == sum(found.usage.prompt_tokens for found in alone)
+    with pytest.raises(openai.BadRequestError, match="prompt"):
+        client.completions.create(prompt=[], **wishes)
+
+
 def test_an_answer_goes_back_as_the_client_has_it(client: Any) -> None:
     """With all the fields that the official client writes, most of them null."""
     first = client.chat.completions.create(model="assistant", messages=HELLO, seed=5, max_tokens=5)

@@ -221,6 +221,10 @@ def test_a_run_killed_before_its_finishing_phase_ends_at_the_same_bits(
     rates = [row["lr"] for row in read(whole, "metrics.jsonl") if "lr" in row]
     assert rates[:5] == [settings.optimizer.learning_rate] * 5
     assert rates[4] > rates[5] > rates[6] > rates[7]
+    # What only the finish reads is measured too, and weighs nothing.
+    last = [row for row in read(whole, "metrics.jsonl") if "validation_loss" in row][-1]
+    assert last["bits_per_byte"] == pytest.approx(last["bits_per_byte/web"], rel=1e-6)
+    assert last["bits_per_byte/books"] > 0
 
 
 def test_a_model_taken_as_it_is_is_measured_and_not_changed(
