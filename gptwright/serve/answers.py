@@ -112,10 +112,8 @@ class Answer:
 
     def __init__(self, kind: Kind, model: ServedModel, requests: Sequence[Request], *, logprobs: bool) -> None:
         self.kind, self.model, self.logprobs = kind, model, logprobs
-        # Several answers to one prompt are written from it, and it counts once.
-        self.prompt_tokens = sum(
-            len(ids) for ids in {id(each.prompt_ids): each.prompt_ids for each in requests}.values()
-        )
+        prompts = {id(each.prompt_ids): each.prompt_ids for each in requests}  # answered several times, it counts once
+        self.prompt_tokens = sum(map(len, prompts.values()))
         self.tickets: list[Ticket] = []
         try:
             for each in requests:
