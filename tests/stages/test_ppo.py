@@ -16,6 +16,7 @@ from gptwright.losses.policy import ClippedSurrogate
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.recipe import OptimizerSettings, PpoSettings
 from gptwright.records import Message, Prompt
+from gptwright.stages.guard import watched_parts
 from gptwright.stages.played import Round
 from gptwright.stages.ppo import Ppo, ValueHead, check_rewards, ppo, value_model_from
 from gptwright.stages.rewards import Answered, Part, model_reward, weighted
@@ -45,6 +46,7 @@ def make_ppo(
         prompts: Sequence[Prompt] = PROMPTS,
         judge: ScalarModel | None = None,
         reward: Part | None = None,
+        watched: bool = False,
         **settings: Any,
     ) -> Ppo:
         """Eight answers of up to six tokens a round, one optimizer step, no warm-up, no pretraining mix."""
@@ -60,10 +62,11 @@ def make_ppo(
             **settings,
         }
         spot, judge = make_workspace(name, checkpoint_seconds=checkpoint_seconds), judge or make_scalar(1)
+        parts = {"score": (reward or model_reward(judge, tokenizer, spot.path), 1.0)}
         return Ppo(
             model or make_model(),
             None if settings.get("value_model") == "shared" else value_model_from(judge),
-            weighted({"score": (reward or model_reward(judge, tokenizer, spot.path), 1.0)}),
+            weighted(parts | (watched_parts({}) if watched else {})),
             tokenizer,
             prompts,
             pretrain_batch,
@@ -317,6 +320,36 @@ def test_a_killed_run_ends_at_the_same_bits(make_ppo: Callable[..., Ppo]) -> Non
         assert same(bits(unbroken.trainee.modules[name]), bits(resumed.trainee.modules[name])), name
     assert unbroken.trainee.counters == resumed.trainee.counters
     assert (again.tokens_sampled, again.tokens_trained) == (result.tokens_sampled, result.tokens_trained)
+
+
+@pytest.mark.parametrize("values", ["separate", "shared"])
+@pytest.mark.parametrize(("place", "name", "call"), [("trainer", "_assign_credit", 3), ("policy", "update", 4)])
+def test_a_run_killed_within_a_round_ends_at_the_same_bits(
+    make_ppo: Callable[..., Ppo], monkeypatch: pytest.MonkeyPatch, values: str, place: str, name: str, call: int
+) -> None:
+    """Between rollout and update, and between a minibatch's step on values and the one on the policy."""
+    settings = {"value_model": values, "minibatches": 2, "pretrain_mix": 0.3, "ema": 0.9, "watched": True}
+    unbroken = make_ppo("unbroken", **settings)
+    ppo(unbroken)
+    dying = make_ppo("killed", checkpoint_seconds=0.0, **settings)
+    dies = dying if place == "trainer" else dying.policy
+    work, calls = getattr(dies, name), list[int]()
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        calls.append(len(calls))
+        if len(calls) == call:
+            raise Killed
+        return work(*arguments, **named)
+
+    monkeypatch.setattr(dies, name, killed)
+    with pytest.raises(Killed):
+        ppo(dying)
+    resumed = make_ppo("killed", checkpoint_seconds=0.0, **settings)
+    ppo(resumed)
+    for module, weights in unbroken.trainee.modules.items():
+        assert same(bits(weights), bits(resumed.trainee.modules[module])), module
+    assert unbroken.trainee.counters == resumed.trainee.counters
+    assert any(key.startswith("guard/") for key in resumed.trainee.counters)
 
 
 @pytest.mark.parametrize("values", ["separate", "shared"])
