@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from gptwright import world
 from gptwright.model.folder import load_language_model, load_scalar_model
@@ -186,6 +186,6 @@ def _rejection(run: Run) -> None:
     _finish(run, spot, model, tokenizer, flops=flops, **figures)
 
 
-def _finish(run: Run, spot: Workspace, model: LanguageModel, tokenizer: Tokenizer, **figures: float) -> None:
+def _finish(run: Run, spot: Workspace, model: LanguageModel, tokenizer: Tokenizer, **figures: Any) -> None:
     nats, bits, _ = evaluate_language(model, tokenizer, open_run_corpus(run), spot)
     finish_model(run, spot, model, tokenizer, **(figures | {"validation_loss": nats, "bits_per_byte": bits}))
