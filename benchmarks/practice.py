@@ -1,12 +1,13 @@
 """Every way to use the same comparisons, from the same SFT model, at equal numbers of sampled answers.
 
-    python benchmarks/practice.py RUN [RUN ...] [--prompts 1500] [--answers 4096] [--equal-time] [--keep DIR]
+    python benchmarks/practice.py RUN [RUN ...] [--prompts 1500] [--answers 4096] [--equal-time [RESULT]] [--keep DIR]
 
 Each RUN is a finished quickstart. Its base, SFT and reward models are taken as they are, and every method practises
 through the real command in a copy of the folder: PPO with and without the pretraining mix, GRPO, RLOO and REINFORCE,
 rejection sampling, DPO with two betas (which samples nothing), and best-of-16 (which trains nothing). The settings
 besides are those of the quickstart's PPO. With --equal-time each method that samples also has as many answers as fill
-the seconds that PPO-ptx took, and DPO whole epochs, where there is room for more than one. Told are the gold judge's
+the seconds that PPO-ptx took, and DPO whole epochs, where there is room for more than one; with an earlier RESULT of
+this benchmark the seconds are those, and the runs need no quiet machine. Told are the gold judge's
 win rate over SFT and the accuracy, greedily and at temperature 1, KL to SFT and entropy of answers at temperature 1,
 bits per byte of held-out base text, and seconds. The picture, win rate against KL, goes to docs/pictures/.
 """
@@ -17,6 +18,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,7 +141,13 @@ class Judge:
         return found
 
 
-def measure(run: Path, keep: Path, prompts: int, answers: int, *, equal_time: bool) -> dict[str, Any]:
+Times = dict[str, float]
+
+
+def measure(
+    run: Path, keep: Path, prompts: int, answers: int, *, equal_time: bool, times: Times | None
+) -> dict[str, Any]:
+    """Every method's figures from one run; `times` are the seconds that each takes, where they were measured before."""
     judge = Judge(run, prompts)
     evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     place = keep / run.name
@@ -149,14 +157,26 @@ def measure(run: Path, keep: Path, prompts: int, answers: int, *, equal_time: bo
     for name, (stage, overrides) in methods(answers).items():
         found[name] = tried(run, keep, judge, name, stage, overrides)
     if equal_time:
-        longest = found["PPO-ptx"]["seconds"]
+        taken = times or {name: found[name]["seconds"] for name in methods(answers)}
         for name in methods(answers):
-            times = longest / found[name]["seconds"]
-            as_long = methods(max(1, round(answers * times / 128)) * 128, max(1, round(times)))[name]
-            if abs(times - 1) < 0.1 or as_long == methods(answers)[name]:
+            factor = taken["PPO-ptx"] / taken[name]
+            as_long = methods(max(1, round(answers * factor / 128)) * 128, max(1, round(factor)))[name]
+            if abs(factor - 1) < 0.1 or as_long == methods(answers)[name]:
                 continue
             found[name + AS_LONG] = tried(run, keep, judge, name + AS_LONG, *as_long)
+    if times:
+        for name in found:
+            found[name].pop("seconds", None)  # on a busy machine
     return found
+
+
+def earlier_times(result: Path) -> Times:
+    """The median seconds of each method in an earlier result; DPO's beta does not change how long it takes."""
+    runs = json.loads(result.read_text(encoding="utf-8"))["figures"]["runs"]
+    told = {
+        name: statistics.median(run[name]["seconds"] for run in runs) for name in runs[0] if "seconds" in runs[0][name]
+    }
+    return {name: told[name if name in told else name.partition(",")[0]] for name in methods(1)}
 
 
 def kept(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -216,16 +236,22 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--prompts", type=int, default=1500)
     parser.add_argument("--answers", type=int, default=4096)
-    parser.add_argument("--equal-time", action="store_true", help="try each method for as long as PPO-ptx, too")
+    parser.add_argument(
+        "--equal-time", nargs="?", type=Path, const=Path(), help="try each method for as long as PPO-ptx, too"
+    )
     parser.add_argument("--keep", type=Path, help="keep the copies here, and read those that are finished")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         keep = Path(os.path.abspath(arguments.keep or temporary))
-        sizes = arguments.prompts, arguments.answers
-        runs = [measure(run, keep, *sizes, equal_time=arguments.equal_time) for run in arguments.runs]
+        sizes, result = (arguments.prompts, arguments.answers), arguments.equal_time
+        times = earlier_times(result) if result is not None and result.is_file() else None
+        runs = [measure(run, keep, *sizes, equal_time=result is not None, times=times) for run in arguments.runs]
     draw(runs)
-    told = f"--prompts {arguments.prompts} --answers {arguments.answers}{' --equal-time' * arguments.equal_time}"
-    write_result("practice", f"python benchmarks/practice.py {len(runs)} runs of quickstart {told}", {"runs": runs})
+    told = f"--prompts {arguments.prompts} --answers {arguments.answers}"
+    if result is not None:
+        told += f" --equal-time {result.name}".rstrip()
+    figures: dict[str, Any] = {"runs": runs} | ({"seconds": times} if times else {})
+    write_result("practice", f"python benchmarks/practice.py {len(runs)} runs of quickstart {told}", figures)
 
 
 if __name__ == "__main__":

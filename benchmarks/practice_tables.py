@@ -30,13 +30,15 @@ def practice(figures: dict[str, Any]) -> list[str]:
     ]
     for name in dict.fromkeys(name for run in runs for name in run):
         rows = [run[name] for run in runs if name in run]
+        # Measured before, on a quiet machine, or here.
+        earlier = figures.get("seconds", {}).get(name)
         cells = [
             _each(rows, lambda row: row["greedy"]["win_rate"]["value"], percent),
             _each(rows, lambda row: row["sampled"]["win_rate"]["value"], percent),
             _each(rows, lambda row: row["kl"]["value"], "{:.2f}".format),
             _each(rows, lambda row: row["entropy"], "{:.3f}".format),
             _each(rows, lambda row: row["bits_per_byte"], "{:.4f}".format),
-            _each(rows, lambda row: row["seconds"], "{:.0f}".format),
+            f"{earlier:.0f}" if earlier else _each(rows, lambda row: row["seconds"], "{:.0f}".format),
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, "\n![Win rate over SFT against the KL](docs/pictures/practice.png)"]
