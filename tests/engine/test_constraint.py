@@ -122,7 +122,7 @@ def test_blanks_have_any_names_and_patterns_any_slashes(engine: Engine) -> None:
 
 def test_blanks_may_end_with_the_line_and_with_the_answer(engine: Engine, words: Tokenizer) -> None:
     template = Grammar.template("Name: {{name}}\nAge: {{age}}\r\nBorn: {{born}}\t{{last}}")
-    ends = {token: 6.0 for token in (*b"\n\r\t", words.end_of_turn)}  # or a model that knows nothing never ends
+    ends = dict.fromkeys((*b"\n\r\t", words.end_of_turn), 6.0)  # or a model that knows nothing never ends
     for completion in answers(engine, [template] * 4, logit_bias=ends):
         assert completion.finish_reason == "stop"
         match = re.fullmatch(r"Name: (.+)\nAge: ([^\r\n]+)\r\nBorn: ([^\t\n]+)\t(.+)", said(engine, completion))
