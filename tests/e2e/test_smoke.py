@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 MODELS = ("base", "sft", "reward", "dpo", "rejection", "grpo", "ppo")
 COMMANDS = (
@@ -57,7 +58,6 @@ def test_nothing_half_written_is_left(finished: Any) -> None:
 @pytest.mark.filterwarnings("default")  # transformers' own
 def test_transformers_reads_base_and_reward_model_alike(finished: Any) -> None:
     transformers = pytest.importorskip("transformers")
-    import torch  # noqa: PLC0415
 
     from gptwright.model.folder import load_language_model, load_scalar_model  # noqa: PLC0415
 
@@ -104,6 +104,14 @@ def test_last_lines_say_where_the_report_is_and_how_to_chat(finished: Any) -> No
     last = finished[1].stderr.splitlines()[-2:]
     assert last[0].split() == ["report:", "tiny/report.html"]
     assert last[1].split(None, 1)[1] == "gptwright chat tiny:ppo"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_every_stage_runs_on_a_gpu(cli: Any, tiny: Path) -> None:
+    result = cli("run", tiny, "--dir", "gpu", "-o", "machine.device=cuda")
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((cli.folder / "gpu" / "evaluation.json").read_text())
+    assert set(figures) >= EVALUATION_KEYS
 
 
 def test_second_run_does_nothing(cli: Any, tiny: Path, run_copy: Path) -> None:
