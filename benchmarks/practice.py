@@ -172,7 +172,10 @@ def measure(
 
 def earlier_times(result: Path) -> Times:
     """The median seconds of each method in an earlier result; DPO's beta does not change how long it takes."""
-    runs = json.loads(result.read_text(encoding="utf-8"))["figures"]["runs"]
+    figures = json.loads(result.read_text(encoding="utf-8"))["figures"]
+    if "seconds" in figures:
+        return dict(figures["seconds"])
+    runs = figures["runs"]
     told = {
         name: statistics.median(run[name]["seconds"] for run in runs) for name in runs[0] if "seconds" in runs[0][name]
     }
@@ -244,7 +247,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         keep = Path(os.path.abspath(arguments.keep or temporary))
         sizes, result = (arguments.prompts, arguments.answers), arguments.equal_time
-        times = earlier_times(result) if result is not None and result.is_file() else None
+        if result not in (None, Path()) and not result.is_file():
+            parser.error(f"--equal-time {result} is no result of this benchmark: name its file, or put it last")
+        times = earlier_times(result) if result not in (None, Path()) else None
         runs = [measure(run, keep, *sizes, equal_time=result is not None, times=times) for run in arguments.runs]
     draw(runs)
     told = f"--prompts {arguments.prompts} --answers {arguments.answers}"

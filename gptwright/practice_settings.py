@@ -91,7 +91,7 @@ class PracticeSettings(Practised):
     episodes: Count = 128
     """Answers sampled per round."""
     minibatches: Count = 4
-    """Optimizer steps per pass over a round's answers."""
+    """Optimizer steps per pass over a round's answers; fewer by default where a round has fewer prompts."""
     epochs: Count = 1
     """Passes over a round's answers."""
     beta: Annotated[float, Field(ge=0)] = 0.05
@@ -123,9 +123,13 @@ class PracticeSettings(Practised):
 
     @model_validator(mode="after")
     def _every_minibatch_has_a_prompt(self) -> Self:
-        prompts = self.episodes // self.each
+        prompts = max(1, self.episodes // self.each)
         if self.minibatches > prompts:
-            raise ValueError(f"minibatches ({self.minibatches}) are more than a round's prompts ({prompts}): lower it")
+            if "minibatches" in self.model_fields_set:
+                raise ValueError(
+                    f"minibatches ({self.minibatches}) are more than a round's prompts ({prompts}): lower it"
+                )
+            self.__dict__["minibatches"] = prompts
         return self
 
     @property

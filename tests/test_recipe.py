@@ -197,6 +197,12 @@ def test_stage_without_the_one_before_it_is_refused(recipe_file: Path, overrides
     assert message in refusal(recipe_file, *overrides)
 
 
+def test_the_default_of_minibatches_is_what_a_rounds_prompts_allow(recipe_file: Path) -> None:
+    recipe = load_recipe(str(recipe_file), ["grpo={episodes: 8, answers: 4}", "ppo.episodes=3"])
+    assert recipe.grpo and recipe.ppo
+    assert (recipe.grpo.minibatches, recipe.ppo.minibatches) == (2, 3)
+
+
 @pytest.mark.parametrize(
     ("rewards", "message"),
     [

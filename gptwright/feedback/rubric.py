@@ -122,13 +122,16 @@ def chosen_option(question: Question, reply: str) -> Option | None:
     refusal, so B').
     """
     letters = question.letters
-    # An A in front of another word may be an article.
-    before_a_word = rf"(?:[{letters[1:]}]|A(?=\s+(?:because|since|as|is)\b))(?=\s+[a-z])"
-    begins = re.match(rf"\W*(?:([{letters}{letters.lower()}])(?:\W*$|[.:)])|({before_a_word}))", reply.strip())
-    named = re.findall(rf"(?i:answer|choose|pick)(?i:\s+(?:is|must be|option))*\W*([{letters}])\b", reply)
-    praised = re.findall(rf"(?i:option)\W*([{letters}])\W*\s(?i:is (?:the|right|correct|best)|fits|applies)\b", reply)
-    stands = re.findall(rf"\b([{letters}])\b(?! [a-z])", reply)
-    found = [(begins.group(1) or begins.group(2)).upper()] if begins else named or praised or stands
+    begins = re.match(rf"\W*([{letters}{letters.lower()}])(?:\W*$|[.:)])", reply.strip())
+    if begins:
+        return question.options[letters.index(begins.group(1).upper())]
+    ways = (
+        rf"(?i:answer|choose|pick)(?i:\s+(?:is|must be|option))*\W*([{letters}])\b",
+        rf"(?i:option)\W*([{letters}])\W*\s(?i:is (?:the|right|correct|best)|fits|applies)\b",
+        rf"^\W*([{letters}])(?=\s+(?:because|since|as)\b)",
+        rf"\b([{letters}])\b(?! [a-z])",
+    )
+    found = next(filter(None, (re.findall(way, reply) for way in ways)), None)
     letter = found[-1] if found else None
     return None if letter is None else question.options[letters.index(letter)]
 

@@ -15,7 +15,7 @@ from gptwright.model.folder import load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import find_model
-from gptwright.pipeline.wiring import MEASURE_PROMPTS, gold_measure, opening
+from gptwright.pipeline.wiring import MEASURE_PROMPTS, gold_measure, set_aside
 from gptwright.practice_settings import PracticeSettings, Practised
 from gptwright.recipe import nth
 from gptwright.records import Prompt
@@ -56,20 +56,18 @@ def practice_prompts(run: Run, settings: Practised, count: int) -> tuple[list[Pr
     if settings.data is None:
         return world.prompts("rl", count, seed=run.recipe.seed), []
     found = distinct_prompts(settings)
-    aside = set(list(dict.fromkeys(opening(prompt.messages) for prompt in found))[::20])
-    held_out = [prompt for prompt in found if opening(prompt.messages) in aside]
-    return [prompt for prompt in found if opening(prompt.messages) not in aside], held_out[:MEASURE_PROMPTS]
+    aside = set_aside((prompt.messages for prompt in found), 20)
+    held_out = [prompt for prompt in found if prompt.messages in aside]
+    return [prompt for prompt in found if prompt.messages not in aside], held_out[:MEASURE_PROMPTS]
 
 
 def distinct_prompts(settings: Practised) -> list[Prompt]:
     """A file's prompts, each once, fit for the rewards. Raises InputError for what could not be practised on."""
     assert settings.data is not None
     found = list({prompt.messages: prompt for prompt in read_prompts(settings.data)}.values())
-    different = len({opening(prompt.messages) for prompt in found})
-    if different < 2:
+    if len(found) < 2:
         raise InputError(
-            f"{settings.data} has {different} prompt, conversations that begin alike being one: give at least 2, one "
-            "to practise and one to hold out"
+            f"{settings.data} has {len(found)} prompt: give at least 2, one to practise and one to hold out"
         )
     check_details(settings, found)
     return found

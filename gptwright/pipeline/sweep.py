@@ -155,7 +155,7 @@ def _choose_path(run: Run, points: list[GridPoint]) -> None:
     pretrain = largest.recipe.pretrain
     tokens = sum(point.recipe.pretrain.tokens for point in points if point.config == largest.config)
     rows = pretrain.micro_rows or pretrain.batch_rows
-    choose(run.folder, largest.config, run.recipe.machine, rows=rows, tokens=tokens)
+    choose(run.folder, largest.config, run.recipe.machine, rows=rows, tokens=tokens, for_all=True)
 
 
 def _train(run: Run, points: list[GridPoint]) -> None:

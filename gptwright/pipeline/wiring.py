@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +127,28 @@ def open_run_corpus(run: Run) -> Corpus:
     return open_corpus(run.folder / "corpus", context=recipe.model.context, seed=recipe.seed, finish_row=finish_row)
 
 
-def opening(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Up to the user's first turn. Conversations that begin alike are kept on one side of a split: one may go on from
-    an answer that the other ranks.
+Chat = tuple[Message, ...]
+
+
+def opening(chat: Chat) -> Chat:
+    """Up to the user's first turn."""
+    first = next((i for i, message in enumerate(chat) if message.role == "user"), len(chat))
+    return chat[: first + 1]
+
+
+def set_aside(chats: Iterable[Chat], every: int) -> set[Chat]:
+    """Every so many conversations, in order, with those that begin alike: one may go on from an answer that the other
+    ranks. A beginning that more than every so many have stays; where all begin alike, whole conversations count.
     """
-    first = next((i for i, message in enumerate(messages) if message.role == "user"), len(messages))
-    return tuple(messages[: first + 1])
+    different = list(dict.fromkeys(chats))
+    ways: tuple[Callable[[Chat], Chat], ...] = (opening, tuple)
+    for begun in ways:
+        alike = Counter(map(begun, different))
+        rare = [beginning for beginning, count in alike.items() if count <= max(1, len(different) // every)]
+        if len(rare) > 1:
+            aside = set(rare[::every])
+            return {chat for chat in different if begun(chat) in aside}
+    return set()
 
 
 def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list[Comparison]]:
@@ -141,16 +158,15 @@ def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list
     settings = run.recipe.reward
     assert settings is not None
     compared = list(read_comparisons(run.folder / nth("comparisons", number) / "comparisons.jsonl"))
-    names: dict[tuple[Message, ...], str] = {}
+    names: dict[Chat, str] = {}
     for prompt in (comparison.prompt for comparison in compared):
-        key = opening(prompt.messages)
-        names[key] = min(prompt.id, names.get(key, prompt.id))
-    held_out = set(sorted(names, key=names.__getitem__)[:: max(2, round(1 / settings.held_out))])
+        names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
+    held_out = set_aside(sorted(names, key=names.__getitem__), max(2, round(1 / settings.held_out)))
     # Of the first round: a rubric's judge, or whoever comes later, is learned from.
     first = compared if number == 1 else list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
     new = new_labellers(first, settings.new_labellers)
-    train = [c for c in compared if opening(c.prompt.messages) not in held_out and c.labeller not in new]
-    return train, [c for c in compared if opening(c.prompt.messages) in held_out]
+    train = [c for c in compared if c.prompt.messages not in held_out and c.labeller not in new]
+    return train, [c for c in compared if c.prompt.messages in held_out]
 
 
 def new_labellers(compared: Sequence[Comparison], count: int) -> set[str]:

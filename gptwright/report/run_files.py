@@ -50,6 +50,8 @@ def read_run(run_dir: Path) -> RunFiles:
         raise InputError(f"{run_dir} is not a directory: give the directory of a run, such as runs/quickstart")
     stages = {stage: _read_lines(run_dir / stage / "metrics.jsonl") for stage in STAGES}
     recipe = _read_recipe(run_dir / "recipe.yaml")
+    evaluation = _read_object(run_dir / "evaluation.json")
+    reward_model = _read_object(run_dir / "reward" / "figures.json")
     return RunFiles(
         directory=str(run_dir),
         name=str(recipe.get("name", run_dir.resolve().name)),
@@ -58,8 +60,9 @@ def read_run(run_dir: Path) -> RunFiles:
         samples=_read_lines(run_dir / "base" / "samples.jsonl"),
         tokenizer=_read_object(run_dir / "tokenizer" / "stats.json"),
         corpus=_read_object(run_dir / "corpus" / "manifest.json"),
-        evaluation=_read_object(run_dir / "evaluation.json"),
-        reward_model=_read_object(run_dir / "reward" / "figures.json"),
+        evaluation=evaluation,
+        # Runs of earlier versions have it in evaluation.json alone.
+        reward_model=(evaluation or {}).get("reward_model") if reward_model is None else reward_model,
     )
 
 

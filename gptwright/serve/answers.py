@@ -99,7 +99,8 @@ class Choice:
         found = []
         for token in tokens:
             found.append(self.said)
-            self.said += len(self.decoder.decode(self.model.tokenizer.decode_bytes([token])))
+            if token not in self.model.tokenizer.marks:  # which are no part of the text
+                self.said += len(self.decoder.decode(self.model.tokenizer.decode_bytes([token])))
         return found
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 MAX_STOPS = 4
 MAX_CHOICES = 16
 MAX_PROMPTS = 64
+"""And answers to them, of one request."""
 Some = Annotated[str, Field(min_length=1)]
 Stops = Some | Annotated[list[Some], Field(max_length=MAX_STOPS)] | None
 
@@ -308,6 +309,13 @@ class CompletionRequest(Sampling):
     echo: Literal[False] = False
     """The prompt is not repeated in front of its continuation."""
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        asked = self.n * (1 if isinstance(self.prompt, str) else len(self.prompt))
+        if asked > MAX_PROMPTS:
+            raise ValueError(f"n and prompt ask for {asked} answers: {MAX_PROMPTS} is the most")
+        return self
 
     @property
     def told_logprobs(self) -> int | None:

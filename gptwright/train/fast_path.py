@@ -222,20 +222,23 @@ def packed_loss(model: LanguageModel, path: FastPath) -> PackedLossFunction:
     return loss
 
 
-def choose(folder: Path, config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int) -> FastPath:
+def choose(
+    folder: Path, config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int, for_all: bool = False
+) -> FastPath:
     """The path stored in `folder`, or else the fastest one measured now, which is then stored.
 
     A stored path that the settings now rule out is measured anew: whoever asks for another precision gets it. So is one
-    that was found for another model, or for a run too short to compile where this one is longer.
+    that was found for another model, or for a run too short to compile where this one is longer. One that was
+    found `for_all` holds for every model.
     """
     stored = folder / "fast_path.json"
-    measured_for = {"parameters": config.parameter_count(), "context": config.context}
+    measured_for = None if for_all else {"parameters": config.parameter_count(), "context": config.context}
     if stored.is_file():
         told = json.loads(stored.read_text(encoding="utf-8"))
-        known, read = told.pop("model", measured_for), told.pop("tokens", tokens)
+        known, read = told.pop("model", None), told.pop("tokens", tokens)
         path = FastPath(**told)
         may_compile = settings.compile == "auto" and not path.compiled and tokens > 2 * read
-        if known == measured_for and not may_compile and _allowed(path, settings):
+        if known in (None, measured_for) and not may_compile and _allowed(path, settings):
             return path
     path = _choose(config, settings, rows=rows, tokens=tokens)
     partial = folder / "fast_path.json.partial"  # a kill while writing must not leave half a file

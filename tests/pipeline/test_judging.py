@@ -12,8 +12,9 @@ import pytest
 from gptwright.engine.request import Completion
 from gptwright.errors import InputError, RunError
 from gptwright.pipeline import judging
+from gptwright.practice_settings import RoundsSettings
 from gptwright.recipe import RewardSettings
-from gptwright.records import Message, Prompt
+from gptwright.records import Comparison, Message, Prompt
 from gptwright.tokenizer.bpe import train_characters
 
 Texts = list[tuple[Prompt, list[str]]]
@@ -73,6 +74,22 @@ def test_another_rounds_answers_do_not_lose_the_ranks_that_were_written(wait: An
     with pytest.raises(InputError):
         wait([asked("a", "three", "four")])
     assert '"ranks"' in (tmp_path / "to_judge_2.old.jsonl").read_text()
+
+
+def test_a_further_round_asks_no_prompt_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    known, new, seen = asked("a")[0], asked("b")[0], list[Prompt]()
+    monkeypatch.setattr(judging, "read_comparisons", lambda path: [Comparison(known, ("x", "y"), (0, 1))])
+    monkeypatch.setattr(judging.world, "prompts", lambda pool, count, *, seed: [known, new])
+    monkeypatch.setattr(judging, "_answers", lambda run, prompts, *_, **__: (seen.extend(prompts) or [], 0, 0.0))
+    monkeypatch.setattr(judging, "_judged", lambda *_: [])
+    monkeypatch.setattr(judging, "_finish", lambda *_: None)
+    recipe = SimpleNamespace(seed=0, reward=RewardSettings(), rounds=RoundsSettings(prompts=2))
+    run: Any = SimpleNamespace(folder=tmp_path, recipe=recipe)
+    judging.collect_more(run, 2)
+    assert seen == [new]
+    assert "comparisons_2 left out 1 prompts of earlier rounds" in capsys.readouterr().err
 
 
 def test_answers_that_were_cut_off_are_not_ranked(

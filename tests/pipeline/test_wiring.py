@@ -12,7 +12,7 @@ from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
 from gptwright.pipeline.evaluation import stage_table
 from gptwright.pipeline.run import Run
-from gptwright.pipeline.wiring import check_sizes, model_config, split_comparisons, workspace
+from gptwright.pipeline.wiring import check_sizes, model_config, set_aside, split_comparisons, workspace
 from gptwright.recipe import Recipe
 from gptwright.records import Comparison, Message, Prompt, to_json
 from gptwright.tokenizer.bpe import train_characters
@@ -90,6 +90,18 @@ def test_what_goes_on_from_an_answer_is_on_the_same_side_as_the_rankings_of_that
     begun = [{row.prompt.messages[1].content for row in rows} for rows in (train, held_out)]
     assert not begun[0] & begun[1]
     assert (len(train), len(held_out)) == (30, 10)
+
+
+def test_a_beginning_that_most_have_is_learned_from_and_where_all_have_it_whole_conversations_count() -> None:
+    def chat(*said: str) -> tuple[Message, ...]:
+        return tuple(Message("assistant" if i % 2 else "user", text) for i, text in enumerate(said))
+
+    same = [chat("Hello", "Hi", str(n)) for n in range(20)]
+    others = [chat(f"x{n}") for n in range(20)]
+    aside = set_aside([*same, *others], 4)
+    assert aside == set(others[::4])
+    assert set_aside(same, 4) == set(same[::4])
+    assert set_aside(same[:1], 4) == set()
 
 
 def test_new_labellers_are_asked_about_held_out_prompts_alone(tmp_path: Path) -> None:

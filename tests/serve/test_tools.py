@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gptwright.engine.protocol import Part, PartStream
+from gptwright.serve.answers import tool_call
 from gptwright.serve.models import ServedModel
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -178,3 +179,8 @@ def test_with_auto_it_may_talk_and_every_call_is_whole(
 def test_what_cannot_be_is_refused(client: Any, wishes: dict[str, Any], named: str) -> None:
     with pytest.raises(openai.BadRequestError, match=named):
         client.chat.completions.create(**{"model": "assistant", "messages": HELLO, **wishes})
+
+
+def test_a_call_that_is_nested_too_deeply_is_no_call() -> None:
+    assert tool_call('{"name": "add", "arguments": ' + "[" * 100_000 + "]" * 100_000 + "}") is None
+    assert tool_call('{"name": "add", "arguments": {"a": 1}}') is not None

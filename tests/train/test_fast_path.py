@@ -66,6 +66,16 @@ def test_a_path_found_for_another_model_or_a_much_shorter_run_is_measured_anew(
     assert len(measured) == (1 if kept else 2)
 
 
+def test_a_path_found_for_all_models_of_a_sweep_holds_for_each(
+    tiny_model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, measured = MachineSettings(device="cpu", precision="float32"), list[int]()
+    monkeypatch.setattr(fast_path, "_choose", lambda *_, **__: measured.append(1) or PLAIN)
+    choose(tmp_path, tiny_model.config, settings, rows=2, tokens=300, for_all=True)
+    choose(tmp_path, dataclasses.replace(tiny_model.config, hidden=64), settings, rows=2, tokens=100)
+    assert len(measured) == 1
+
+
 @pytest.mark.parametrize("kernel", ["fused", "matmul"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("bfloat16", 2e-2)])
 def test_every_path_computes_the_language_loss(
