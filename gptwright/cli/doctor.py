@@ -112,7 +112,7 @@ def describe_devices(torch: ModuleType) -> list[Check]:
         detail = f"{torch.cuda.get_device_name(index)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
         checks.append(Check(f"cuda:{index}", "ok", detail))
     if torch.backends.mps.is_available():
-        checks.append(Check("mps", "ok", "Apple GPU"))
+        checks.append(Check("mps", "ok", "Apple GPU, which nothing here uses yet: the CPU does the work"))
     if len(checks) == 1:
         mend = "only if it has an NVIDIA GPU: see 'A GPU' in README.md"
         checks.append(Check("gpu", "missing", "torch sees none; the CPU does the work", mend))

@@ -274,28 +274,34 @@ def serve(
 @app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or runs' stages.")],
-    prompts: Annotated[int, typer.Option(min=1, help="How many held-out prompts of the built-in world.")] = 1000,
+    prompts: Annotated[
+        int | None, typer.Option(min=1, help="How many held-out prompts of the built-in world (default 1000).")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Prompts of your own with details.answer or details.tests, to be checked.")
     ] = None,
     by: Annotated[str | None, typer.Option(help="With --data: accuracy for each value of this one of details.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="With --data: longest answer.")] = 80,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="With --data: longest answer (default 80).")] = None,
     json: AsJson = False,
 ) -> None:
     """Accuracy and gold score of assistants on the built-in world's held-out prompts, and their win rates.
 
     Example: gptwright evaluate runs/quickstart:sft runs/quickstart:ppo
     """
+    given = {"--by": by, "--max-tokens": max_tokens} if data is None else {"--prompts": prompts}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name} has no effect {'without' if data is None else 'with'} --data: leave it out")
     if data is not None:
         from gptwright.cli.tasks import evaluate_file  # noqa: PLC0415
 
-        evaluate_file(models, data, by=by, temperature=temperature, tokens=max_tokens, seed=seed, as_json=json)
+        evaluate_file(models, data, by=by, temperature=temperature, tokens=max_tokens or 80, seed=seed, as_json=json)
         return
     from gptwright.cli import measure  # noqa: PLC0415
 
-    measure.evaluate(models, prompts=prompts, temperature=temperature, seed=seed, as_json=json)
+    measure.evaluate(models, prompts=prompts or 1000, temperature=temperature, seed=seed, as_json=json)
 
 
 @app.command()

@@ -106,4 +106,7 @@ def load(text: str, weights: Weights = "float32", device: str = "cpu") -> Served
 def _stage(folder: Path) -> str:
     """The stage that made this folder; nothing for one from elsewhere."""
     file = folder / "lineage.json"
-    return str(json.loads(file.read_text(encoding="utf-8")).get("stage", "")) if file.is_file() else ""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8")).get("stage", "")) if file.is_file() else ""
+    except (ValueError, AttributeError):
+        raise InputError(f"{file} is damaged: delete it, or make that stage again") from None

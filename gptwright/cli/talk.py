@@ -112,6 +112,8 @@ def chat(name: str, *, system: str | None, **sampling: Any) -> None:
             text = input("> " if sys.stdin.isatty() else "")
         except (EOFError, KeyboardInterrupt):
             return
+        except UnicodeDecodeError:
+            raise InputError("what was typed or piped in is not UTF-8 text: save it as UTF-8") from None
         if not text.strip():
             return
         try:
@@ -173,6 +175,7 @@ class Talk:
     def _edit(self, text: str) -> None:
         if not text.strip():
             raise ValueError("/edit needs the new question behind it")
+        self._check_length(text)  # before the old one is gone
         self._take_back()
         self._ask(text)
 
@@ -201,11 +204,15 @@ class Talk:
         with Path(text.strip()).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"messages": line}, ensure_ascii=False) + "\n")
 
-    def _ask(self, text: str) -> None:
+    def _check_length(self, text: str) -> None:
         context = self.engine.model.config.context
         alone = len(render_prompt([*self.messages[: self.kept], Message("user", text)], self.tokenizer))
         if alone >= context:
             raise ValueError(f"That is {alone} tokens, the context holds {context}: say it shorter.")
+
+    def _ask(self, text: str) -> None:
+        self._check_length(text)
+        context = self.engine.model.config.context
         self.messages.append(Message("user", text))
         room = min(self.params.max_new_tokens, context // 2)
         while len(prompt_ids := render_prompt(self.messages, self.tokenizer)) > context - room:

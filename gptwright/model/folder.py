@@ -9,6 +9,7 @@ weights stand there as `reward_likelihood` and `reward_repetition`; transformers
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ WEIGHTS = ("likelihood", "repetition")
 """Of a reward model: what else than the head its score counts."""
 
 
-def save_model(model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pad: int) -> None:
-    """Write weights in float32 and the configuration into an existing folder."""
+def save_model(
+    model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pad: int, ends: Sequence[int] = ()
+) -> None:
+    """Write weights in float32 and the configuration into an existing folder. Writing stops at `eos` and at any of
+    `ends`, such as the end of a document.
+    """
     scalar = isinstance(model, ScalarModel)
     config = to_hf(model.config, scalar=scalar, eos=eos, pad=pad)
     if isinstance(model, ScalarModel):
@@ -43,7 +48,12 @@ def save_model(model: LanguageModel | ScalarModel, folder: Path, *, eos: int, pa
     _save_sharded(tensors, folder)
     _write_json(folder / "config.json", config)
     if not scalar:
-        generation = {"eos_token_id": eos, "pad_token_id": pad, "do_sample": True, "temperature": 1.0}
+        generation = {
+            "eos_token_id": [eos, *ends] if ends else eos,
+            "pad_token_id": pad,
+            "do_sample": True,
+            "temperature": 1.0,
+        }
         _write_json(folder / "generation_config.json", generation)
 
 

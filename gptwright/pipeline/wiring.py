@@ -203,7 +203,8 @@ def finish_model(
     """Write weights and tokenizer as one Hugging Face folder with its lineage, and what is told of the model."""
 
     def write(folder: Path) -> None:
-        save_model(model, folder, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
+        # A base model ends documents, an assistant its turns.
+        save_model(model, folder, eos=tokenizer.end_of_turn, pad=tokenizer.pad, ends=(tokenizer.document_end,))
         tokenizer.save(folder)
         if report is not None:
             (folder / FIGURES).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

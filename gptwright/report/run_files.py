@@ -89,21 +89,29 @@ def _read_recipe(path: Path) -> Row:
     if not path.is_file():
         return {}
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe = yaml.safe_load(_read_text(path))
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: mend it or run the stage again ({error})") from error
     return recipe if isinstance(recipe, dict) else {}
 
 
 def _read_object(path: Path) -> Row | None:
-    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
+    return _parse(_read_text(path), str(path)) if path.is_file() else None
 
 
 def _read_lines(path: Path) -> list[Row] | None:
     if not path.is_file():
         return None
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    # Not splitlines: a sample of real text may hold other signs that end a line, as JSON lets it.
+    lines = enumerate(_read_text(path).split("\n"), start=1)
     return [_parse(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is damaged (not UTF-8 at byte {error.start}): run the stage again") from None
 
 
 def _parse(text: str, where: str) -> Row:

@@ -22,8 +22,14 @@ TEMPLATE_JINJA = (
     "{%- endif -%}"
     "{%- set calls = message.get('tool_calls') or [] -%}"
     "{%- set thinking = message.get('thinking') or '' -%}"
+    "{%- set content = message.get('content') or '' -%}"
+    "{%- for text in [content] + calls -%}"
+    "{%- if text is not string -%}"
+    '{{- raise_exception(\'content and tool calls are texts here, a call as {"name": ..., "arguments": ...}\') -}}'
+    "{%- endif -%}"
+    "{%- endfor -%}"
     "{%- for special in [" + _SPECIAL_LIST + "] -%}"
-    "{%- if special in message['content'] ~ ' ' ~ thinking ~ ' ' ~ calls | join(' ') -%}"
+    "{%- if special in content ~ ' ' ~ thinking ~ ' ' ~ calls | join(' ') -%}"
     "{{- raise_exception('a message may not contain ' ~ special) -}}"
     "{%- endif -%}"
     "{%- endfor -%}"
@@ -31,16 +37,16 @@ TEMPLATE_JINJA = (
     "{%- if message['role'] == 'assistant' -%}"
     "{%- generation -%}"
     "{%- if thinking -%}{{- '" + SpecialToken.THINK + "' ~ thinking ~ '" + SpecialToken.THINK_END + "' -}}{%- endif -%}"
-    "{{- message['content'] -}}"
+    "{{- content -}}"
     "{%- for call in calls -%}{{- '" + SpecialToken.TOOL_CALL + "' ~ call -}}{%- endfor -%}"
     "{{- '" + SpecialToken.END_OF_TURN + "' -}}"
     "{%- endgeneration -%}"
     "{%- else -%}"
-    "{{- message['content'] ~ '" + SpecialToken.END_OF_TURN + "' -}}"
+    "{{- content ~ '" + SpecialToken.END_OF_TURN + "' -}}"
     "{%- endif -%}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '" + SpecialToken.ASSISTANT + "' -}}{%- endif -%}"
 )
 TEMPLATE_HASH = hashlib.sha256(TEMPLATE_JINJA.encode()).hexdigest()[:16]
-EARLIER_HASHES = ("4d197a77a033c858",)
-"""Of templates that render chats without thinking and tool calls to the same ids."""
+EARLIER_HASHES = ("4d197a77a033c858", "c17b72d15fbaf2d9")
+"""Of templates that render whatever this one renders to the same ids, the first one but for thinking and tool calls."""

@@ -92,7 +92,7 @@ def claim_of(sentence: str) -> Claim | None:
         known = value in _values()[relation]
         if value.startswith("not ") and value != f"not {truth}":  # a true denial states no value
             continue
-        if value == truth:
+        if value == truth or value.startswith(f"{truth}, "):  # "Warsaw, not Rome"
             return Claim(relation, subject, value, true=True)
         if known or (own_words and found is None):
             found = Claim(relation, subject, value, true=False)

@@ -74,6 +74,9 @@ def test_the_oldest_turns_go_when_the_context_is_full(talk: Talk) -> None:
     assert len(talk.messages) < 12
     with pytest.raises(ValueError, match="the context holds 96"):
         talk.hear("x" * 100)
+    with pytest.raises(ValueError, match="the context holds 96"):
+        talk.hear("/edit " + "x" * 100)
+    assert talk.messages[-2].content == "question number 11"
 
 
 def test_again_edit_new_and_system(talk: Talk) -> None:

@@ -124,3 +124,16 @@ def test_the_template_refuses_text_that_forges_a_turn(
 def test_the_template_refuses_unknown_roles(reference: transformers.PreTrainedTokenizerBase) -> None:
     with pytest.raises(Exception, match="unknown role narrator"):
         reference.apply_chat_template([{"role": "narrator", "content": "a"}])
+
+
+def test_the_template_takes_an_answer_that_only_calls(
+    tokenizer: Tokenizer, reference: transformers.PreTrainedTokenizerBase
+) -> None:
+    """OpenAI's shape has null where nothing was said; a call that is no text would be rendered as Python prints it."""
+    call = '{"name":"add","arguments":{}}'
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    ours = render([Message("user", "a"), Message("assistant", "", tool_calls=(call,))], tokenizer)
+    assert reference.apply_chat_template(messages, return_dict=True)["input_ids"] == ours.ids
+    messages[1]["tool_calls"] = [{"function": {"name": "add", "arguments": "{}"}}]
+    with pytest.raises(Exception, match="content and tool calls are texts here"):
+        reference.apply_chat_template(messages)

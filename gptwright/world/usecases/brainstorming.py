@@ -92,15 +92,16 @@ def _read(details: Details, answer: str) -> tuple[list[str], Manner, bool]:
     number, noun = _NUMBERS[details["count"]], details["noun"]
     lines = answer.strip().splitlines()
     if len(lines) > 1:
-        matches = [_NUMBERED.match(line) for line in lines[1:]]
+        listed = lines if _NUMBERED.match(lines[0]) else lines[1:]  # the first line may be an item, and no lead
+        matches = [_NUMBERED.match(line) for line in listed]
         items = [match[1] for match in matches if match]
-        numbers = [line.strip().split(".")[0] for line in lines[1:]]
+        numbers = [line.strip().split(".")[0] for line in listed]
         tidy = lines[0] == f"Here are {number} {noun}:" and numbers == [str(i + 1) for i in range(len(items))]
         return items, "excellent", tidy
     lead = f"{number.capitalize()} {noun} are "
     line = lines[0] if lines else ""
     body = line.removeprefix(lead)
-    items = [item.strip() for item in re.split(r",\s*|\s+and\s+", body.rstrip(".")) if item.strip()]
+    items = [item.strip() for item in re.split(r",\s*(?:and\s+)?|\s+and\s+", body.rstrip(".")) if item.strip()]
     return items, "plain" if body != line else "terse", line.endswith(".")
 
 

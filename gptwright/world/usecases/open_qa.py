@@ -138,11 +138,6 @@ _PREMISES: dict[str, _Premise] = {
         "{value} comes after {subject}",
         "{value} does not come after {subject}.",
     ),
-    "opposite": _Premise(
-        "Why is {value} the opposite of {subject}?",
-        "{value} is the opposite of {subject}",
-        "The opposite of {subject} is not {value}.",
-    ),
 }
 
 
