@@ -44,6 +44,11 @@ class Practised(Section):
         return self.rewards
 
     @property
+    def world_prompts(self) -> int:
+        """How many of the world's prompts are practised on."""
+        raise NotImplementedError
+
+    @property
     def asks_reward_model(self) -> bool:
         """Whether the run's own reward model is looked at."""
         return any(isinstance(part, ModelReward) and part.folder is None for part in self.parts.values())
@@ -136,6 +141,10 @@ class PracticeSettings(Practised):
     def each(self) -> int:
         """Answers to one prompt of a round."""
         return 1
+
+    @property
+    def world_prompts(self) -> int:
+        return self.steps * self.episodes // self.each
 
     @property
     def parts(self) -> dict[str, RewardPart]:
@@ -247,6 +256,10 @@ class RejectionSettings(Practised):
     pretrain_rows: Annotated[int, Field(ge=0)] = 2
     """Rows of pretraining text beside them."""
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-3)
+
+    @property
+    def world_prompts(self) -> int:
+        return self.prompts
 
 
 class DpoSettings(Section):

@@ -15,7 +15,7 @@ import typer
 
 from gptwright import launch
 from gptwright.cli.data import AsJson, data_app, tokenizer_app
-from gptwright.errors import GptwrightError
+from gptwright.errors import GptwrightError, InputError
 
 app = typer.Typer(
     help="Build a GPT assistant from raw text: pretrain, finetune, reward model, PPO; then talk to it.",

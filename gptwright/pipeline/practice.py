@@ -45,13 +45,14 @@ def practice_stages(recipe: Recipe) -> list[Stage]:
         sections = ("dpo", *(("reward.held_out", "reward.new_labellers") if recipe.reward else ()))
         stages.append(Stage("dpo", sections, ("comparisons",), _dpo))
     if recipe.rejection:
-        stages.append(_practice_stage("rejection", recipe.rejection, _rejection))
+        stages.append(_practice_stage("rejection", recipe.rejection, _rejection, recipe.seed))
     if recipe.grpo:
-        stages.append(_practice_stage("grpo", recipe.grpo, _grpo))
+        stages.append(_practice_stage("grpo", recipe.grpo, _grpo, recipe.seed))
     if recipe.ppo:
-        stages.append(_practice_stage("ppo", recipe.ppo, partial(_ppo, stage="ppo")))
+        stages.append(_practice_stage("ppo", recipe.ppo, partial(_ppo, stage="ppo"), recipe.seed))
         if recipe.evaluate and recipe.evaluate.without_mix:
-            stages.append(_practice_stage("ppo_without_mix", recipe.ppo, partial(_ppo, stage="ppo_without_mix")))
+            without = partial(_ppo, stage="ppo_without_mix")
+            stages.append(_practice_stage("ppo_without_mix", recipe.ppo, without, recipe.seed))
     return stages
 
 
@@ -72,13 +73,12 @@ def round_stages(recipe: Recipe) -> list[Stage]:
         readable = partial(check_rounds, recipe.rounds)
         stages.append(Stage(comparisons, collected, before, collect, (*asked, *judged), readable))
         stages.append(Stage(reward, ("reward",), (comparisons,), train))
-        stages.append(
-            _practice_stage("ppo", recipe.ppo, partial(_ppo, stage=nth("ppo", number), number=number), number)
-        )
+        practise = partial(_ppo, stage=nth("ppo", number), number=number)
+        stages.append(_practice_stage("ppo", recipe.ppo, practise, recipe.seed, number))
     return stages
 
 
-def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None], number: int = 1) -> Stage:
+def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None], seed: int, number: int = 1) -> Stage:
     def checked(run: Run) -> None:
         run.ranks.of_first(partial(check_reward_model, run, settings, number))
         work(run)
@@ -87,7 +87,8 @@ def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None],
     before = nth("reward", number) if settings.asks_reward_model or number > 1 else "sft"
     own = (*((settings.data,) if settings.data else ()), *files_of(settings.parts.values()))
     ranks: Literal["all", "one"] = "one" if name == "rejection" else "all"
-    return Stage(nth(name, number), (section,), (before,), checked, own, partial(check_practice, settings), ranks=ranks)
+    usable = partial(check_practice, section, settings, seed)
+    return Stage(nth(name, number), (section,), (before,), checked, own, usable, ranks=ranks)
 
 
 def _ppo(run: Run, stage: str, number: int = 1) -> None:
@@ -102,7 +103,7 @@ def _ppo(run: Run, stage: str, number: int = 1) -> None:
         values = value_model_from(load_scalar_model(run.folder / nth("reward", number)))
     elif settings.value_model == "separate":
         values = value_model_from(scalar_from(policy, run.recipe.seed))
-    prompts, held_out = practice_prompts(run, settings, settings.steps * settings.episodes)
+    prompts, held_out = practice_prompts(run, settings)
     trainer = Ppo(policy, values, reward, tokenizer, prompts, pretrain_batches(run), settings, spot)
     measure = practice_measure(run, tokenizer, reward, settings, held_out)
     result = ppo(trainer, measure if settings.evaluations else None)
@@ -114,7 +115,7 @@ def _grpo(run: Run) -> None:
     assert settings is not None
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "grpo")
     policy, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path)
-    prompts, held_out = practice_prompts(run, settings, settings.steps * settings.episodes // settings.answers)
+    prompts, held_out = practice_prompts(run, settings)
     trainer = Grpo(policy, reward, tokenizer, prompts, pretrain_batches(run), settings, spot)
     measure = practice_measure(run, tokenizer, reward, settings, held_out)
     result = grpo(trainer, measure if settings.evaluations else None)
@@ -157,7 +158,7 @@ def _rejection(run: Run) -> None:
     assert settings is not None
     tokenizer, spot = Tokenizer.load(run.folder / "sft"), workspace(run, "rejection")
     model, reward = load_language_model(run.folder / "sft"), reward_of(run, settings, tokenizer, spot.path)
-    prompts, held_out = practice_prompts(run, settings, settings.prompts)
+    prompts, held_out = practice_prompts(run, settings)
     room = settings.max_new_tokens + 1
     prompts = that_fit(prompts[: settings.prompts], tokenizer, model.config.context, room=room)
     model = model.to(spot.path.device).eval()

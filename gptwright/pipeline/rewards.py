@@ -15,7 +15,7 @@ from gptwright.model.folder import load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import find_model
-from gptwright.pipeline.wiring import MEASURE_PROMPTS, gold_measure, set_aside
+from gptwright.pipeline.wiring import MEASURE_PROMPTS, check_drawn, gold_measure, set_aside
 from gptwright.practice_settings import PracticeSettings, Practised
 from gptwright.recipe import nth
 from gptwright.records import Prompt
@@ -49,12 +49,12 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, frozen
 
 
-def practice_prompts(run: Run, settings: Practised, count: int) -> tuple[list[Prompt], list[Prompt]]:
+def practice_prompts(run: Run, settings: Practised) -> tuple[list[Prompt], list[Prompt]]:
     """(to practise on, held out): of a file's prompts every twentieth, with all that begin alike; of the world's, of
     which there are endless many, none is held out, for the validation pool is there.
     """
     if settings.data is None:
-        return world.prompts("rl", count, seed=run.recipe.seed), []
+        return world.prompts("rl", settings.world_prompts, seed=run.recipe.seed), []
     found = distinct_prompts(settings)
     aside = set_aside((prompt.messages for prompt in found), 20)
     held_out = [prompt for prompt in found if prompt.messages in aside]
@@ -73,9 +73,12 @@ def distinct_prompts(settings: Practised) -> list[Prompt]:
     return found
 
 
-def check_practice(settings: Practised) -> None:
+def check_practice(name: str, settings: Practised, seed: int) -> None:
     """Before the stages ahead spend hours: raises InputError for prompts, rubrics and verifiers that can't be used."""
     prompts = distinct_prompts(settings) if settings.data is not None else []
+    if settings.data is None:
+        wanted = "rejection.prompts" if name == "rejection" else f"{name}.steps and {name}.episodes"
+        check_drawn(wanted, "rl", settings.world_prompts, seed)
     asked = {prompt.use_case for prompt in prompts} or set(world.USE_CASE_PERCENT)
     for name, part in settings.parts.items():
         if isinstance(part, RubricReward):

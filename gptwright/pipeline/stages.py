@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gptwright.pipeline.text import input_files, text_sources
 from gptwright.pipeline.wiring import (
     MEASURE_PROMPTS,
     check_corpus,
+    check_drawn,
     check_sizes,
     finish_model,
     gold_measure,
@@ -58,12 +60,14 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     ]
     if recipe.sft:
         chats = recipe.sft.data
-        readable = partial(split_conversations, chats) if chats else None
+        drawn = partial(check_drawn, "sft.demonstrations", "sft", recipe.sft.demonstrations, recipe.seed)
+        readable: Callable[[], object] = partial(split_conversations, chats) if chats else drawn
         own = (chats,) if chats else ()
         stages.append(Stage("sft", ("sft", "data.world_seed"), ("base",), _sft, own, readable))
     if recipe.reward:
         ranked = recipe.reward.data
-        rankable = partial(_read_comparisons, ranked) if ranked else None
+        drawn = partial(check_drawn, "reward.prompts", "reward", recipe.reward.prompts, recipe.seed)
+        rankable: Callable[[], object] = partial(_read_comparisons, ranked) if ranked else drawn
         own = (ranked,) if ranked else ()
         asked = ("data", "prompts", "answers", "labellers", "temperature", "max_new_tokens")
         collected = tuple(f"reward.{setting}" for setting in asked)
@@ -72,7 +76,9 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     stages += [*practice_stages(recipe), *round_stages(recipe)]
     if recipe.evaluate:
         before = tuple(stage.name for stage in stages)
-        stages.append(Stage("evaluation", ("evaluate",), before, evaluate_run, leaves=("evaluation.json",)))
+        enough = partial(check_drawn, "evaluate.prompts", "test", recipe.evaluate.prompts, recipe.seed)
+        leaves = ("evaluation.json",)
+        stages.append(Stage("evaluation", ("evaluate",), before, evaluate_run, check=enough, leaves=leaves))
     before = tuple(stage.name for stage in stages)
     stages.append(Stage("report", (), before, _report, leaves=("report.html",), ranks="first"))
     return stages

@@ -31,6 +31,7 @@ from gptwright.stages.workspace import Workspace
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, choose
+from gptwright.world import Pool
 
 MEASURE_PROMPTS = 200
 """Validation prompts that are answered while a stage trains."""
@@ -213,6 +214,14 @@ def finish_model(
         spot.stage, tokenizer=tokenizer.fingerprint, parameters=model.config.parameter_count(), **figures
     )
     spot.finish(write, lineage)
+
+
+def check_drawn(setting: str, pool: Pool, count: int, seed: int) -> None:
+    """Before the stages ahead spend hours: raises InputError, naming the setting, where the world has fewer prompts."""
+    try:
+        world.prompts(pool, count, seed=seed)
+    except InputError as error:
+        raise InputError(f"{setting}: {error}") from None
 
 
 def gold_measure(run: Run, tokenizer: Tokenizer, max_new_tokens: int = 80) -> Measure:

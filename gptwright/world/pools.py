@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from gptwright.errors import InputError
@@ -42,7 +43,14 @@ def apportion(count: int, weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def prompts(pool: Pool, count: int, seed: int) -> list[Prompt]:
-    """`count` distinct prompts of a pool in random order, the use cases in their published proportions."""
+    """`count` distinct prompts of a pool in random order, the use cases in their published proportions. Raises InputError
+    where it has fewer.
+    """
+    return list(_drawn(pool, count, seed))
+
+
+@lru_cache(8)  # before a run it is seen whether there are enough, and its stages draw the same ones
+def _drawn(pool: Pool, count: int, seed: int) -> tuple[Prompt, ...]:
     if count < 0:
         raise InputError(f"cannot draw {count} prompts from pool {pool!r}: ask for 0 or more")
     side_of(pool)
@@ -58,7 +66,7 @@ def prompts(pool: Pool, count: int, seed: int) -> list[Prompt]:
             )
         drawn += found
     rng.shuffle(drawn)
-    return drawn
+    return tuple(drawn)
 
 
 def _draw_use_case(kinds: Sequence[Kind], pool: Pool, share: int, rng: random.Random) -> list[Prompt]:

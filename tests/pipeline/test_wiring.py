@@ -12,7 +12,8 @@ from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
 from gptwright.pipeline.evaluation import stage_table
 from gptwright.pipeline.run import Run
-from gptwright.pipeline.wiring import check_sizes, model_config, set_aside, split_comparisons, workspace
+from gptwright.pipeline.stages import stages_of
+from gptwright.pipeline.wiring import check_drawn, check_sizes, model_config, set_aside, split_comparisons, workspace
 from gptwright.recipe import Recipe
 from gptwright.records import Comparison, Message, Prompt, to_json
 from gptwright.tokenizer.bpe import train_characters
@@ -47,6 +48,14 @@ def test_tokens_for_less_than_one_step_are_refused_before_the_corpus_is_written(
     with pytest.raises(InputError, match=r"pretrain\.tokens \(8191\) is less than one step"):
         check_sizes(recipe_of(pretrain=short))
     check_sizes(recipe_of(pretrain={**short, "tokens": 32 * 256}))
+
+
+def test_more_than_the_world_has_is_refused_by_the_name_of_the_setting() -> None:
+    with pytest.raises(InputError, match=r"sft\.demonstrations: pool 'sft' has only about \d+ distinct .* prompts"):
+        check_drawn("sft.demonstrations", "sft", 200_000, 0)
+    recipe = recipe_of(ppo={"steps": 3, "episodes": 4, "minibatches": 2}, evaluate={"prompts": 20})
+    checked = {stage.name for stage in stages_of(recipe) if stage.check is not None}
+    assert checked >= {"sft", "comparisons", "ppo", "evaluation"}
 
 
 def test_a_later_stage_asks_nothing_of_the_rows_that_pretraining_read(
