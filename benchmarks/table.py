@@ -36,8 +36,16 @@ QUICKSTART: list[Row] = [
     ("Accuracy: base model after a few examples", "accuracy/base_few_shot", percent),
     ("Accuracy: after SFT", "accuracy/sft", percent),
     ("Accuracy: after PPO", "accuracy/ppo", percent),
-    ("Accuracy on facts held out of all finetuning: after SFT", "held_out_facts/sft", percent),
-    ("Accuracy on facts held out of all finetuning: after PPO", "held_out_facts/ppo", percent),
+    (
+        "Accuracy on facts that no demonstration, comparison or RL prompt asks for: after SFT",
+        "held_out_facts/sft",
+        percent,
+    ),
+    (
+        "Accuracy on facts that no demonstration, comparison or RL prompt asks for: after PPO",
+        "held_out_facts/ppo",
+        percent,
+    ),
     ("Accuracy at temperature 1: after SFT", "sampled/accuracy/sft", percent),
     ("Accuracy at temperature 1: after PPO", "sampled/accuracy/ppo", percent),
     ("Win rate by the gold judge: SFT over base", "win_rate/sft over base", percent),

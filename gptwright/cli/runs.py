@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -34,9 +37,21 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
         say(f"report:  {run.folder / 'report.html'}")
     for stage in ("ppo", "grpo", "rejection", "dpo", "sft"):
         if (run.folder / stage / "config.json").is_file():
-            say(f"talk:    gptwright chat {run.folder}:{stage}")
+            say(f"talk:    {program()} chat {run.folder}:{stage}")
             return
-    say(f'try:     gptwright complete {run.folder}:base "Once upon a time"')
+    say(f'try:     {program()} complete {run.folder}:base "Once upon a time"')
+
+
+def program() -> str:
+    """How this program is called where it was just called: `make` runs one that is on no path."""
+    if shutil.which("gptwright"):
+        return "gptwright"
+    beside = Path(sys.executable).with_name("gptwright")
+    if not beside.is_file():
+        return f"{sys.executable} -m gptwright"
+    with contextlib.suppress(ValueError):  # on another drive
+        return str(beside.relative_to(Path.cwd()))
+    return str(beside)
 
 
 def handle_freed_memory(how: str) -> None:

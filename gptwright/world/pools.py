@@ -43,8 +43,8 @@ def apportion(count: int, weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def prompts(pool: Pool, count: int, seed: int) -> list[Prompt]:
-    """`count` distinct prompts of a pool in random order, the use cases in their published proportions. Raises InputError
-    where it has fewer.
+    """`count` distinct prompts of a pool in random order, the use cases in their published proportions. Raises
+    InputError where it has fewer.
     """
     return list(_drawn(pool, count, seed))
 

@@ -30,11 +30,11 @@ def judged(*use_cases: str, data: str | None = None) -> GrpoSettings:
 
 
 def test_a_use_case_that_no_prompt_has_is_refused(tmp_path: Path) -> None:
-    check_practice("ppo", judged("open_qa"), 0)
+    check_practice("grpo", judged("open_qa"), 0)
     with pytest.raises(InputError, match=r"rewards.safe.use_cases has 'harmfull', which no prompt has: use some of"):
-        check_practice("ppo", judged("harmfull"), 0)
+        check_practice("grpo", judged("harmfull"), 0)
     prompts = [Prompt(str(n), (Message("user", f"{n}?"),), use_case="mine") for n in range(3)]
     write_jsonl(tmp_path / "prompts.jsonl", map(to_json, prompts))
-    check_practice("ppo", judged("mine", data=str(tmp_path / "prompts.jsonl")), 0)
+    check_practice("grpo", judged("mine", data=str(tmp_path / "prompts.jsonl")), 0)
     with pytest.raises(InputError, match="has 'open_qa', which no prompt has"):
-        check_practice("ppo", judged("open_qa", data=str(tmp_path / "prompts.jsonl")), 0)
+        check_practice("grpo", judged("open_qa", data=str(tmp_path / "prompts.jsonl")), 0)
