@@ -23,7 +23,7 @@ TEMPLATE_JINJA = (
     "{%- set calls = message.get('tool_calls') or [] -%}"
     "{%- set thinking = message.get('thinking') or '' -%}"
     "{%- set content = message.get('content') or '' -%}"
-    "{%- for text in [content] + calls -%}"
+    "{%- for text in [content] + calls | list -%}"
     "{%- if text is not string -%}"
     '{{- raise_exception(\'content and tool calls are texts here, a call as {"name": ..., "arguments": ...}\') -}}'
     "{%- endif -%}"
