@@ -81,6 +81,8 @@ def test_broken_json_names_file_and_line(cli: Any, tiny: Path) -> None:
     ("command", "said"),
     [
         (("evaluate", "nowhere", "--seed", "-1"), "--seed"),
+        (("evaluate", "nowhere", "--by", "digits"), "--by has no effect without --data: leave it out"),
+        (("evaluate", "nowhere", "--data", "x.jsonl", "--prompts", "9"), "--prompts has no effect with --data"),
         (("chat", "nowhere", "--temperature", "nan"), "--temperature"),
         (("chat", "nowhere", "--seed", "99999999999999999999"), "seed is 99999999999999999999"),
         (("complete", "nowhere", "Once", "--seed", "99999999999999999999"), "seed is 99999999999999999999"),

@@ -32,6 +32,11 @@ def test_every_stage_leaves_a_whole_model_folder(finished: Any, stage: str) -> N
     files = {path.name for path in (finished[0] / stage).iterdir()}
     assert files >= EACH_MODEL_HOLDS
     assert ("generation_config.json" in files) == (stage != "reward")  # a reward model does not write
+    if stage != "reward":  # whoever writes with it stops at a turn's end and at a document's
+        settings = json.loads((finished[0] / stage / "generation_config.json").read_text())
+        ends = json.loads((finished[0] / stage / "tokenizer.json").read_text())["added_tokens"]
+        named = {token["id"]: token["content"] for token in ends}
+        assert [named[end] for end in settings["eos_token_id"]] == ["<|end_of_turn|>", "<|document_end|>"]
 
 
 @pytest.mark.parametrize("stage", MODELS)

@@ -146,6 +146,15 @@ def test_sections_that_the_recipe_leaves_out_are_left_out(tmp_path):
     assert f"gptwright run RECIPE --dir {tmp_path} makes it" in page and "evaluation.json" not in page
 
 
+def test_a_sample_of_real_text_may_hold_other_signs_that_end_a_line(run_dir):
+    row = {"step": 1, "tokens": 1, "prompt": "a", "text": "b\u2028c\x85d"}
+    (run_dir / "base" / "samples.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_run(run_dir).samples == [row]
+    (run_dir / "base" / "samples.jsonl").write_bytes(b'{"step": "\xff"}\n')
+    with pytest.raises(InputError, match=r"samples\.jsonl is damaged \(not UTF-8 at byte 10\)"):
+        read_run(run_dir)
+
+
 def test_an_empty_run_still_has_every_section(tmp_path):
     assert re.findall(r"<h2>(.*?)</h2>", render_report(tmp_path)) == list(SECTIONS)
 

@@ -329,10 +329,9 @@ def test_help_behind_a_refusal_is_harm_and_another_deeds_alternative_is_none():
 
 
 def test_a_list_may_begin_with_its_first_item_and_have_its_last_comma():
-    (asked,) = [p for p in prompts("reward", 400, seed=0) if p.details["kind"] == "list" and p.details["count"] == 3][
-        :1
-    ]
-    first, second, third, fourth = list(CATEGORIES[asked.details["category"]])[:4]
+    lists = (prompt for prompt in prompts("reward", 400, seed=0) if prompt.details["kind"] == "list")
+    asked = next(prompt for prompt in lists if prompt.details["count"] == 3)
+    first, second, third = list(CATEGORIES[asked.details["category"]])[:3]
     assert judge(asked, f"1. {first}\n2. {second}\n3. {third}").correct
     assert not judge(asked, f"1. cow boy\n2. {first}\n3. {second}\n4. {third}").correct
     assert judge(asked, f"{first.capitalize()}, {second}, and {third}.").correct
