@@ -16,9 +16,10 @@ import argparse
 import json
 import math
 import os
+import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,19 @@ def held_out_loss(model: nn.Module, corpus: Corpus, max_rows: int) -> float:
     return -float(torch.stack(parts).sum()) / targets.numel()
 
 
+def both(text: Path, minutes: float, folder: Path) -> dict[str, list[Point]]:
+    """The two curves, measured one after the other or read from beside `folder`."""
+    stored = folder.with_suffix(".json")
+    if stored.is_file():
+        told = json.loads(stored.read_text(encoding="utf-8"))
+        return {way: [Point(*point) for point in points] for way, points in told.items()}
+    shutil.rmtree(folder, ignore_errors=True)  # half a run would begin with a head start
+    curves = {"gptwright": ours(text, minutes, folder), "transformers": theirs(folder, minutes)}
+    told = {way: [astuple(point) for point in points] for way, points in curves.items()}
+    stored.write_text(json.dumps(told), encoding="utf-8")
+    return curves
+
+
 def draw(name: str, curves: dict[str, list[Point]]) -> None:
     """The two curves of one text, without the first, untrained point."""
 
@@ -179,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", type=Path, nargs="+")
     parser.add_argument("--minutes", default="1,3,10")
-    parser.add_argument("--keep", type=Path, help="leave the runs here")
+    parser.add_argument("--keep", type=Path, help="leave the runs here; curves that stand there are not measured again")
     options = parser.parse_args()
     keep_freed_memory()
     budgets = [float(part) for part in options.minutes.split(",")]
@@ -191,7 +205,7 @@ def main() -> None:
             name = text.name.split(".")[0]
             for minutes in budgets:
                 folder = place / f"{name}-{minutes:g}"
-                curves = {"gptwright": ours(text.resolve(), minutes, folder), "transformers": theirs(folder, minutes)}
+                curves = both(text.resolve(), minutes, folder)
                 last = {way: [p for p in points if p.seconds <= 60 * minutes + 1][-1] for way, points in curves.items()}
                 figures.setdefault(name, {})[f"{minutes:g}"] = {way: asdict(point) for way, point in last.items()}
                 print(name, minutes, last, flush=True)
