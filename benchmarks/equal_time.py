@@ -164,7 +164,7 @@ def held_out_loss(model: nn.Module, corpus: Corpus, max_rows: int) -> float:
 
 def both(text: Path, minutes: float, folder: Path) -> dict[str, list[Point]]:
     """The two curves, measured one after the other or read from beside `folder`."""
-    stored = folder.with_suffix(".json")
+    stored = folder.parent / f"{folder.name}.json"
     if stored.is_file():
         told = json.loads(stored.read_text(encoding="utf-8"))
         return {way: [Point(*point) for point in points] for way, points in told.items()}
