@@ -337,6 +337,12 @@ def test_a_list_may_begin_with_its_first_item_and_have_its_last_comma():
     assert judge(asked, f"{first.capitalize()}, {second}, and {third}.").correct
 
 
+def test_a_small_number_is_as_right_in_digits_as_in_words():
+    legs = fixed_prompt("fact", "How many legs does the {subject} have?", ["legs/dog"], subject="dog")
+    assert judge(legs, "Four.").correct and judge(legs, "4.").correct and judge(legs, "4 legs.").correct
+    assert not judge(legs, "6.").correct and not judge(legs, "Six legs.").correct
+
+
 def test_a_correction_that_names_what_is_wrong_is_true():
     assert claim_of("The capital of Poland is Warsaw, not Rome.").true
     assert not claim_of("The capital of Poland is Rome, not Warsaw.").true

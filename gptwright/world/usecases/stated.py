@@ -18,6 +18,9 @@ _LEAD = re.compile(r"^(?:it is|they speak|the answer is)\s+", re.IGNORECASE)
 _SMALL_WORDS = re.compile(r"^(?:(?:in|at|on|to|a|an|the)\s+)+", re.IGNORECASE)
 _UNIT = re.compile(r"\s+(?:legs|days)$")
 
+_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
+_DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
+
 MOST_ADDITIONS = 2
 
 
@@ -49,9 +52,13 @@ class _Count:
 
 
 def bare_value(sentence: str) -> str:
-    """bare_value("It is the Seine.") -> "seine"."""
+    """bare_value("It is the Seine.") -> "seine"; small numbers come as digits, however they were written."""
     words = _SMALL_WORDS.sub("", _LEAD.sub("", sentence.strip().rstrip(".!")))
-    return _UNIT.sub("", words).lower()
+    return _in_digits(_UNIT.sub("", words))
+
+
+def _in_digits(value: str) -> str:
+    return _DIGITS.get(value.lower(), value.lower())
 
 
 def mentions(text: str, candidates: Collection[str]) -> set[str]:
@@ -87,9 +94,9 @@ def _read(sentence: str, target: Target, count: _Count) -> None:
     if said is not None:
         count.whole += said
         count.wrong += not said
-    elif bare == target.value.lower():
+    elif bare == _in_digits(target.value):
         count.bare += 1
-    elif bare in {candidate.lower() for candidate in target.candidates}:
+    elif bare in {_in_digits(candidate) for candidate in target.candidates}:
         count.wrong += 1
     elif sentence in CLOSINGS:
         count.closed += 1
