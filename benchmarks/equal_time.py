@@ -94,7 +94,7 @@ def ours(text: Path, minutes: float, folder: Path) -> list[Point]:
         running = True
         while running:
             running = process.poll() is None
-            found = measured(folder / "base" / "metrics.jsonl")[len(points) :]
+            found = measured(folder)[len(points) :]
             points += [Point(time.perf_counter() - started, *row) for row in found]
             time.sleep(0.2)
         del os.environ["TORCHINDUCTOR_CACHE_DIR"]
@@ -103,8 +103,10 @@ def ours(text: Path, minutes: float, folder: Path) -> list[Point]:
     return points
 
 
-def measured(log: Path) -> list[tuple[int, float]]:
-    """(tokens, held-out loss) of every whole line that has one."""
+def measured(folder: Path) -> list[tuple[int, float]]:
+    """(tokens, held-out loss) of every whole line of the run's log that has one, where it lies now."""
+    logs = (folder / "base" / "metrics.jsonl", folder / "checkpoints" / "base" / "log" / "metrics.jsonl")
+    log = next((log for log in logs if log.exists()), logs[0])
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
     rows = [json.loads(line) for line in lines if line.endswith("\n")]
     return [(row["step"] * ROWS * CONTEXT, row["validation_loss"]) for row in rows if "validation_loss" in row]
