@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -21,7 +22,7 @@ def _model_alone() -> dict[PartName, RewardPart]:
     return {"model": ModelReward()}
 
 
-class Practised(Section):
+class Practised(Section, ABC):
     """What answers are sampled to, and what they are rewarded for."""
 
     data: str | None = None
@@ -44,9 +45,9 @@ class Practised(Section):
         return self.rewards
 
     @property
+    @abstractmethod
     def world_prompts(self) -> int:
         """How many of the world's prompts are practised on."""
-        raise NotImplementedError
 
     @property
     def asks_reward_model(self) -> bool:

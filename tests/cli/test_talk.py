@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,22 @@ class Says:
         yield from self.tokens
 
 
+@pytest.fixture
+def say(talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Says]:
+    """`say("Hé.")` is what every question is answered with."""
+
+    def answer(text: str) -> Says:
+        says = Says(*tokenizer.encode(text), tokenizer.end_of_turn)
+        monkeypatch.setattr(talk.engine, "stream", says)
+        return says
+
+    return answer
+
+
 def test_each_question_is_answered_with_all_that_was_said(
-    talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    talk: Talk, tokenizer: Tokenizer, say: Callable[[str], Says], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    says = Says(*tokenizer.encode("Hé."), tokenizer.end_of_turn)
-    monkeypatch.setattr(talk.engine, "stream", says)
+    says = say("Hé.")
     talk.hear("Hello")
     talk.hear("//slash")
     assert capsys.readouterr().out == "Hé.\nHé.\n"
@@ -109,10 +120,9 @@ def test_settings_change(talk: Talk) -> None:
 
 
 def test_a_stop_string_is_asked_for_and_is_no_part_of_the_answer(
-    talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    talk: Talk, say: Callable[[str], Says], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    says = Says(*tokenizer.encode("One. End"), tokenizer.end_of_turn)
-    monkeypatch.setattr(talk.engine, "stream", says)
+    says = say("One. End")
     talk.hear("/set stop=End")
     talk.hear("Count.")
     assert says.asked[0].params.stop == ("End",)
