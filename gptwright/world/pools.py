@@ -56,15 +56,17 @@ def _drawn(pool: Pool, count: int, seed: int) -> tuple[Prompt, ...]:
     side_of(pool)
     rng = random.Random(f"prompts/{pool}/{seed}")
     drawn: list[Prompt] = []
+    short: list[tuple[int, str]] = []  # (how many of all there could be, what is lacking)
     for use_case, share in apportion(count, USE_CASE_PERCENT).items():
         kinds = [kind for kind in KINDS.values() if kind.use_case == use_case]
         found = _draw_use_case(kinds, pool, share, rng)
         if len(found) < share:
-            raise InputError(
-                f"pool {pool!r} has only about {len(found)} distinct {use_case} prompts and {count} prompts "
-                f"need {share}: ask for at most {count * len(found) // share}"
-            )
+            lacking = f"only about {len(found)} distinct {use_case} prompts and {count} prompts need {share}"
+            short.append((count * len(found) // share, lacking))
         drawn += found
+    if short:
+        most, lacking = min(short)
+        raise InputError(f"pool {pool!r} has {lacking}: ask for at most {most}")
     rng.shuffle(drawn)
     return tuple(drawn)
 
