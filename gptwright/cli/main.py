@@ -40,6 +40,7 @@ Overrides = Annotated[
 ]
 RunFolder = Annotated[Path | None, typer.Option("--dir", help="The run's folder; default runs/RECIPE.")]
 ModelArgument = Annotated[str, typer.Argument(help="A model folder, or a run's stage such as runs/quickstart:sft.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")]
 
 
 @app.command()
@@ -194,6 +195,7 @@ def complete(
     schema: Annotated[Path | None, typer.Option(help="What follows is JSON, by the schema in this file.")] = None,
     template: Annotated[str | None, typer.Option(help="What follows is this, its {{name:regex}} filled.")] = None,
     seed: int = 0,
+    device: Device = "auto",
     json: AsJson = False,
 ) -> None:
     """Continue a text, as a base model does. A form that the continuation must have needs the extra `constrain`.
@@ -205,6 +207,7 @@ def complete(
     talk.complete(
         model,
         text,
+        device=device,
         as_json=json,
         max_new_tokens=max_tokens,
         temperature=temperature,
@@ -225,6 +228,7 @@ def chat(
     max_tokens: Annotated[int, typer.Option(min=1)] = 80,
     temperature: Annotated[float, typer.Option(min=0.0)] = 0.7,
     seed: int = 0,
+    device: Device = "auto",
 ) -> None:
     """Talk to an assistant in the terminal; an empty line or Ctrl-D ends it.
 
@@ -232,7 +236,7 @@ def chat(
     """
     from gptwright.cli import talk  # noqa: PLC0415
 
-    talk.chat(model, system=system, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+    talk.chat(model, device=device, system=system, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
 
 
 class DecodingWeights(StrEnum):
@@ -258,7 +262,7 @@ def serve(
     weights: Annotated[DecodingWeights, typer.Option(help="On a CPU: fewer bytes are faster and less exact.")] = (
         DecodingWeights.float32
     ),
-    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Answer OpenAI's clients over HTTP, and people on a page. Needs the extra `serve`.
 
@@ -284,6 +288,7 @@ def evaluate(
     ] = None,
     by: Annotated[str | None, typer.Option(help="With --data: accuracy for each value of this one of details.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="With --data: longest answer (default 80).")] = None,
+    device: Device = "auto",
     json: AsJson = False,
 ) -> None:
     """Accuracy and gold score of assistants on the built-in world's held-out prompts, and their win rates.
@@ -297,11 +302,14 @@ def evaluate(
     if data is not None:
         from gptwright.cli.tasks import evaluate_file  # noqa: PLC0415
 
-        evaluate_file(models, data, by=by, temperature=temperature, tokens=max_tokens or 80, seed=seed, as_json=json)
+        tokens = max_tokens or 80
+        evaluate_file(
+            models, data, by=by, temperature=temperature, tokens=tokens, seed=seed, device=device, as_json=json
+        )
         return
     from gptwright.cli import measure  # noqa: PLC0415
 
-    measure.evaluate(models, prompts=prompts or 1000, temperature=temperature, seed=seed, as_json=json)
+    measure.evaluate(models, prompts=prompts or 1000, temperature=temperature, seed=seed, device=device, as_json=json)
 
 
 @app.command()

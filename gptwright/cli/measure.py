@@ -18,20 +18,21 @@ from gptwright.tasks import world as world_task
 from gptwright.train.progress import Progress, say
 
 
-def evaluate(models: list[str], *, prompts: int, temperature: float, seed: int, as_json: bool) -> None:
+def evaluate(models: list[str], *, prompts: int, temperature: float, seed: int, device: str, as_json: bool) -> None:
     """Every model answers the same prompts; prints accuracy, gold score and each one's win rate over the one before."""
     asked = world.prompts("test", prompts, seed=seed)
-    progress = Progress("evaluate", len(models))
     result: dict[str, object] = {"prompts": 0, "temperature": temperature, "models": {}, "win_rates": []}
     gold: list[list[float]] = []
     table = {}
     wins = []
-    loaded = [load(name) for name in models]
+    loaded = [load(name, device) for name in models]
     for model, tokenizer in loaded:  # all answer the same prompts
         asked = that_fit(asked, tokenizer, model.config.context)
-    result["prompts"] = len(asked)
+    result["prompts"], progress = len(asked), Progress("evaluate", len(asked) * len(models))
     for number, (name, (model, tokenizer)) in enumerate(zip(models, loaded, strict=True)):
-        sampled = sample_answers(model, tokenizer, asked, seed=seed, temperature=temperature, max_new_tokens=80)
+        sampled = sample_answers(
+            model, tokenizer, asked, seed=seed, temperature=temperature, max_new_tokens=80, progress=progress
+        )
         scored = world_task.score(asked, [answer_text(each[0], tokenizer) for each in sampled])
         figures = by_use_case(scored, seed=seed)
         table[name] = {
@@ -41,7 +42,6 @@ def evaluate(models: list[str], *, prompts: int, temperature: float, seed: int, 
         gold.append([row.score for row in scored])
         if number:
             wins.append({"a": name, "b": models[number - 1], **win_rate(gold[-1], gold[-2], seed=seed).to_json()})
-        progress.update(number + 1, name)
     result |= {"models": table, "win_rates": wins}
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")

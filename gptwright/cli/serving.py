@@ -8,8 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from gptwright.cli.device import device_of
 from gptwright.engine.engine import Engine
 from gptwright.engine.native.decoder import Weights
 from gptwright.errors import InputError, pip_install
@@ -75,24 +74,23 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def load(text: str, weights: Weights = "float32", device: str = "cpu") -> Served:
+def load(text: str, weights: Weights = "float32", device: str = "auto") -> Served:
     """'NAME=MODEL' or a model, whose name is then that of its folder, behind that of its run.
 
     Raises InputError for a device that is not there, and for weights that nothing here decodes with.
     """
     from gptwright.serve.models import ServedModel, ServedReward  # noqa: PLC0415
 
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise InputError(f"--device {device} is not there: give cpu, or cuda where `gptwright doctor` shows one")
+    placed = device_of(device)
     name, _, place = text.rpartition("=")
     folder = find_model(place)
     stage = _stage(folder)
     default = f"{folder.resolve().parent.name}-{stage}" if stage else folder.resolve().name
     tokenizer = Tokenizer.load(folder)
     if stage == "reward":
-        return ServedReward(name or default, load_scalar_model(folder).to(device), tokenizer)
+        return ServedReward(name or default, load_scalar_model(folder).to(placed), tokenizer)
     engine = Engine(
-        load_language_model(folder).to(device),
+        load_language_model(folder).to(placed),
         stop_ids={tokenizer.document_end, tokenizer.end_of_turn},  # a base model ends a document, an assistant its turn
         tokenizer=tokenizer,
         frozen=True,

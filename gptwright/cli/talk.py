@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gptwright.cli.device import device_of
 from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
@@ -29,10 +30,10 @@ PREFIX_BYTES = 2**27
 """Keys and values of the talk so far, so that a turn reads only what is new."""
 
 
-def load(name: str) -> tuple[LanguageModel, Tokenizer]:
-    """A language model with its tokenizer."""
-    folder = find_model(name)
-    return load_language_model(folder), Tokenizer.load(folder)
+def load(name: str, device: str) -> tuple[LanguageModel, Tokenizer]:
+    """A language model on that device (see `device_of`) with its tokenizer."""
+    placed, folder = device_of(device), find_model(name)
+    return load_language_model(folder).to(placed), Tokenizer.load(folder)
 
 
 def grammar_of(
@@ -67,13 +68,13 @@ def _read_schema(path: Path) -> Any:
         raise InputError(f"cannot read {path} ({reason}): --schema wants a file with one JSON schema") from None
 
 
-def complete(name: str, text: str, *, as_json: bool, **sampling: Any) -> None:
+def complete(name: str, text: str, *, device: str, as_json: bool, **sampling: Any) -> None:
     """Continue `text`; streams it to stdout, or prints one JSON object. `sampling` are fields of SamplingParams.
 
     Raises InputError for values that none of them can have.
     """
     params = _params(sampling)
-    model, tokenizer = load(name)
+    model, tokenizer = load(name, device)
     request = Request([tokenizer.opening, *tokenizer.encode(text)], params)
     # A base model ends a document, an assistant its turn; either ends the text.
     engine = Engine(model, stop_ids={tokenizer.document_end, tokenizer.end_of_turn}, tokenizer=tokenizer, frozen=True)
@@ -97,13 +98,13 @@ def _params(sampling: dict[str, Any]) -> SamplingParams:
         raise InputError(str(error)) from error
 
 
-def chat(name: str, *, system: str | None, **sampling: Any) -> None:
+def chat(name: str, *, device: str, system: str | None, **sampling: Any) -> None:
     """A conversation until an empty line or the end of input; `sampling` are fields of SamplingParams.
 
     Raises InputError for values that none of them can have.
     """
     params = _params(sampling)
-    model, tokenizer = load(name)
+    model, tokenizer = load(name, device)
     engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, tokenizer=tokenizer, frozen=True)
     talk = Talk(engine, tokenizer, params, system or "")
     sys.stderr.write("Ask something; /help tells what else there is, an empty line ends the talk.\n")

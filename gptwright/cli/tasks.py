@@ -43,7 +43,15 @@ def write_addition(out: Path, *, digits: int, demonstrations: int, prompts: int,
 
 
 def evaluate_file(
-    models: list[str], data: Path, *, by: str | None, temperature: float, tokens: int, seed: int, as_json: bool
+    models: list[str],
+    data: Path,
+    *,
+    by: str | None,
+    temperature: float,
+    tokens: int,
+    seed: int,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Every model answers a file's prompts, and what they hold as right is checked; `by` names one of their details."""
     asked = list(read_prompts(data))
@@ -51,14 +59,16 @@ def evaluate_file(
     for prompt in asked:
         if by is not None and by not in prompt.details:
             raise InputError(f"prompt {prompt.id!r} in {data} has no details.{by}: give another --by, or none")
-    progress, table = Progress("evaluate", len(models)), dict[str, dict[str, Figure]]()
+    progress, table = Progress("evaluate", len(asked) * len(models)), dict[str, dict[str, Figure]]()
     for number, name in enumerate(models):
-        model, tokenizer = load(name)
+        model, tokenizer = load(name, device)
         fit = that_fit(asked, tokenizer, model.config.context)
-        sampled = sample_answers(model, tokenizer, fit, seed=seed, temperature=temperature, max_new_tokens=tokens)
+        sampled = sample_answers(
+            model, tokenizer, fit, seed=seed, temperature=temperature, max_new_tokens=tokens, progress=progress
+        )
         right = [verify(p, answer_text(each[0], tokenizer)) == 1.0 for p, each in zip(fit, sampled, strict=True)]
         table[name] = _accuracy(fit, right, by)
-        progress.update(number + 1, name)
+        progress.update((number + 1) * len(asked), name)
     if as_json:
         figures = {name: {key: figure.to_json() for key, figure in rows.items()} for name, rows in table.items()}
         sys.stdout.write(json.dumps({"data": str(data), "accuracy": figures}) + "\n")

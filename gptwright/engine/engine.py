@@ -31,8 +31,8 @@ TEAM_FROM = 8_000_000
 """Parameters of the smallest model whose batches follow each other, each with all cores: no core's cache holds it, so
 that batches side by side would each read it from memory.
 """
-OnToken = Callable[[int, int], None]
-"""Called with (index of the request, new token id), on a CPU from several threads."""
+OnEnd = Callable[[], None]
+"""Called when an answer has ended, on a CPU from several threads."""
 
 
 class Engine:
@@ -67,12 +67,11 @@ class Engine:
         """An empty batch of this model."""
         return Batch(self.model, self.stop_ids, prefixes=prefixes, decoder=self.decoder())
 
-    def generate(self, requests: Sequence[Request], on_token: OnToken | None = None) -> list[Completion]:
+    def generate(self, requests: Sequence[Request], on_end: OnEnd | None = None) -> list[Completion]:
         """One completion per request, in order. Raises InputError for a prompt that is empty or leaves no room to
         answer, and for parameters that this model cannot follow.
         """
         rows = [self.row(request) for request in requests]
-        index = {id(row): place for place, row in enumerate(rows)}
         was_training = self.model.training
         self.model.eval()
 
@@ -82,9 +81,10 @@ class Engine:
             batch = Batch(self.model, self.stop_ids, decoder=decoder)
             batch.join(group)
             while batch.busy:
-                for row, token in batch.step():
-                    if on_token:
-                        on_token(index[id(row)], token)
+                ended = {id(row) for row, _ in batch.step() if not row.going}
+                if on_end:
+                    for _ in ended:
+                        on_end()
 
         order = sorted(rows, key=lambda row: len(row.request.prompt_ids))
         on_cpu = self.model.model.embed_tokens.weight.device.type == "cpu"

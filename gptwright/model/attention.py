@@ -26,9 +26,12 @@ MAX_CHUNKS = 8
 
 
 def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair by its position's angle; cos and sin broadcast against (B, H, T, E)."""
+    """Turn each pair by its position's angle; cos and sin broadcast against (B, H, T, E / 2). The two halves of a head
+    are the pairs' first and second members, as in Llama's Hugging Face weights.
+    """
     first, second = x_BHTE.chunk(2, dim=-1)
-    return x_BHTE * cos + torch.cat((-second, first), dim=-1) * sin
+    # Stacked, not concatenated: that compiles to loops without a branch.
+    return torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-2).flatten(-2)
 
 
 def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask: Tensor | None, kernel: AttentionKernel) -> Tensor:

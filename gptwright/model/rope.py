@@ -92,16 +92,14 @@ class RopeScaling:
 def rope_table(
     positions: int, head_dim: int, theta: float, scaling: RopeScaling | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of every position's angles, each (positions, head_dim) (Su et al., arXiv:2104.09864).
-
-    The two halves of a head are the pairs' first and second members, as in Llama's Hugging Face weights.
+    """Cosine and sine of each pair's angle at every position (Su et al., arXiv:2104.09864), (positions, head_dim / 2)
+    each.
     """
     frequency = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     amplitude = 1.0
     if scaling is not None:
         frequency, amplitude = scaling.slow_down(frequency, theta), scaling.amplitude
     angle = torch.outer(torch.arange(positions, dtype=torch.float32), frequency)
-    angle = torch.cat((angle, angle), dim=-1)
     return angle.cos() * amplitude, angle.sin() * amplitude
 
 

@@ -35,7 +35,7 @@ from gptwright.stages.answers import answer_text, sample_answers, that_fit
 from gptwright.stages.reward import RewardTrainer, train_reward_model
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
-from gptwright.train.progress import say
+from gptwright.train.progress import Progress, say
 
 COMPARISONS = "comparisons.jsonl"
 
@@ -66,7 +66,7 @@ def collect_comparisons(run: Run) -> None:
         _finish(run, 1, list(read_comparisons(settings.data)), 0, 0.0)
         return
     prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)
-    texts, tokens, flops = _answers(run, prompts, {"sft": settings.answers}, settings, seed_shift=1)
+    texts, tokens, flops = _answers(run, prompts, {"sft": settings.answers}, settings, number=1)
     prompts = [prompt for prompt, _ in texts]
     answers = [each for _, each in texts]
     judged = world_task.compare(prompts, answers, seed=run.recipe.seed, labellers=settings.labellers)
@@ -90,12 +90,12 @@ def collect_more(run: Run, number: int) -> None:
     # One answer at least is the policy's, and one the SFT model's unless none is asked for.
     old = min(settings.answers - 1, max(int(rounds.mixed > 0), round(settings.answers * rounds.mixed)))
     who = {nth("ppo", number - 1): settings.answers - old, "sft": old}
-    texts, tokens, flops = _answers(run, prompts, who, settings, seed_shift=1_000 * number)
+    texts, tokens, flops = _answers(run, prompts, who, settings, number=number)
     _finish(run, number, before + _judged(run, rounds, number, texts), tokens, flops)
 
 
 def _answers(
-    run: Run, prompts: Sequence[Prompt], who: dict[str, int], settings: RewardSettings, *, seed_shift: int
+    run: Run, prompts: Sequence[Prompt], who: dict[str, int], settings: RewardSettings, *, number: int
 ) -> tuple[list[tuple[Prompt, list[str]]], int, float]:
     """(each prompt that fits with all models' finished answers to it, tokens sampled, their FLOPs). What was cut off
     would be ranked as if it ended there; a prompt with fewer than two finished answers is left out.
@@ -104,7 +104,8 @@ def _answers(
     """
     spot, tokenizer = workspace(run, "comparisons"), Tokenizer.load(run.folder / "sft")
     kept = that_fit(prompts, tokenizer, run.recipe.model.context)
-    texts, tokens, flops = [list[str]() for _ in kept], 0, 0.0
+    texts, tokens, flops, shift = [list[str]() for _ in kept], 0, 0.0, 1_000 * number if number > 1 else 1
+    progress = Progress(nth("comparisons", number), len(kept) * sum(who.values()))
     for place_of_model, (name, each) in enumerate(who.items()):
         if not each:
             continue
@@ -113,10 +114,11 @@ def _answers(
             model.to(spot.path.device),
             tokenizer,
             kept,
-            seed=run.recipe.seed + seed_shift + place_of_model,
+            seed=run.recipe.seed + shift + place_of_model,
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
             each=each,
+            progress=progress,
         )
         for own, completions in zip(texts, sampled, strict=True):
             own += [answer_text(each, tokenizer) for each in completions if each.finish_reason == "stop"]

@@ -17,9 +17,10 @@ from gptwright.records import Message, Prompt
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.distributed import ALONE, Ranks
-from gptwright.train.progress import say
+from gptwright.train.progress import Progress, say
 
-Generate = Callable[[Sequence[Request]], list[Completion]]
+Generate = Callable[[Sequence[Request], Callable[[], None] | None], list[Completion]]
+"""(requests, what to call when one of them has its answer) -> the answers."""
 
 
 def that_fit(prompts: Sequence[Prompt], tokenizer: Tokenizer, context: int, *, room: int = 1) -> list[Prompt]:
@@ -48,10 +49,11 @@ def sample_answers(
     weights: Weights = "float32",
     generate: Generate | None = None,
     ranks: Ranks = ALONE,
+    progress: Progress | None = None,
 ) -> list[list[Completion]]:
     """`each` answers to every prompt, by the engine or by what `generate` asks in its place. An answer's draws depend
     on (seed, its prompt's place, its number) alone; several ranks share the prompts out, and all of them get all
-    answers.
+    answers. `progress` counts answers.
     """
     generate = generate or Engine(model, stop_ids={tokenizer.end_of_turn}, weights=weights).generate
     seeds = np.random.default_rng(seed).integers(2**62, size=(len(prompts), each))
@@ -62,7 +64,7 @@ def sample_answers(
             for row, ids in ((row, render_prompt(prompts[row].messages, tokenizer)) for row in rows)
             for number in range(each)
         ]
-        completions = generate(requests)
+        completions = generate(requests, progress.advance if progress else None)
         return [completions[start : start + each] for start in range(0, len(completions), each)]
 
     return ranks.shared_out(range(len(prompts)), sample)

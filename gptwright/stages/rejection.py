@@ -19,6 +19,7 @@ from gptwright.records import Conversation, Prompt, conversation_from_json, to_j
 from gptwright.stages.answers import sample_answers
 from gptwright.stages.rewards import Reward, answered
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.progress import Progress
 
 PROMPTS_AT_ONCE = 256
 
@@ -59,6 +60,7 @@ def choose_best(
 ) -> Chosen:
     """Sample `settings.answers` to each prompt and keep the best that ended by itself. Raises RunError if none did."""
     conversations, rewards, best, tokens = list[Conversation](), list[float](), list[float](), 0
+    progress = Progress("rejection", len(prompts) * settings.answers)
     for start in range(0, len(prompts), PROMPTS_AT_ONCE):
         some = prompts[start : start + PROMPTS_AT_ONCE]
         sampled = sample_answers(
@@ -69,6 +71,7 @@ def choose_best(
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
             each=settings.answers,
+            progress=progress,
         )
         tokens += sum(len(completion.ids) for completions in sampled for completion in completions)
         answers = answered(some, sampled, tokenizer)

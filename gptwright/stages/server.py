@@ -9,7 +9,7 @@ here in any case (`rollout.evaluate_episodes`); those of the server serve to mea
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,17 @@ class RolloutServer:
         """Have the server answer as `policy` does. Raises RunError where it does not read what was written."""
         self.version = self.ranks.of_first(lambda: self._taken(policy))
 
-    def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """An answer to each request, which has plain sampling alone."""
+    def generate(self, requests: Sequence[Request], on_end: Callable[[], None] | None = None) -> list[Completion]:
+        """An answer to each request, which has plain sampling alone; `on_end` is called after each."""
+
+        def complete(request: Request) -> Completion:
+            completion = self._complete(request)
+            if on_end:
+                on_end()
+            return completion
+
         with ThreadPoolExecutor(self.settings.at_once) as pool:
-            return list(pool.map(self._complete, requests))
+            return list(pool.map(complete, requests))
 
     def check(self) -> None:
         """After a round. Raises RunError where the weights were exchanged while it answered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 
 from gptwright import launch
@@ -29,6 +30,7 @@ class Progress:
         self.shown = 0.0
         self.done = done
         self.live = sys.stderr.isatty()
+        self.lock = threading.Lock()
 
     def update(self, done: int, note: str = "") -> None:
         """Say that `done` of `total` is done; prints at most every `PLAIN_SECONDS` (live: `LIVE_SECONDS`), and at the
@@ -46,8 +48,9 @@ class Progress:
         _show(line, self.live, ended=done >= self.total)
 
     def advance(self, note: str = "") -> None:
-        """One more is done."""
-        self.update(self.done + 1, note)
+        """One more is done; several threads may say so."""
+        with self.lock:
+            self.update(self.done + 1, note)
 
 
 class Tally:

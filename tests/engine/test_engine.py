@@ -12,7 +12,7 @@ from gptwright.engine import reading
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.reading import next_logits
-from gptwright.engine.request import Completion, Request
+from gptwright.engine.request import Request
 from gptwright.errors import InputError
 from gptwright.model.cache import BLOCK
 from gptwright.model.transformer import LanguageModel, initialise
@@ -132,12 +132,11 @@ def test_a_prompt_without_room_is_refused(model: LanguageModel, size: int) -> No
         Engine(model, stop_ids=set()).generate([Request([1, 2]), Request([1] * size)])
 
 
-def test_each_token_is_reported_as_it_comes(model: LanguageModel) -> None:
-    seen: list[Completion] = [Completion() for _ in PROMPTS]
+def test_each_answer_is_counted_once_when_it_ends(model: LanguageModel) -> None:
+    ended = list[None]()
     requests = [Request(prompt, SamplingParams(3 + i, seed=i)) for i, prompt in enumerate(PROMPTS)]
-    engine = Engine(model, stop_ids={2}, max_rows=4)
-    completions = engine.generate(requests, on_token=lambda index, token: seen[index].ids.append(token))
-    assert [each.ids for each in seen] == [each.ids for each in completions]
+    Engine(model, stop_ids={2}, max_rows=4).generate(requests, on_end=lambda: ended.append(None))
+    assert len(ended) == len(PROMPTS)
 
 
 def test_generation_leaves_training_mode_as_it_was(model: LanguageModel) -> None:

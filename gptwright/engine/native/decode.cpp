@@ -259,7 +259,7 @@ void place(const Model& m, const float* x, const float* norm, const float* cos, 
     for (int64_t i = 0; i < half; i++) {
         float first = x[i], second = x[i + half];
         to[i] = first * cos[i] - second * sin[i];
-        to[i + half] = second * cos[i + half] + first * sin[i + half];
+        to[i + half] = second * cos[i] + first * sin[i];
     }
 }
 
@@ -338,7 +338,7 @@ void step_of(const Member& me, const Model& m, const News& news) {
         for (int64_t i = me.first(heads); i < me.end(heads); i++) {
             int64_t t = i / m.kv_heads, g = i % m.kv_heads;
             int64_t at = ((rows[t] * m.kv_heads + g) * capacity + positions[t]) * size;
-            const float *cos = m.cos + positions[t] * size, *sin = m.sin + positions[t] * size;
+            const float *cos = m.cos + positions[t] * (size / 2), *sin = m.sin + positions[t] * (size / 2);
             const float* key = qkv + t * ld_qkv + query + g * size;
             place(m, key, layer.k_norm, cos, sin, news.keys[l] + at);
             std::memcpy(news.values[l] + at, key + kv, size * sizeof(float));
@@ -347,8 +347,8 @@ void step_of(const Member& me, const Model& m, const News& news) {
         for (int64_t i = me.first(heads); i < me.end(heads); i++) {
             int64_t t = i / m.kv_heads, g = i % m.kv_heads, at = (rows[t] * m.kv_heads + g) * capacity * size;
             for (int64_t j = g * group; j < (g + 1) * group; j++) {
-                place(m, qkv + t * ld_qkv + j * size, layer.q_norm, m.cos + positions[t] * size,
-                      m.sin + positions[t] * size, q);
+                place(m, qkv + t * ld_qkv + j * size, layer.q_norm, m.cos + positions[t] * (size / 2),
+                      m.sin + positions[t] * (size / 2), q);
                 float* to = mixed + t * ld_q + j * size;
                 attend(q, news.keys[l] + at, news.values[l] + at, positions[t] + 1, size, scores, to);
             }
