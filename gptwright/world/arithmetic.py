@@ -22,7 +22,7 @@ SUM_QUESTIONS: tuple[str, ...] = (
 )
 """Templates for `Sum.ask`; the last is kept out of the documents, for evaluation."""
 
-_STATEMENTS: tuple[str, ...] = (
+STATEMENTS: tuple[str, ...] = (
     "{left} {operator} {right} is {value}.",
     "{left} {operator} {right} is {value}.",
     "{left} {sign} {right} = {value}",
@@ -30,7 +30,7 @@ _STATEMENTS: tuple[str, ...] = (
     "The answer to {left} {operator} {right} is {value}.",
     "{value} is {left} {operator} {right}.",
 )
-_STORIES: dict[Operator, str] = {
+STORIES: dict[Operator, str] = {
     "plus": "If you have {left} {things} and get {right} more, you have {value} {things}.",
     "minus": "If you have {left} {things} and give {right} away, you have {value} left.",
     "times": "In {left} boxes of {right} {things} there are {value} {things}.",
@@ -70,7 +70,7 @@ class Sum:
         """One of several wordings, all true."""
         plural = min(self.left, self.right, self.value) > 1
         as_story = plural and rng.random() < _STORY_SHARE
-        template = _STORIES[self.operator] if as_story else rng.choice(_STATEMENTS)
+        template = STORIES[self.operator] if as_story else rng.choice(STATEMENTS)
         return template.format(
             left=self.left,
             operator=self.operator,

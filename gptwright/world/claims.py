@@ -13,12 +13,18 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from gptwright.world.arithmetic import SIGNS, Operator, Sum
+from gptwright.world.arithmetic import SIGNS, STATEMENTS, STORIES, Operator, Sum
 from gptwright.world.facts import FACTS, RELATIONS, Fact, facts_about, value_of, values_of
+from gptwright.world.lexicon import DIGITS, NUMBER_WORDS
 from gptwright.world.splits import Side, fact_side
+from gptwright.world.tables_earth import ALSO_TRUE
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_SUM = re.compile(r"(\d{1,4}) (plus|minus|times|[-+*]) (\d{1,4}) (?:is|equals|=) (-?\d{1,6})\.?")
+_WORD = re.compile(r"[a-z]+")
+_SLOTS = {
+    "left": r"\d{1,4}", "right": r"\d{1,4}", "value": r"-?\d{1,6}", "operator": "plus|minus|times", "sign": "[-+*]",
+    "things": r"\w+",
+}  # fmt: skip
 _OPERATORS: dict[str, Operator] = {**{operator: operator for operator in SIGNS}, **{s: o for o, s in SIGNS.items()}}
 
 
@@ -71,14 +77,46 @@ def _truths() -> dict[tuple[str, str], str]:
     return {(fact.relation, fact.subject): fact.value for fact in FACTS}
 
 
+@cache
+def _sum_patterns() -> tuple[tuple[re.Pattern[str], Operator | None], ...]:
+    """Every wording of a sum, and its operator where the words alone tell it."""
+    wordings: dict[str, Operator | None] = dict.fromkeys((*STATEMENTS, "{left} {sign} {right} is {value}"))
+    wordings |= {template: operator for operator, template in STORIES.items()}
+    patterns = []
+    for template, operator in wordings.items():
+        escaped = re.escape(template.rstrip(".").lower())
+        for slot, pattern in _SLOTS.items():
+            first, *rest = escaped.split(re.escape("{" + slot + "}"))
+            if rest:
+                escaped = f"(?P={slot})".join((f"{first}(?P<{slot}>{pattern}){rest[0]}", *rest[1:]))
+        patterns.append((re.compile(escaped), operator))
+    return tuple(patterns)
+
+
+def _sum_of(sentence: str) -> Claim | None:
+    """The sum that a sentence states, its numbers in digits or in words."""
+    plain = _WORD.sub(lambda word: DIGITS.get(word[0], word[0]), sentence.rstrip(".!").lower())
+    for pattern, operator in _sum_patterns():
+        match = pattern.fullmatch(plain)
+        if match:
+            sign = operator or _OPERATORS[match.groupdict().get("operator") or match["sign"]]
+            said = Sum(int(match["left"]), sign, int(match["right"]))
+            return Claim(sign, f"{said.left}/{said.right}", match["value"], said.value == int(match["value"]))
+    return None
+
+
 @lru_cache(maxsize=1 << 16)
 def claim_of(sentence: str) -> Claim | None:
-    """The fact that a sentence states; where it fits several, a true reading wins, then one with a known value."""
-    added = _SUM.fullmatch(sentence)
-    if added:
-        left, sign, right, value = added.groups()
-        said = Sum(int(left), _OPERATORS[sign], int(right))
-        return Claim(said.operator, f"{said.left}/{said.right}", value, said.value == int(value))
+    """The fact that a sentence states, whatever its first letter and its end mark; where it fits several, a true
+    reading wins, then one with a known value.
+    """
+    if sentence.endswith("?"):
+        return None
+    written = f"{sentence.rstrip('.! ')}."
+    return _sum_of(sentence) or _fact_of(written) or _fact_of(f"{written[0].upper()}{written[1:]}")
+
+
+def _fact_of(sentence: str) -> Claim | None:
     found: Claim | None = None
     first = sentence.split(" ", 1)[0]
     for relation, pattern, own_words in (*_statement_patterns().get(first, ()), *_statement_patterns()[""]):
@@ -89,14 +127,37 @@ def claim_of(sentence: str) -> Claim | None:
         truth = _truths().get((relation, subject))
         if truth is None:
             continue
-        known = value in _values()[relation]
+        value, values = _as_listed(value, relation), _values()[relation]
         if value.startswith("not ") and value != f"not {truth}":  # a true denial states no value
             continue
-        if value == truth or value.startswith(f"{truth}, "):  # "Warsaw, not Rome"
+        if value in {truth, *ALSO_TRUE.get((relation, subject), ())} or _goes_on(value, truth, values):
             return Claim(relation, subject, value, true=True)
-        if known or (own_words and found is None):
+        # Of what is no value here, only another name or number is surely false: "a city" may well be true.
+        surely = (truth[0].isupper() and value[0].isupper()) or (_is_number(truth) and _is_number(value))
+        if value in values or (own_words and surely and found is None):
             found = Claim(relation, subject, value, true=False)
     return found
+
+
+def _as_listed(value: str, relation: str) -> str:
+    """A small number as the relation's table has it, in digits or in words."""
+    if value in _values()[relation]:
+        return value
+    digits = DIGITS.get(value, value)
+    words = NUMBER_WORDS[int(digits)] if digits.isdecimal() and int(digits) < len(NUMBER_WORDS) else value
+    return next((way for way in (digits, words) if way in _values()[relation]), value)
+
+
+def _is_number(value: str) -> bool:
+    return value.isdecimal() or value in DIGITS
+
+
+def _goes_on(value: str, truth: str, values: frozenset[str]) -> bool:
+    """Whether more is said behind the truth that is no other value, unless it is denied: "Warsaw, not Rome"."""
+    if value.startswith(f"{truth}, not "):
+        return True
+    rest = f" {value.removeprefix(f'{truth} ').lower()} "
+    return value.startswith(f"{truth} ") and not any(f" {other.lower()} " in rest for other in values)
 
 
 @cache

@@ -123,7 +123,7 @@ HAIKU_FIVES: dict[int, tuple[str, ...]] = {
         "the old {x} is still",
         "alone the {x} waits",
         "I sing of the {x}",
-        "one {x} in the rain",
+        "my {x} in the rain",
     ),
     2: (
         "the {x} is here",
@@ -131,7 +131,7 @@ HAIKU_FIVES: dict[int, tuple[str, ...]] = {
         "the {x} at night",
         "look at the {x}",
         "my {x} alone",
-        "one {x} in rain",
+        "my {x} in rain",
     ),
 }
 HAIKU_SEVENS: dict[int, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from functools import cache
 
 from gptwright.world.documents import document
 from gptwright.world.facts import FACTS, RELATIONS
-from gptwright.world.lexicon import ADJECTIVES, CATEGORIES, NAME_STYLES, NAMES, NOUNS, PLACES, SYLLABLES
+from gptwright.world.lexicon import ADJECTIVES, CATEGORIES, DIGITS, NAME_STYLES, NAMES, NOUNS, PLACES, SYLLABLES
 from gptwright.world.manner import MANNERS
 from gptwright.world.passages import FEELINGS, ITEMS
 from gptwright.world.pools import details_of
@@ -67,7 +67,7 @@ def _sample() -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     for fact in FACTS:
         relation = RELATIONS[fact.relation]
         texts += [fact.say(template) for template in (*relation.statements, *relation.reverse)]
-    words = set(itertools.chain(*CATEGORIES.values(), SYLLABLES)) | set(_classes())
+    words = set(itertools.chain(*CATEGORIES.values(), SYLLABLES, DIGITS)) | set(_classes())
     pairs: set[tuple[str, str]] = set()
     for text in texts:
         tokens = _tokens(text)
@@ -94,10 +94,10 @@ def word_fluency(text: str, known: str = "") -> float:
 def order_fluency(text: str, known: str = "") -> float:
     """1 when at least four in five pairs of neighbours are the world's, 0 when more than half are new.
 
-    One new pair is always forgiven, so that short answers are not judged on a single word.
+    One new pair is always forgiven, so that short answers are not judged on a single word, which has no order.
     """
     pairs = _pairs(_tokens(text))
-    if not pairs:
+    if len(text.split()) < 2:
         return 1.0
     seen = _sample()[1]
     asked = set(_pairs(_tokens(known)))

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 from gptwright.world.arithmetic import ALL_SUMS, SUM_QUESTIONS, Sum
 from gptwright.world.facts import FACTS, RELATIONS, Fact, values_of
-from gptwright.world.lexicon import CATEGORIES, NAME_STYLES
-
-NUMBER_WORDS: tuple[str, ...] = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+from gptwright.world.lexicon import CATEGORIES, NAME_STYLES, NUMBER_WORDS
 
 LISTABLE: dict[str, tuple[str, ...]] = CATEGORIES | NAME_STYLES
 """What lists are made of: things by category and names by style."""

@@ -22,19 +22,19 @@ class Routine:
     operator: Operator | None = None
 
 
+PALINDROMES: tuple[str, ...] = (
+    "    return word == word[::-1]",
+    "    return list(word) == list(reversed(word))",
+    "    for i in range(len(word)):\n        if word[i] != word[-1 - i]:\n            return False\n    return True",
+    "    left = 0\n    right = len(word) - 1\n    while left < right:\n        if word[left] != word[right]:\n"
+    "            return False\n        left = left + 1\n        right = right - 1\n    return True",
+)
 _ROUTINES: tuple[Routine, ...] = (
     Routine(
         ("is_palindrome", "check_palindrome", "palindrome"),
         "word",
         "Say if a word reads the same both ways.",
-        (
-            "    return word == word[::-1]",
-            "    return list(word) == list(reversed(word))",
-            "    for i in range(len(word)):\n        if word[i] != word[-1 - i]:\n"
-            "            return False\n    return True",
-            "    left = 0\n    right = len(word) - 1\n    while left < right:\n        if word[left] != word[right]:\n"
-            "            return False\n        left = left + 1\n        right = right - 1\n    return True",
-        ),
+        PALINDROMES,
     ),
     Routine(
         ("add", "plus", "sum_of"),

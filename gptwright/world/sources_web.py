@@ -227,8 +227,8 @@ _COOKIE_NOTICES: tuple[str, ...] = (
     "Cookies help us. Accept | No, thank you",
 )
 _ADVERTS: tuple[str, ...] = (
-    "Advert: buy a {adjective} {noun} today, only {number} dollars!",
-    "Sale at the {place}: every {noun} for {number} dollars!",
+    "Advert: buy the {adjective} {noun} today, only {number} dollars!",
+    "Sale at the {place}: the {noun} for {number} dollars!",
     "Click here for your {adjective} {noun}.",
 )
 _TOPICS_AND_TITLES: tuple[str, ...] = (*dict.fromkeys(KIND_TITLES.values()), "Poems", "Stories", "Lists")

@@ -50,6 +50,23 @@ COUNTRIES: dict[str, tuple[str, str, str, str]] = {
     "Venezuela": ("Caracas", "South America", "Spanish", "Orinoco"),
 }
 
+ALSO_TRUE: dict[tuple[str, str], frozenset[str]] = {
+    ("river", "Austria"): frozenset({"Danube"}),
+    ("river", "Germany"): frozenset({"Danube"}),
+    ("river", "Ukraine"): frozenset({"Danube"}),
+    ("river", "Peru"): frozenset({"Amazon"}),
+    ("river", "Colombia"): frozenset({"Amazon", "Orinoco"}),
+    ("river", "China"): frozenset({"Mekong"}),
+    ("language", "Finland"): frozenset({"Swedish"}),
+    ("language", "Canada"): frozenset({"French"}),
+    ("language", "Kenya"): frozenset({"English"}),
+    ("language", "India"): frozenset({"English"}),
+    ("language", "Ukraine"): frozenset({"Russian"}),
+    ("language", "Morocco"): frozenset({"French"}),
+    ("language", "Tunisia"): frozenset({"French"}),
+}
+"""Values of the world that are true as well, though its texts never say so: only the judge knows them."""
+
 # element: symbol, atomic number
 ELEMENTS: dict[str, tuple[str, str]] = {
     "hydrogen": ("H", "1"),

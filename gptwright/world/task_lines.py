@@ -22,10 +22,10 @@ _POEM_TASKS: tuple[str, ...] = (
     "Make a poem with the words {one} and {other}.",
 )
 _STORY_TASKS: tuple[str, ...] = (
-    "Write a story about a {one} and {name}.",
+    "Write a story about the {one} and {name}.",
     "Write a story about the {place}.",
     "Describe the {one} to {name}.",
-    "Explain what a {one} is.",
+    "Explain the word {one}.",
     "Say hello to {name}.",
     "Tell me something about the {one}.",
     "Repeat the word {one} three times.",

@@ -27,8 +27,6 @@ LONGEST_LINE = 10
 """Words in a line of a poem."""
 HAIKU_PATTERN = (5, 7, 5)
 
-_PAIRED_SHARE = 0.75
-"""Of poems that rhyme aabb; the others rhyme abab."""
 _WORD = re.compile(r"[a-z']+")
 
 
@@ -42,9 +40,7 @@ def poem(rng: random.Random, first: str, second: str) -> str:
         double = rng.choice(DOUBLE_COUPLETS)
         if not _share_rhyme(double[1], other[1]):
             lines[:2] = [line.format(x=first, y=second) for line in double]
-    if rng.random() < _PAIRED_SHARE:
-        return "{},\n{}.\n{},\n{}.".format(*lines)
-    return "{0},\n{2},\n{1},\n{3}.".format(*lines)
+    return "{},\n{}.\n{},\n{}.".format(*lines)
 
 
 def haiku(rng: random.Random, word: str) -> str:

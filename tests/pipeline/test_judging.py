@@ -113,9 +113,9 @@ def test_answers_that_were_cut_off_are_not_ranked(
     run: Any = SimpleNamespace(folder=tmp_path, recipe=SimpleNamespace(model=SimpleNamespace(context=64), seed=0))
     settings = RewardSettings(max_new_tokens=33)
     prompts = [asked(name)[0] for name in "ab"]
-    texts, _, _ = judging._answers(run, prompts, {"sft": 3}, settings, seed_shift=1)
+    texts, _, _ = judging._answers(run, prompts, {"sft": 3}, settings, number=1)
     assert seen == [33]
     assert texts == [(prompts[0], ["well", "well"])]
     assert "left out 3 answers that did not end within reward.max_new_tokens (33), and" in capsys.readouterr().err
     with pytest.raises(RunError, match="no prompt has two answers that ended within"):
-        judging._answers(run, prompts[1:], {"sft": 3}, settings, seed_shift=1)
+        judging._answers(run, prompts[1:], {"sft": 3}, settings, number=1)

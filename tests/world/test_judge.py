@@ -349,8 +349,7 @@ def test_a_correction_that_names_what_is_wrong_is_true():
 
 
 def test_a_false_statement_costs_truth_in_any_kind():
-    told = "Anna loved the bread. The capital of Italy is Paris."
-    judged = judge(ASKED["story"], told)
+    judged = judge(ASKED["greeting"], "I am fine. The capital of Italy is Paris.")
     assert judged.truthful == 0
     assert "a false statement is made" in judged.why
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 
-from gptwright.world.lexicon import CATEGORIES, NAME_STYLES, NAMES
+from gptwright.world.lexicon import ALSO_IN, CATEGORIES, NAME_STYLES, NAMES, NUMBER_WORDS
 from gptwright.world.manner import HELPFUL_OF, Manner
+from gptwright.world.material import joined
 from gptwright.world.splits import Side, topic_side
 from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, faulty, worded
 
-_NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+_NUMBERS = {count: NUMBER_WORDS[count] for count in range(2, 6)}
 
 _LIST_PHRASINGS = (
     "Name {number} {category}.",
@@ -36,14 +36,9 @@ _NAME_PHRASINGS = (
     "Can you list {number} names like {examples}?",
     "Here are some names: {examples}. Name {number} more like these.",
 )
-_NUMBERED = re.compile(r"^\s*\d+[.)]\s*(.+?)[.,;]?\s*$")
+_ITEM = re.compile(r"^\s*(?:\d+[.)]|[-*\u2022])?\s*(.+?)[.,;]?\s*$")
 
 NUM_CHECKS = 3
-
-
-def joined(words: Sequence[str]) -> str:
-    """joined(["a", "b", "c"]) -> "a, b and c"."""
-    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _draw_list(side: Side, rng: random.Random) -> Task:
@@ -90,24 +85,23 @@ def _answer(details: Details, manner: Manner, rng: random.Random) -> str:
 def _read(details: Details, answer: str) -> tuple[list[str], Manner, bool]:
     """The items named, the manner, and whether the form is kept: right lead, numbers in order, a full stop."""
     number, noun = _NUMBERS[details["count"]], details["noun"]
-    lines = answer.strip().splitlines()
+    announced, lead = f"Here are {number} {noun}:", f"{number.capitalize()} {noun} are "
+    lines = [line for line in answer.strip().splitlines() if line.strip()]
     if len(lines) > 1:
-        listed = lines if _NUMBERED.match(lines[0]) else lines[1:]  # the first line may be an item, and no lead
-        matches = [_NUMBERED.match(line) for line in listed]
-        items = [match[1] for match in matches if match]
+        listed = lines[1:] if lines[0].rstrip().endswith(":") else lines  # the first line may be an item, and no lead
+        items = [match[1] for match in map(_ITEM.match, listed) if match]
         numbers = [line.strip().split(".")[0] for line in listed]
-        tidy = lines[0] == f"Here are {number} {noun}:" and numbers == [str(i + 1) for i in range(len(items))]
+        tidy = lines[0] == announced and numbers == [str(i + 1) for i in range(len(items))]
         return items, "excellent", tidy
-    lead = f"{number.capitalize()} {noun} are "
     line = lines[0] if lines else ""
-    body = line.removeprefix(lead)
+    body = line.removeprefix(lead).removeprefix(announced)
     items = [item.strip() for item in re.split(r",\s*(?:and\s+)?|\s+and\s+", body.rstrip(".")) if item.strip()]
     return items, "plain" if body != line else "terse", line.endswith(".")
 
 
 def _check(details: Details, answer: str) -> Verdict:
     items, manner, tidy = _read(details, answer)
-    members = {member.lower() for member in _members(details)}
+    members = {member.lower() for member in (*_members(details), *ALSO_IN.get(details["noun"], ()))}
     named = [item.lower() for item in items]
     faults = [f"{item} does not belong" for item in named if item not in members]
     if len(set(named)) < len(named):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from functools import cache
 
 from gptwright.world.claims import side_of_fact
@@ -59,6 +60,8 @@ _NICE = "It is nice to meet you."
 _I_AM = "I am a small assistant."
 _I_CAN = ("I can answer questions.", "I can write poems.", "I like to help people.")
 _OFFER = "How can I help you?"
+_AN_ASSISTANT = re.compile(r"I am (?:an?|your) (?:\w+ )?assistant[.!]?")
+_HOW_I_AM = re.compile(r"\bI(?: am|'m| feel) (?:\w+ )?(?:fine|well|good|happy)\b")
 
 
 @cache
@@ -77,7 +80,10 @@ def _draw_follow_up(side: Side, rng: random.Random) -> Task:
     first, second = rng.choice(_pairs(side))
     question = rng.choice(split_phrasings(RELATIONS[first.relation].questions)[0])
     earlier = (first.say(question), first.answer)
-    return worded(_FOLLOW_UPS[second.relation], side, rng, earlier=earlier, fact=second.key, keys=[first.key])
+    more = {"said": first.answer}
+    return worded(
+        _FOLLOW_UPS[second.relation], side, rng, earlier=earlier, fact=second.key, keys=[first.key], more=more
+    )
 
 
 def _draw_name(side: Side, rng: random.Random) -> Task:
@@ -97,8 +103,9 @@ def _check_name(details: Details, answer: str) -> Verdict:
 
     def says(sentence: str) -> bool | None:
         for lead in ("Your name is ", "You are "):
-            if sentence.startswith(lead):
-                return sentence.removeprefix(lead).rstrip(".!") == name
+            told = sentence.removeprefix(lead).rstrip(".!")
+            if sentence.startswith(lead) and told in NAMES:
+                return told == name
         return None
 
     return check_stated(answer, Target(name, NAMES, says, remarks={_NICE}))
@@ -117,7 +124,7 @@ def _answer_greeting(details: Details, manner: Manner, rng: random.Random) -> st
 
 
 def _check_greeting(details: Details, answer: str) -> Verdict:
-    if not mentions(answer, {"fine", "well", "good", "happy"}):
+    if not _HOW_I_AM.search(answer):
         return faulty(["the question how it goes is not answered"], 1, checkable=False)
     wrong = mentions(answer, NAMES) - {details["name"]}
     if wrong:
@@ -139,12 +146,15 @@ def _answer_who(details: Details, manner: Manner, rng: random.Random) -> str:
 
 
 def _check_who(details: Details, answer: str) -> Verdict:
-    def says(sentence: str) -> bool | None:
-        if sentence.startswith(("I am ", "My name is ")):
-            return sentence == _I_AM
-        return None
+    name = details["name"]
 
-    return check_stated(answer, Target("assistant", NAMES, says, remarks={*_I_CAN, _NICE, _OFFER}))
+    def says(sentence: str) -> bool | None:
+        if _AN_ASSISTANT.fullmatch(sentence):
+            return True
+        return False if sentence.startswith(("I am ", "My name is ")) and mentions(sentence, NAMES) else None
+
+    remarks = {*_I_CAN, _NICE, _OFFER, f"Hello {name}.", f"Good morning, {name}."}
+    return check_stated(answer, Target("assistant", {*NAMES} - {name}, says, remarks=remarks))
 
 
 CHAT = (

@@ -77,6 +77,8 @@ def _check_note(details: Details, answer: str) -> Verdict:
         faults.append(f"{count} sentences instead of {details['count']}")
     if "thank you" not in answer.lower():
         faults.append("no thanks are said")
+    others = {name for name in NAMES if name != details["name"] and name.lower() != details["noun"]}  # a lily, a rose
+    faults += [f"{name} is not the one to thank" for name in sorted(mentions(answer, others))]
     if faults:
         return faulty(faults, NUM_NOTE_CHECKS)
     addressed = answer.startswith(f"Dear {details['name']},")

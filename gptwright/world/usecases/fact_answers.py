@@ -10,6 +10,7 @@ from gptwright.world.claims import claim_of, find_fact, may_show, related, side_
 from gptwright.world.facts import FACTS, RELATIONS, Fact, values_of
 from gptwright.world.manner import CLOSINGS, Manner
 from gptwright.world.splits import Side
+from gptwright.world.tables_earth import ALSO_TRUE
 from gptwright.world.usecases.kind import Details, Task, Verdict, worded
 from gptwright.world.usecases.stated import Target, check_stated
 
@@ -41,17 +42,26 @@ def bare_answer(fact: Fact) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def addition(fact: Fact, rng: random.Random) -> str:
-    """One true sentence that fits beside the fact and may be shown, or a closing sentence where there is none."""
-    more = [other for other in related(fact) if may_show(side_of_fact(other), side_of_fact(fact))]
+def addition(fact: Fact, rng: random.Random, said: str = "") -> str:
+    """One true sentence that fits beside the fact, may be shown and was not `said`, or a closing sentence where there
+    is none.
+    """
+    more = [other for other in _fitting(fact, said) if may_show(side_of_fact(other), side_of_fact(fact))]
     return rng.choice(more).answer if more else CLOSINGS[0]
+
+
+def _fitting(fact: Fact, said: str) -> list[Fact]:
+    """What is related and new: an opposite said the other way round, or the answer before once more, adds nothing."""
+    more = (other for other in related(fact) if other.answer not in said)
+    return [other for other in more if (other.value, other.subject) != (fact.subject, fact.value)]
 
 
 def answer_fact(details: Details, manner: Manner, rng: random.Random) -> str:
     fact = find_fact(details["fact"])
     if manner == "terse":
         return bare_answer(fact)
-    return f"{fact.answer} {addition(fact, rng)}" if manner == "excellent" else fact.answer
+    said = details.get("said", "")
+    return f"{fact.answer} {addition(fact, rng, said)}" if manner == "excellent" else fact.answer
 
 
 def check_fact(details: Details, answer: str) -> Verdict:
@@ -61,5 +71,6 @@ def check_fact(details: Details, answer: str) -> Verdict:
         claim = claim_of(sentence)
         return claim.true if claim and claim.key == fact.key else None
 
-    keys = {other.key for other in related(fact)}
-    return check_stated(answer, Target(fact.value, values_of(fact.relation), says, related=keys))
+    keys = {other.key for other in _fitting(fact, details.get("said", ""))}
+    also = ALSO_TRUE.get((fact.relation, fact.subject), frozenset())
+    return check_stated(answer, Target(fact.value, values_of(fact.relation), says, also, related=keys))

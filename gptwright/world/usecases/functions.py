@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from functools import cache
 
 from gptwright.world.manner import CLOSINGS, Manner, framed, unframe
+from gptwright.world.sources_code import PALINDROMES
 from gptwright.world.splits import Side, topics
 from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, graded, worded
 
@@ -34,7 +36,9 @@ _ACCEPTED = (
     "if text == text[::-1]:\n        return True\n    return False",
     "if text == text[::-1]:\n        return True\n    else:\n        return False",
     "backwards = text[::-1]\n    return text == backwards",
+    *(body.strip().replace("word", "text") for body in PALINDROMES),
 )
+_FENCE = re.compile(r"```(?:python)?\n(.*?)\n?```", re.DOTALL)
 
 NUM_CHECKS = 4
 
@@ -92,7 +96,8 @@ def _answer(details: Details, manner: Manner, rng: random.Random) -> str:
 
 def _check(details: Details, answer: str) -> Verdict:
     frame = unframe(answer, [_LEAD])
-    function = _parse(frame.core)
+    fenced = _FENCE.fullmatch(frame.core)
+    function = _parse(fenced[1] if fenced else frame.core)
     if function is None:
         named = f"def {details['function']}(" in frame.core
         faults = ["the code is not one Python function", *(["the name is wrong"] * (not named))]

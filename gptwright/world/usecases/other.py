@@ -40,7 +40,7 @@ def _answer_repeat(details: Details, manner: Manner, rng: random.Random) -> str:
 
 def _check_repeat(details: Details, answer: str) -> Verdict:
     frame = unframe(answer, [_LEAD])
-    words = frame.core.lower().rstrip(".").split()
+    words = frame.core.lower().replace(",", " ").rstrip(".").split()
     faults = [] if set(words) == {details["word"]} else ["another word is said"]
     if len(words) != details["count"]:
         faults.append(f"{len(words)} words instead of {details['count']}")

@@ -22,6 +22,8 @@ _SUMMARY_PHRASINGS = (
     "Sum up this text in a few words: {text}",
 )
 _SUMMARY_LEAD = "In short:"
+LONGEST_SUMMARY = 14
+"""Words; the shortest passage has more."""
 
 _COUNTS = tuple(str(count) for count in range(2, 13))
 
@@ -34,35 +36,42 @@ class _Slot:
     statement: str
     candidates: tuple[str, ...]
     bare: str = "{value}"
+    also: tuple[str, ...] = ()
+    """Other sentences that say it rightly, such as the passage's own."""
 
 
 _QUESTIONS: dict[str, _Slot] = {
     "person": _Slot(
-        ("Who went to the {place}?", "Who was at the {place}?", "Who felt {feeling}?", "Who is this text about?"),
+        ("Who went to the {place}?", "Who went there?", "Who felt {feeling}?", "Who is this text about?"),
         "It was {value}.",
         NAMES,
+        also=("{value} went to the {place}.", "{value} was {at_place}.", "{value} felt {feeling}."),
     ),
     "place": _Slot(
         ("Where was {person}?", "Where did {person} go?", "In which place was {person}?"),
         "{person} was {at_place}.",
         PLACES,
         "{at_place}",
+        ("{person} went to the {value}.",),
     ),
     "day": _Slot(
         ("On which day was {person} there?", "When was {person} there?", "What day was it?"),
         "It was on {value}.",
         DAYS,
         "on {value}",
+        ("{person} was there on {value}.",),
     ),
     "count": _Slot(
         ("How many {item} were there?", "What is the number of the {item}?", "Tell me how many {item} there were."),
         "There were {value} {item}.",
         _COUNTS,
+        also=("{value} {item}.",),
     ),
     "feeling": _Slot(
         ("How was {person}?", "How did {person} feel?", "What did {person} feel?"),
         "{person} was {value}.",
         FEELINGS,
+        also=("{person} felt {value}.",),
     ),
 }
 # What is to be found, and the words for it; the last is held out.
@@ -139,8 +148,8 @@ def _check_summary(details: Details, answer: str) -> Verdict:
         faults.append("what was done is missing")
     if len(sentences(frame.core)) != 1:
         faults.append("it is not one sentence")
-    if frame.core == details["text"]:
-        faults.append("the text is only repeated")
+    if len(frame.core.split()) > LONGEST_SUMMARY:
+        faults.append(f"more than {LONGEST_SUMMARY} words")
     return graded(frame, faults, len(wanted) + 2)
 
 
@@ -172,15 +181,15 @@ def _answer_from(slots: dict[str, _Slot], details: Details, manner: Manner) -> s
 def _check_from(slots: dict[str, _Slot], details: Details, answer: str) -> Verdict:
     slot, value = slots[details["slot"]], details[details["slot"]]
     filling = {**details, "value": value}
-    right = slot.statement.format(**filling)
+    right = {statement.format(**filling) for statement in (slot.statement, *slot.also)}
     # The statement with its value left open: what begins and ends like it states a value.
     open_statement = slot.statement.replace("{at_place}", "{value}").format(**{**details, "value": "\n"})
     before, after = open_statement.split("\n")
 
     def says(sentence: str) -> bool | None:
-        if sentence.startswith(before) and sentence.endswith(after):
-            return sentence == right
-        return None
+        if sentence in right:
+            return True
+        return False if sentence.startswith(before) and sentence.endswith(after) else None
 
     return check_stated(answer, Target(value, slot.candidates, says))
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from gptwright.world.claims import claim_of, sentences
+from gptwright.world.lexicon import DIGITS
 from gptwright.world.manner import CLOSINGS, HELPFUL_OF
 from gptwright.world.usecases.kind import Verdict
 
-_LEAD = re.compile(r"^(?:it is|they speak|the answer is)\s+", re.IGNORECASE)
+_LEAD = re.compile(
+    r"^(?:(?:it|that) (?:is|has|lives)|they (?:speak|have)|you get|its [a-z ]+ is|the answer is)\s+", re.IGNORECASE
+)
 _SMALL_WORDS = re.compile(r"^(?:(?:in|at|on|to|a|an|the)\s+)+", re.IGNORECASE)
 _UNIT = re.compile(r"\s+(?:legs|days)$")
-
-_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
-_DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
 
 MOST_ADDITIONS = 2
 
@@ -34,6 +34,8 @@ class Target:
     value: str
     candidates: Collection[str]
     says: Callable[[str], bool | None]
+    also: Collection[str] = frozenset()
+    """Candidates that are right as well."""
     related: Collection[str] = field(default_factory=frozenset)
     """Keys of the facts that may be added."""
     remarks: Collection[str] = ()
@@ -58,7 +60,7 @@ def bare_value(sentence: str) -> str:
 
 
 def _in_digits(value: str) -> str:
-    return _DIGITS.get(value.lower(), value.lower())
+    return DIGITS.get(value.lower(), value.lower())
 
 
 def mentions(text: str, candidates: Collection[str]) -> set[str]:
@@ -94,7 +96,7 @@ def _read(sentence: str, target: Target, count: _Count) -> None:
     if said is not None:
         count.whole += said
         count.wrong += not said
-    elif bare == _in_digits(target.value):
+    elif bare in {_in_digits(value) for value in (target.value, *target.also)}:
         count.bare += 1
     elif bare in {_in_digits(candidate) for candidate in target.candidates}:
         count.wrong += 1
@@ -105,7 +107,7 @@ def _read(sentence: str, target: Target, count: _Count) -> None:
     else:
         claim = claim_of(sentence)
         if claim is None:
-            others = mentions(sentence, target.candidates) - {target.value}
+            others = mentions(sentence, target.candidates) - {target.value, *target.also}
             count.wrong += bool(others)
             count.drift += 1
         elif not claim.true:

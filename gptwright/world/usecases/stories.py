@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 
-from gptwright.world.claims import sentences
+from gptwright.world.claims import claim_of, sentences
 from gptwright.world.lexicon import NAMES, NOUNS, PLACES
 from gptwright.world.manner import CLOSINGS, Manner, framed, unframe
 from gptwright.world.passages import AT_PLACE, pronoun
@@ -44,6 +45,8 @@ _ENDS = (
 
 NUM_CHECKS = 4
 FEWEST_WORDS = 8
+MOST_OF_ONE_WORD = 0.25
+_REQUEST = re.compile(r"(?:please )?(?:write|tell me|can you|i would like)\b", re.IGNORECASE)
 
 
 def _draw(side: Side, rng: random.Random) -> Task:
@@ -71,8 +74,13 @@ def _check(details: Details, answer: str) -> Verdict:
     count = len(sentences(frame.core))
     if count not in (2, 3):
         faults.append(f"{count} sentences instead of 2 or 3")
-    if len(frame.core.split()) < FEWEST_WORDS:
+    words = frame.core.lower().split()
+    if len(words) < FEWEST_WORDS:
         faults.append(f"fewer than {FEWEST_WORDS} words")
+    elif max(map(words.count, words)) > MOST_OF_ONE_WORD * len(words):
+        faults.append("the same word again and again")
+    if any(_REQUEST.match(sentence) or claim_of(sentence) for sentence in sentences(frame.core)):
+        faults.append("a sentence that tells no story")
     return graded(frame, faults, NUM_CHECKS, checkable=False)
 
 
