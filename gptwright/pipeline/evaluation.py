@@ -312,6 +312,17 @@ def _read_by(stage: str, recipe: Recipe) -> str:
     return own.get(stage) or _WORDS[stage][1]
 
 
+def _besides(stage: str, recipe: Recipe) -> str:
+    """In words, what the recipe adds to the stage's algorithm."""
+    sft, reward, ppo = recipe.sft, recipe.reward, recipe.ppo
+    added = {
+        "sft": sft is not None and sft.pretrain_rows > 0 and ", and of some pretraining text",
+        "reward": reward is not None and reward.language_weight > 0 and ", and the best answer's next tokens",
+        "ppo": ppo is not None and ppo.interpolation < 1 and f"; saved {ppo.interpolation:.0%} of the way from SFT",
+    }
+    return added.get(stage) or ""
+
+
 def stage_table(folder: Path, recipe: Recipe) -> list[dict[str, Any]]:
     """The talk's four columns with this run's numbers; sampling comparisons counts with the reward model."""
     rounds = range(1, MOST_ROUNDS + 1)
@@ -331,7 +342,7 @@ def stage_table(folder: Path, recipe: Recipe) -> list[dict[str, Any]]:
         {
             "stage": _WORDS[trained[name]][0],
             "data": _read_by(trained[name], recipe),
-            "algorithm": _WORDS[trained[name]][2],
+            "algorithm": _WORDS[trained[name]][2] + _besides(trained[name], recipe),
             "model": f"{lineages[name]['parameters'] / 1e6:.2f}M parameters, {_parent(trained[name], lineages[name])}",
             "tokens": lineages[name].get("tokens"),
             "seconds": lineages[name].get("seconds"),

@@ -101,6 +101,7 @@ class Card:
 class Cards:
     kind: ClassVar[str] = "cards"
     cards: tuple[Card, ...]
+    caption: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,5 +43,22 @@ DEFINITIONS = (
         "Different runs of n words over all of them (higher is more varied), how much answers resemble each other, "
         "and how many pairs of answers begin with the same three words (lower is more varied).",
     ),
+    (
+        "Frontier",
+        "What an answer gains against how far the policy has moved, drawn over the square root of the KL, in which the "
+        "gain is about a straight line at first (Gao et al. 2022). Where the reward goes on and the gold score turns, "
+        "the reward is being hacked.",
+    ),
+    (
+        "Clip fraction, returns, explained variance",
+        "PPO's steps are cut off where a token's probability has changed by more than the clip range (0.2) since it "
+        "was sampled. Returns are the rewards still to come; explained variance is 1 where the value model foresees "
+        "them exactly and 0 where a constant would do as well.",
+    ),
+    (
+        "Calibration error, correlation with length",
+        "How far, on average, the chances that the reward model gives differ from the shares that come true; and "
+        "whether it likes long answers (1), short ones (-1) or neither (0).",
+    ),
     ("Compute", "Operations of training, 6 per parameter and token plus attention; rollouts count forward passes."),
 )

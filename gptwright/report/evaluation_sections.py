@@ -25,6 +25,18 @@ from gptwright.report.blocks import (
 from gptwright.report.run_files import Row, RunFiles, required
 
 _FEW_SHOT = "_few_shot"
+_GREEDY = ", the likeliest token at every step"
+_FIGURES = {
+    "bits per byte of text": lambda evaluation, model: wording.decimal(evaluation.get("bits_per_byte", {}).get(model)),
+    "entropy, nats per token": lambda evaluation, model: wording.decimal(evaluation.get("entropy", {}).get(model)),
+    "distinct-1": lambda evaluation, model: wording.decimal(evaluation.get("distinct", {}).get(model, {}).get("1")),
+    "distinct-2": lambda evaluation, model: wording.decimal(evaluation.get("distinct", {}).get(model, {}).get("2")),
+    "self-BLEU": lambda evaluation, model: wording.decimal(evaluation.get("self_bleu", {}).get(model)),
+    "same opening": lambda evaluation, model: wording.percent(evaluation.get("same_opening", {}).get(model)),
+    "KL to SFT, nats per answer (k1)": lambda evaluation, model: _divergence(evaluation, model),
+    "k3": lambda evaluation, model: wording.decimal(evaluation.get("kl", {}).get(model, {}).get("k3"), 2),
+}
+"""The columns of the table of variety."""
 _BEHAVIOURS = {
     "continues_tasks": "Asked for something, continues the document instead of doing it",
     "writes_poem": 'Told "Here is a poem about ...:", writes it',
@@ -43,8 +55,10 @@ def headline_section(run: RunFiles) -> Section:
             )
     for row in _headline_wins(evaluation.get("win_rates", []), models):
         figure = figure_from_json(row, "win_rates")
-        name = f"{wording.spoken(row['a'])} beats {wording.spoken(row['b'])}"
-        tiles.append(Tile(name, wording.percent(figure.value), wording.percent_range(figure)))
+        name = f"{wording.spoken(row['a'])} vs {wording.spoken(row['b'])}, win rate"
+        counts = ", ".join(f"{row[key]:,} {key}" for key in ("wins", "ties", "losses") if key in row)
+        note = f"{wording.percent_range(figure)}; {counts}" if counts else wording.percent_range(figure)
+        tiles.append(Tile(name, wording.percent(figure.value), note))
     reward = run.reward_model or {}
     if "accuracy" in reward:
         ceiling = f"ceiling {wording.percent(reward['ceiling']['value'])}" if "ceiling" in reward else ""
@@ -52,7 +66,7 @@ def headline_section(run: RunFiles) -> Section:
     if "evaluate" in run.unasked and not tiles:
         return Section("headline", run.name, "What was read, and what was learned from it.", ())
     missing = run.not_evaluated("accuracy")
-    intro = "What each stage gained on the same held-out prompts. Small print: 95% intervals."
+    intro = f"What each stage gained on the same held-out prompts{_GREEDY}. Small print: 95% intervals."
     return Section("headline", run.name, intro, (Tiles(tuple(tiles)),) if tiles else (), missing)
 
 
@@ -78,7 +92,7 @@ def stages_section(run: RunFiles) -> Section:
 
 
 def use_case_section(run: RunFiles) -> Section:
-    intro = "The same held-out prompts for every model."
+    intro = f"The same held-out prompts for every model{_GREEDY}."
     evaluation = run.evaluation or {}
     blocks: list[Block] = []
     drawn = []
@@ -94,12 +108,12 @@ def use_case_section(run: RunFiles) -> Section:
             drawn.append(_use_case_plot(key, caption, cases, figures))
     if drawn:
         blocks.insert(0, Plots(tuple(drawn)))
-    blocks += _base_blocks(evaluation)
+    blocks += [*_sampled_table(evaluation.get("sampled", {})), *_base_blocks(evaluation)]
     return Section("use-cases", "Accuracy and gold score", intro, tuple(blocks), run.not_evaluated("accuracy", "gold"))
 
 
 def win_rate_section(run: RunFiles) -> Section:
-    intro = "Both models answer the same prompt; the answer with the higher gold score wins, a tie counts half."
+    intro = f"Both models answer the same prompt{_GREEDY}; the higher gold score wins, a tie counts half."
     missing = run.not_evaluated("win_rates")
     if missing:
         return Section("win-rates", "Win rates", intro, (), missing)
@@ -130,15 +144,19 @@ def _ratings_table(rated: Row) -> Table:
     figures = {name: figure_from_json(value, f"ratings {name}") for name, value in rated.items()}
     order = sorted(figures, key=lambda name: -figures[name].value)
     rows = tuple(
-        (wording.spoken(name), f"{figure.value:.0f}", f"{figure.low:.0f} to {figure.high:.0f}")
+        (wording.spoken(name), f"{figure.value:.0f}", _range(figure))
         for name, figure in ((name, figures[name]) for name in order)
     )
     caption = "Ratings from all of these games at once (Bradley-Terry on Elo's scale, SFT is 1000): 100 points are 64%."
     return Table(caption, ("", "rating", "95% interval"), rows)
 
 
+def _range(figure: Figure) -> str:
+    return "fixed" if figure.low == figure.high else f"{figure.low:.0f} to {figure.high:.0f}"
+
+
 def panel_section(run: RunFiles) -> Section:
-    intro = "The same prompts, answered by the model of each stage; each answer with its gold score."
+    intro = f"The same prompts, answered by the model of each stage{_GREEDY}; each answer with its gold score."
     missing = run.not_evaluated("panel")
     if missing:
         return Section("panel", "Side by side", intro, (), missing)
@@ -153,10 +171,14 @@ def diversity_section(run: RunFiles) -> Section:
     names = ("bits_per_byte", "entropy", "distinct", "self_bleu")
     present = [name for name in names if name in evaluation]
     models = [model for model in evaluation.get("models", []) if any(model in evaluation[name] for name in present)]
-    rows = tuple(_diversity_row(evaluation, model) for model in models)
-    variety = ("distinct-1", "distinct-2", "self-BLEU", "same opening")
-    head = ("", "bits per byte", "entropy", *variety, "KL to SFT, k1", "k3")
-    table = Table("Likelihood of held-out text, and variety of answers sampled at temperature 1.", head, rows)
+    columns = {name: [cell(evaluation, model) for model in models] for name, cell in _FIGURES.items()}
+    columns = {name: cells for name, cells in columns.items() if any(cell != wording.NOTHING for cell in cells)}
+    rows = tuple((wording.spoken(model), *cells) for model, *cells in zip(models, *columns.values(), strict=True))
+    caption = (
+        "Likelihood of held-out text, and variety of answers sampled at temperature 1; a dash stands where a model's "
+        "answers were not looked at."
+    )
+    table = Table(caption, ("", *columns), rows)
     return Section("diversity", "Diversity and likelihood", intro, (table,) if rows else (), run.not_evaluated(*names))
 
 
@@ -206,6 +228,26 @@ def _use_case_plot(key: str, caption: str, cases: Sequence[str], figures: Mappin
     return Plot(svg, f"{caption} Lines: 95% intervals.")
 
 
+def _sampled_table(sampled: Row) -> list[Block]:
+    """Accuracy, gold score and win rates of answers drawn at temperature 1, over all use cases."""
+    models = [model for model, by_case in sampled.get("gold", {}).items() if ALL in by_case]
+
+    def cell(key: str, model: str) -> Cell:
+        value = sampled.get(key, {}).get(model, {}).get(ALL)
+        figure = figure_from_json(value, f"sampled {key} of {model}") if value else None
+        return wording.measured_percent(figure) if key == "accuracy" else wording.measured(figure)
+
+    rows: list[tuple[Cell, ...]] = [
+        (wording.spoken(model), cell("accuracy", model), cell("gold", model), wording.NOTHING) for model in models
+    ]
+    for row in sampled.get("win_rates", []):
+        figure = figure_from_json(row, "sampled win_rates")
+        name = f"{wording.spoken(row['a'])} vs {wording.spoken(row['b'])}"
+        rows.append((name, wording.NOTHING, wording.NOTHING, wording.measured_percent(figure)))
+    caption = "The same at temperature 1, as answers are sampled in training: every token drawn by its probability."
+    return [Table(caption, ("", "accuracy", "gold score", "win rate"), tuple(rows))] if rows else []
+
+
 def _base_blocks(evaluation: Row) -> list[Block]:
     blocks: list[Block] = []
     models = evaluation.get("models", [])
@@ -250,22 +292,8 @@ def _card(row: Row, models: Sequence[str]) -> Card:
     )
 
 
-def _diversity_row(evaluation: Row, model: str) -> tuple[Cell, ...]:
-    distinct = evaluation.get("distinct", {}).get(model, {})
+def _divergence(evaluation: Row, model: str) -> Cell:
     divergence = evaluation.get("kl", {}).get(model, {})
-    k1 = (
-        wording.measured(figure_from_json(divergence["k1"], f"kl of {model}"), 2)
-        if "k1" in divergence
-        else wording.NOTHING
-    )
-    return (
-        wording.spoken(model),
-        wording.decimal(evaluation.get("bits_per_byte", {}).get(model)),
-        wording.decimal(evaluation.get("entropy", {}).get(model)),
-        wording.decimal(distinct.get("1")),
-        wording.decimal(distinct.get("2")),
-        wording.decimal(evaluation.get("self_bleu", {}).get(model)),
-        wording.percent(evaluation.get("same_opening", {}).get(model)),
-        k1,
-        wording.decimal(divergence.get("k3"), 2),
-    )
+    if "k1" not in divergence:
+        return wording.NOTHING
+    return wording.measured(figure_from_json(divergence["k1"], f"kl of {model}"), 2)

@@ -26,13 +26,17 @@ SMALL = (3.4, 2.2)
 WIDE = (4.2, 2.7)
 PALETTE = 5
 """How many colours for series the page has."""
-_INK, _GRID = "#010101", "#010102"
+_INK, _GRID, _STRONG, _CARD = "#010101", "#010102", "#010103", "#010104"
 _SERIES = [f"#0102{number:02d}" for number in range(1, PALETTE + 1)]
-_PRINTED = ("#9aa3ad", "#2f6fb0", "#d07a2d", "#3f8f6b", "#8a5aa8")
+_PRINTED = ("#7a838d", "#2f6fb0", "#d07a2d", "#3f8f6b", "#8a5aa8")
 """What the series' stand-ins are in a picture by itself: the page's light colours."""
 _PRINTED_INK, _PRINTED_GRID = "#5c636b", "#dcdad5"
-_VARIABLES = {_INK: "--ink-soft", _GRID: "--line"} | {colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)}
+_VARIABLES = {_INK: "--ink-soft", _GRID: "--line", _STRONG: "--ink", _CARD: "--card"} | {
+    colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)
+}
 _LABEL = "the spoken description goes here"
+_FEW = 16
+"""Up to so many points are marked: between them nothing was measured."""
 _SMOOTH_FROM = 60
 """Curves of at least this many points are drawn faintly, with a running mean over a twentieth of them on top."""
 
@@ -73,6 +77,8 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     colour: int = 1
+    dots: bool = False
+    """Drawn as dots alone: the order of its points says nothing."""
 
 
 def colour_of(index: int) -> str:
@@ -110,11 +116,28 @@ def png_plot(size: tuple[float, float], paint: Callable[[Axes, Colours], None]) 
 
 
 def line_plot(
-    name: str, series: Sequence[Series], *, alt: str, x_label: str = "step", size: tuple[float, float] = SMALL
+    name: str,
+    series: Sequence[Series],
+    *,
+    alt: str,
+    x_label: str = "step",
+    size: tuple[float, float] = SMALL,
+    log: bool = False,
+    ticks: Mapping[float, str] | None = None,
 ) -> str:
+    """Curves; `log` is of the y axis, and `ticks` name places of the x axis."""
+
     def paint(axes: Axes) -> None:
         for curve in series:
             _curve(axes, curve)
+        if log and all(value > 0 for curve in series for value in curve.y if value == value):
+            ticker = require("matplotlib.ticker")
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        if ticks:
+            axes.set_xticks(list(ticks), list(ticks.values()))
         axes.set_xlabel(x_label)
         axes.margins(x=0.02, y=0.08)
         if len(series) > 1:
@@ -135,7 +158,8 @@ def bar_plot(
             values, places = [figure.value for _, figure in rows], [place for place, _ in rows]
             axes.barh(places, values, height=thickness * 0.86, color=colour_of(number + 1), label=label)
             whiskers = _whiskers([figure for _, figure in rows])
-            axes.errorbar(values, places, xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=0.9)
+            for colour, width in ((_CARD, 2.6), (_STRONG, 0.9)):  # an edge around each, to be seen on any bar
+                axes.errorbar(values, places, xerr=whiskers, fmt="none", ecolor=colour, elinewidth=width)
         axes.set_yticks(range(len(groups)), groups)
         axes.set_ylim(len(groups) - 0.45, -0.55)
         axes.set_xlim(0, 1)
@@ -194,8 +218,12 @@ def histogram_plot(name: str, histogram: ScoreHistogram, *, alt: str) -> str:
 
 def _curve(axes: Axes, curve: Series) -> None:
     colour = colour_of(curve.colour)
+    if curve.dots:
+        axes.plot(curve.x, curve.y, "o", color=colour, label=curve.label, markersize=3.5)
+        return
     if len(curve.y) < _SMOOTH_FROM:
-        axes.plot(curve.x, curve.y, color=colour, label=curve.label)
+        few = {"marker": "o", "markersize": 3} if len(curve.y) <= _FEW else {}
+        axes.plot(curve.x, curve.y, color=colour, label=curve.label, **few)
         return
     axes.plot(curve.x, curve.y, color=colour, linewidth=0.7, alpha=0.35)
     window = len(curve.y) // 20

@@ -17,7 +17,7 @@ _PRACTICE_PLOTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "What practice maximises: the score, and the score less the KL penalty.",
         (("score", "reward/score"), ("less penalty", "reward/mean")),
     ),
-    ("Gold score", "What we really want, on held-out prompts; practice never sees it.", (("gold", "gold_score"),)),
+    ("Gold score", "What we really want, on validation prompts; practice never sees it.", (("gold", "gold_score"),)),
     (
         "KL to the reference",
         "How far the policy has moved, in nats per answer.",
@@ -39,7 +39,7 @@ _PRACTICE_PLOTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 FRONTIER_POINTS = 12
 _WATCHED = {
     "diversity": "the share of an answer's word pairs that no other answer of the round has.",
-    "once": "minus the lines, sentences and items that an answer says again.",
+    "once": "minus the number of lines, sentences and items that an answer says again (0: none).",
 }
 
 
@@ -51,6 +51,9 @@ def practice_sections(run: RunFiles) -> tuple[Section, ...]:
 
 def _practice_section(run: RunFiles, stage: str) -> Section:
     intro = "The assistant answers new prompts, the reward model scores, and what scored well becomes likelier."
+    kept = run.setting(stage.partition("_")[0], "interpolation")
+    if kept is not None and kept < 1:
+        intro += f" Drawn is the policy in training; the model that is saved lies {kept:.0%} of the way to it from SFT."
     rows, title = run.metrics.get(stage), f"Reinforcement learning: {wording.spoken(stage)}"
     if rows is None:
         return Section(stage, title, intro, (), (run.missing(f"{stage}/metrics.jsonl"),))
@@ -85,7 +88,11 @@ def _frontier(stage: str, rows: Sequence[Row]) -> list[Plot]:
     }
     return [
         curve_plot(
-            f"{stage}-{name}", [plots.Series(name, x, y, 2)], f"Frontier. {says}", "root of KL", size=plots.SMALL
+            f"{stage}-{name}",
+            [plots.Series(name, x, y, 2, dots=True)],
+            f"Frontier. {says}",
+            "square root of KL",
+            size=plots.SMALL,
         )
         for name, (x, y, says) in curves.items()
         if len(x) > 1

@@ -23,8 +23,11 @@ def reward_section(run: RunFiles) -> Section:
         accuracy = [("training", "accuracy", 1), ("held-out", "validation_accuracy", 2)]
         curves = [plots.Series(label, *series(rows, name), colour) for label, name, colour in accuracy]
         loss = [plots.Series("training", *series(rows, "loss"), 1)]
+        caption = "Loss: minus the log of the chance given to the better answer of a pair"
+        added = run.setting("reward", "language_weight")
+        caption += f", plus {added:g} times that of the best answer's words." if added else "."
         drawn = (
-            curve_plot("reward-loss", loss, "Loss: minus the log of the chance given to the better one.", "step"),
+            curve_plot("reward-loss", loss, caption, "step"),
             curve_plot(
                 "reward-accuracy", [curve for curve in curves if curve.y], "Share of pairs ordered as labelled.", "step"
             ),
@@ -69,8 +72,8 @@ def _reward_blocks(evaluation: Row) -> list[Block]:
         lines = [
             (wording.spoken(case), figure_from_json(value, f"by_use_case {case}")) for case, value in cases.items()
         ]
-        told = tuple((case, wording.measured_percent(figure), f"{figure.n:,}") for case, figure in lines)
-        blocks.append(Table("The same by use case.", ("use case", "pairs in order", "pairs"), told))
+        told = tuple((case, wording.measured_percent(figure)) for case, figure in lines)
+        blocks.append(Table("The same by use case.", ("use case", "pairs in order"), told))
     people = evaluation.get("by_labeller", {})
     if len(people) > 1:
         blocks.append(Table("The same by labeller.", ("labeller", "pairs in order"), _labeller_rows(people)))
@@ -119,22 +122,31 @@ def _labeller_rows(people: Row) -> tuple[tuple[str, Cell], ...]:
 def _best_of_n(figures: Row) -> Plot:
     counts = sorted(int(n) for n in figures)
     means = [figure_from_json(figures[str(n)], f"best_of_n {n}").value for n in counts]
-    curve = plots.Series("gold score", [math.log2(n) for n in counts], means, 2)
-    caption = "Best of n: gold score of the answer that the reward model likes best among n of the SFT model's."
-    return curve_plot("reward-best-of-n", [curve], caption, "log2 of n", size=plots.SMALL)
+    places = [math.log2(n) for n in counts]
+    curve = plots.Series("gold score", places, means, 2)
+    caption = (
+        "Best of n: gold score of the answer that the reward model likes best among n of the SFT model's, sampled at "
+        "temperature 1 on a hundred prompts of the validation pool."
+    )
+    ticks = dict(zip(places, map(str, counts), strict=True))
+    return curve_plot("reward-best-of-n", [curve], caption, "n", ticks=ticks)
 
 
 def _disagreements(rows: Sequence[Row]) -> list[Block]:
     """The pairs that it gets most wrong, to be read: noise of the labeller, or something it does not understand?"""
     cards = tuple(
         Card(
-            f"scores differ by {row['margin']:.2f}",
+            f"{row['margin']:.2f} the wrong way",
             str(row["prompt"]),
             (
-                Answer(f"preferred by {row['labeller'] or 'the labeller'}", str(row["preferred"]), "", ""),
-                Answer("scored higher", str(row["rejected"]), "", ""),
+                Answer(f"preferred by labeller {row['labeller'] or ''}".strip(), str(row["preferred"]), "", ""),
+                Answer("scored higher by the model", str(row["rejected"]), "", ""),
             ),
         )
         for row in rows
     )
-    return [Cards(cards)] if cards else []
+    caption = (
+        "The pairs on which the model differs most from a labeller, and by how much its scores do: a slip of the "
+        "labeller's, or something that the model does not understand?"
+    )
+    return [Cards(cards, caption)] if cards else []

@@ -30,8 +30,13 @@ class RunFiles:
     tokenizer: Row | None
     corpus: Row | None
     evaluation: Row | None
+    recipe: Row
     reward_model: Row | None = None
     """The figures of the reward model, which its stage leaves."""
+
+    def setting(self, section: str, name: str) -> Any:
+        """A setting of the run's recipe; None where the recipe is not there, or has none of that name."""
+        return (self.recipe.get(section) or {}).get(name)
 
     def missing(self, file: str) -> str:
         """The sentence that stands in for what a missing file would have shown."""
@@ -61,6 +66,7 @@ def read_run(run_dir: Path) -> RunFiles:
         tokenizer=_read_object(run_dir / "tokenizer" / "stats.json"),
         corpus=_read_object(run_dir / "corpus" / "manifest.json"),
         evaluation=evaluation,
+        recipe=recipe,
         # Runs of earlier versions have it in evaluation.json alone.
         reward_model=(evaluation or {}).get("reward_model") if reward_model is None else reward_model,
     )

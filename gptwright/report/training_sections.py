@@ -58,14 +58,20 @@ def sft_section(run: RunFiles) -> Section:
         return Section("sft", "Supervised finetuning", intro, (), (run.missing("sft/metrics.jsonl"),))
     train, held_out = series(rows, "loss"), series(rows, "validation_loss")
     loss = [plots.Series("training", *train, 1), plots.Series("held-out", *held_out, 2)]
-    drawn = [
-        curve_plot("sft-loss", [curve for curve in loss if curve.y], "Loss in nats per token of the answers.", "step")
-    ]
+    mixed = run.setting("sft", "pretrain_rows")
+    caption = "Loss in nats per token of the answers."
+    if mixed:
+        caption += " In training that of the pretraining text mixed in counts too, so the two curves do not compare."
+    drawn = [curve_plot("sft-loss", [curve for curve in loss if curve.y], caption, "step", log=True)]
     quality = [plots.Series("accuracy", *series(rows, "accuracy", x="epoch"), 2)]
     quality.append(plots.Series("gold score", *series(rows, "gold_score", x="epoch"), 3))
     if any(curve.y for curve in quality):
         shown = [curve for curve in quality if curve.y]
-        drawn.append(curve_plot("sft-quality", shown, "Accuracy and gold score on held-out prompts.", "epoch"))
+        caption = (
+            "Accuracy and gold score on a few hundred prompts of the validation pool, sampled at temperature 1: not to "
+            "be compared with the final figures. The last epochs bring most, because the learning rate falls with them."
+        )
+        drawn.append(curve_plot("sft-quality", shown, caption, "epoch"))
     return Section("sft", "Supervised finetuning", intro, (Plots(tuple(drawn)),))
 
 
@@ -84,7 +90,8 @@ def _pretraining_plots(rows: Sequence[Row]) -> Plots:
         plots.Series("training", *series(rows, "loss"), 1),
         plots.Series("held-out", *series(rows, "validation_loss"), 2),
     ]
-    drawn = [curve_plot("pretraining-loss", [curve for curve in loss if curve.y], "Loss in nats per token.", "step")]
+    shown = [curve for curve in loss if curve.y]
+    drawn = [curve_plot("pretraining-loss", shown, "Loss in nats per token.", "step", log=True)]
     bits = plots.Series("held-out", *series(rows, "bits_per_byte"), 2)
     if bits.y:
         caption = "Bits per byte of held-out text, which does not depend on the tokenizer."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, file: str, row: dict[str, Any]) -> None:
-        """Append one row to `file`, on disk before this returns."""
+        """Append one row to `file`, on disk before this returns. What is no finite number is null: JSON has none."""
         if not self.writes:
             return
+        row = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
         with (self.folder / file).open("a", encoding="utf-8") as out:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
 

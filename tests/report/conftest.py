@@ -171,6 +171,11 @@ def evaluation(rng):
             win("ppo", "sft", 231, 240, 129),
             win("ppo", "base_few_shot", 440, 90, 70),
         ],
+        "sampled": {
+            "accuracy": {model: {"all": accuracy[model]["all"]} for model in ("sft", "ppo")},
+            "gold": {model: {"all": gold[model]["all"]} for model in ("sft", "ppo")},
+            "win_rates": [win("ppo", "sft", 200, 250, 150)],
+        },
         "bits_per_byte": {"base": 0.751, "sft": 0.803, "ppo": 0.829},
         "entropy": {"base": 1.93, "sft": 0.62, "ppo": 0.37},
         "distinct": {model: {"1": 0.31 - 0.05 * i, "2": 0.74 - 0.08 * i} for i, model in enumerate(MODELS)},

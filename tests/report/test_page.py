@@ -12,7 +12,8 @@ import yaml
 
 from gptwright.errors import InputError
 from gptwright.report import render_report, write_report
-from gptwright.report.evaluation_sections import panel_section, win_rate_section
+from gptwright.report.evaluation_sections import diversity_section, panel_section, use_case_section, win_rate_section
+from gptwright.report.practice_sections import practice_sections
 from gptwright.report.run_files import last, read_run, series
 from gptwright.report.training_sections import pretraining_section, sft_section
 
@@ -54,7 +55,7 @@ def test_headline_shows_the_gain_of_each_stage(page):
         ("Base accuracy", "6.0%"),
         ("SFT accuracy", "68.1%"),
         ("PPO accuracy", "79.0%"),
-        ("PPO beats SFT", "58.5%"),  # (231 wins + 240 ties / 2) of 600
+        ("PPO vs SFT, win rate", "58.5%"),  # (231 wins + 240 ties / 2) of 600
         ("Reward model accuracy", "74.2%"),
     ]
 
@@ -67,7 +68,8 @@ def test_headline_tells_the_last_policy_over_sft_whatever_else_was_tried(run_dir
 
     change_evaluation(run_dir, beside)
     header = render_report(run_dir).partition("</header>")[0]
-    assert "<span>PPO beats SFT</span><strong>58.5%</strong>" in header
+    assert "<span>PPO vs SFT, win rate</span><strong>58.5%</strong>" in header
+    assert "231 wins, 240 ties, 129 losses" in header
 
 
 def test_page_asks_nothing_of_the_network(page):
@@ -241,3 +243,27 @@ def test_bits_per_byte_of_each_source_from_first_to_last(run_dir):
     first, final = (next(row for row in order if "bits_per_byte/web" in row) for order in (rows, rows[::-1]))
     assert [row[0] for row in table.rows] == ["web", "books"]
     assert table.rows[0][1:] == tuple(f"{row['bits_per_byte/web']:.3f}" for row in (first, final))
+
+
+def table_of(section, caption):
+    (table,) = [block for block in section.blocks if caption in getattr(block, "caption", "")]
+    return table
+
+
+def test_answers_at_temperature_1_are_told_beside_the_likeliest(whole_run):
+    table = table_of(use_case_section(read_run(whole_run)), "at temperature 1")
+    assert [row[0] for row in table.rows] == ["SFT", "PPO", "PPO vs SFT"]
+    assert table.rows[2][3].value == "54.2%"  # (200 wins + 250 ties / 2) of 600
+
+
+def test_a_column_without_any_value_is_left_out(run_dir):
+    change_evaluation(run_dir, lambda evaluation: evaluation.pop("same_opening"))
+    head = table_of(diversity_section(read_run(run_dir)), "variety").head
+    assert "self-BLEU" in head
+    assert "same opening" not in head
+
+
+def test_the_page_says_where_the_saved_policy_lies(run_dir):
+    assert "lies" not in practice_sections(read_run(run_dir))[0].intro
+    (run_dir / "recipe.yaml").write_text("name: quickstart\nppo: {interpolation: 0.5}\n", encoding="utf-8")
+    assert "lies 50% of the way to it from SFT" in practice_sections(read_run(run_dir))[0].intro

@@ -295,6 +295,39 @@ def test_it_works_by_keyboard_alone(site: Site) -> None:
     assert {"new", "export", "model", "settings", "send"} <= reached
 
 
+def test_what_has_not_changed_stays_where_it_is(site: Site) -> None:
+    """A screen reader is told of what is new alone, and the keyboard keeps its place."""
+    page = site.page
+    for question in ("first", "second"):
+        site.ask(question)
+        site.wait("Answered")
+    page.evaluate("""() => {
+        window.added = [];
+        new MutationObserver((seen) => seen.forEach((each) => window.added.push(
+            ...[...each.addedNodes].map((node) => node.dataset?.id).filter(Boolean)))
+        ).observe(document.getElementById("log"), { childList: true });
+    }""")
+    page.get_by_role("button", name="Again").last.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("2 / 2").wait_for()
+    site.wait("Answered")
+    kept = page.locator("article").evaluate_all("all => all.slice(0, 3).map((each) => each.dataset.id)")
+    assert not set(kept) & set(page.evaluate("window.added"))
+    page.get_by_role("button", name="Previous branch").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("1 / 2").wait_for()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Previous branch"
+
+
+def test_a_value_out_of_range_is_left_as_it_was(site: Site) -> None:
+    site.page.get_by_role("button", name="Settings").click()
+    site.page.get_by_label("Temperature").fill("5")
+    site.page.keyboard.press("Escape")
+    site.page.get_by_text("Left as it was, because it is out of range: Temperature.").wait_for()
+    site.page.get_by_role("button", name="Settings").click()
+    assert site.page.get_by_label("Temperature").input_value() != "5"
+
+
 NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, a")].filter((e) =>
     !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length || e.closest("label")))
     .map((e) => e.outerHTML)"""
@@ -307,11 +340,19 @@ def test_everything_has_a_name_and_fits_a_phone(context: Any, served: tuple[str,
     page.goto(served[0] + path)
     page.wait_for_timeout(300)
     assert page.evaluate(NAMELESS) == []
+    assert page.locator("h1").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.evaluate("document.documentElement.lang") == "en"
     if path == "/":
         assert not page.locator("#new").is_visible()
-        page.get_by_role("button", name="Show conversations").click()
+        show = page.get_by_role("button", name="Show conversations")
+        show.click()
+        assert show.get_attribute("aria-expanded") == "true"
+        assert page.evaluate("document.activeElement.id") == "close-side"
+        page.keyboard.press("Escape")
+        assert not page.locator("#new").is_visible()
+        assert page.evaluate("document.activeElement.id") == "open-side"
+        show.click()
         page.locator("#new").click()
         assert not page.locator("#new").is_visible()
     picture(page, "phone-chat" if path == "/" else "phone-compare")

@@ -23,6 +23,12 @@ def test_rewind_cuts_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept | {"new.jsonl": b""}
 
 
+def test_what_is_no_number_is_null(tmp_path: Path) -> None:
+    RunLog(tmp_path).metrics({"step": 3, "loss": float("nan"), "grad_norm": float("inf"), "lr": 0.5})
+    line = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
+    assert line == '{"step": 3, "loss": null, "grad_norm": null, "lr": 0.5}\n'
+
+
 def test_rewind_to_nothing_empties_every_log(tmp_path: Path) -> None:
     log = RunLog(tmp_path)
     log.metrics({"step": 1})

@@ -33,13 +33,30 @@ function drawList() {
   );
 }
 
+/** What has not changed stays where it is: a reader is not told of it again, and keeps the keyboard's place. */
 function draw() {
   drawList();
-  at("log").replaceChildren(...path(current).map(message));
+  const log = at("log");
+  const focused = document.activeElement;
+  const place = [...log.children].indexOf(focused?.closest("article"));
+  const before = new Map([...log.children].map((article) => [article.dataset.id, article]));
+  const articles = path(current).map((node) => {
+    const fresh = message(node);
+    const old = before.get(node.id);
+    return old?.isEqualNode(fresh) ? old : fresh;
+  });
+  for (const article of [...log.children]) if (!articles.includes(article)) article.remove();
+  articles.forEach((article, i) => {
+    if (log.children[i] !== article) log.insertBefore(article, log.children[i] || null);
+  });
+  if (place >= 0 && !focused.isConnected) {
+    const buttons = [...(log.children[place]?.querySelectorAll("button") || [])];
+    (buttons.find((button) => button.textContent === focused.textContent) || at("question")).focus();
+  }
   const there = [...at("model").options].map((option) => option.value);
   if (there.length && !there.includes(current.settings.model)) current.settings.model = there[0];
   at("model").value = current.settings.model;
-  at("log").scrollTop = at("log").scrollHeight;
+  log.scrollTop = log.scrollHeight;
 }
 
 function action(text, run, label) {
@@ -117,9 +134,17 @@ function edit(article, node) {
 function choose(conversation) {
   answering?.abort();
   current = conversation;
-  document.body.classList.remove("side-open");
+  showSide(false);
   draw();
   at("question").focus();
+}
+
+/** On a narrow screen the conversations lie over the page. */
+function showSide(open) {
+  const was = document.body.classList.contains("side-open");
+  document.body.classList.toggle("side-open", open);
+  at("open-side").setAttribute("aria-expanded", String(open));
+  if (was !== open) at(open ? "close-side" : "open-side").focus();
 }
 
 function begin() {
@@ -216,10 +241,13 @@ function openSettings() {
 }
 
 function closeSettings() {
+  const refused = [];
   for (const name of NUMBERS) {
     const field = at(name);
-    current.settings[name] = field.value.trim() === "" || !field.checkValidity() ? null : Number(field.value);
+    if (field.checkValidity()) current.settings[name] = field.value.trim() === "" ? null : Number(field.value);
+    else refused.push(field.closest("label").textContent.trim());
   }
+  if (refused.length) say(`Left as it was, because it is out of range: ${refused.join(", ")}.`);
   current.settings.system = at("system").value;
   const changed = key.get() !== at("key").value;
   key.set(at("key").value);
@@ -239,6 +267,7 @@ async function importAll(event) {
     const taken = store.take(await event.target.files[0].text());
     say(`${taken.length} conversations taken in.`);
     if (taken.length) keep(...taken);
+    at("log").replaceChildren(); // its messages may be others under the same names
     draw();
   } catch (error) {
     say(`Nothing taken in: ${error.message}.`);
@@ -277,7 +306,10 @@ at("question").onkeydown = (event) => {
   at("form").requestSubmit();
 };
 document.onkeydown = (event) => {
-  if (event.key === "Escape" && answering && !at("dialog").open) answering.abort();
+  if (event.key === "Escape" && !at("dialog").open) {
+    if (document.body.classList.contains("side-open")) showSide(false);
+    else answering?.abort();
+  }
   if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === "o") {
     event.preventDefault();
     begin();
@@ -289,8 +321,9 @@ at("settings").onclick = openSettings;
 at("dialog").onclose = closeSettings;
 at("export").onclick = exportAll;
 at("import").onchange = importAll;
-at("open-side").onclick = () => document.body.classList.add("side-open");
-at("close-side").onclick = () => document.body.classList.remove("side-open");
+at("open-side").onclick = () => showSide(true);
+at("close-side").onclick = () => showSide(false);
+at("log").onpointerdown = () => showSide(false);
 at("model").onchange = () => {
   current.settings.model = at("model").value;
   keep();
