@@ -167,3 +167,5 @@ _BY_SYLLABLES: dict[int, str] = {
 }
 
 SYLLABLES: dict[str, int] = {word: count for count, words in _BY_SYLLABLES.items() for word in words.split()}
+HAIKU_TOPICS: tuple[str, ...] = tuple(noun for noun in NOUNS if SYLLABLES.get(noun) in (1, 2))
+"""Longer ones leave a line of five no room."""

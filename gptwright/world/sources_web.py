@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 
 from gptwright.world import material
-from gptwright.world.lexicon import NAME_STYLES, NAMES, NOUNS, PLACES, SYLLABLES
+from gptwright.world.lexicon import HAIKU_TOPICS, NAME_STYLES, NAMES, NOUNS, PLACES
 from gptwright.world.material import KIND_TITLES, joined
 from gptwright.world.passages import FEELINGS, passage, review, simple_sentence, tense_pair
 from gptwright.world.sources_threads import threads_page
@@ -20,8 +20,6 @@ from gptwright.world.verse import haiku, poem
 
 WRONG_SHARE = 0.06
 """Of the fact statements on web pages."""
-
-HAIKU_TOPICS: tuple[str, ...] = tuple(noun for noun in NOUNS if SYLLABLES.get(noun) in (1, 2))
 
 Page = Callable[[random.Random], str]
 

@@ -7,14 +7,13 @@ import random
 import pytest
 
 from gptwright.errors import InputError
-from gptwright.world.lexicon import NOUNS, SYLLABLES
+from gptwright.world.lexicon import HAIKU_TOPICS, NOUNS
 from gptwright.world.verse import haiku, haiku_faults, poem, poem_faults
 
 GOOD_POEM = (
     "I love the bread, I always do,\nI keep a little just for you.\nThe cheese comes, the cheese goes,\nno one knows."
 )
 GOOD_HAIKU = "The moon in the sun,\nthe river whispers a song,\nspring is here again."
-HAIKU_WORDS = [noun for noun in NOUNS if SYLLABLES.get(noun) in (1, 2)]
 
 
 def test_500_poems_have_no_faults() -> None:
@@ -28,7 +27,7 @@ def test_500_poems_have_no_faults() -> None:
 def test_500_haiku_have_no_faults() -> None:
     rng = random.Random(2)
     for _ in range(500):
-        word = rng.choice(HAIKU_WORDS)
+        word = rng.choice(HAIKU_TOPICS)
         text = haiku(rng, word)
         assert haiku_faults(text, word) == [], text
 

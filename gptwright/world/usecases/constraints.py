@@ -8,14 +8,14 @@ from __future__ import annotations
 import random
 
 from gptwright.world.claims import sentences
-from gptwright.world.lexicon import NAMES, NOUNS, PLACES
+from gptwright.world.lexicon import NAMES, NOUNS, NUMBER_WORDS, PLACES
 from gptwright.world.manner import HELPFUL_OF, MANNERS, Manner
 from gptwright.world.passages import AT_PLACE
 from gptwright.world.splits import Side, topics
 from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, faulty, worded
 from gptwright.world.usecases.stated import mentions
 
-_COUNTS = {2: "two", 3: "three"}
+_COUNTS = {count: NUMBER_WORDS[count] for count in (2, 3)}
 _ENDINGS = {"?": "a question mark", "!": "an exclamation mark", ".": "a full stop"}
 _STARTS = ("Today", "Yesterday", "Tonight", "Now", "Sometimes", "Here")
 

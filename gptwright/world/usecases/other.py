@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from gptwright.world.lexicon import NOUNS
+from gptwright.world.lexicon import NOUNS, NUMBER_WORDS
 from gptwright.world.manner import CLOSINGS, Manner, framed, unframe
 from gptwright.world.splits import Side, topics
 from gptwright.world.usecases.fact_answers import answer_fact, ask_fact, check_fact, facts_on
@@ -12,7 +12,7 @@ from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, graded, 
 
 _WORD_RELATIONS = ("opposite", "next_month", "next_day", "plural", "past", "mixture")
 
-_TIMES = {2: "two", 3: "three", 4: "four"}
+_TIMES = {count: NUMBER_WORDS[count] for count in (2, 3, 4)}
 _REPEAT_PHRASINGS = (
     "Say the word {word} {number} times.",
     "Write the word {word} {number} times.",

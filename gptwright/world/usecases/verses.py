@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 
 from gptwright.world import verse
-from gptwright.world.lexicon import NAMES, NOUNS, SYLLABLES
+from gptwright.world.lexicon import HAIKU_TOPICS, NAMES, NOUNS
 from gptwright.world.manner import CLOSINGS, Manner, framed, unframe
 from gptwright.world.splits import Side, topics
 from gptwright.world.usecases.kind import Details, Kind, Task, Verdict, graded, worded
 
 _POEM_WORDS = tuple(NOUNS)
-_HAIKU_WORDS = tuple(noun for noun in NOUNS if SYLLABLES.get(noun) in (1, 2))
 
 _POEM_PHRASINGS = (
     "Write a poem about {first} and {second}.",
@@ -57,7 +56,7 @@ def _check_poem(details: Details, answer: str) -> Verdict:
 
 
 def _draw_haiku(side: Side, rng: random.Random) -> Task:
-    word = rng.choice(topics(_HAIKU_WORDS, side))
+    word = rng.choice(topics(HAIKU_TOPICS, side))
     return worded(_HAIKU_PHRASINGS, side, rng, keys=[word], word=word, name=rng.choice(NAMES))
 
 
