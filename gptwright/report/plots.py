@@ -222,8 +222,8 @@ def _curve(axes: Axes, curve: Series) -> None:
         axes.plot(curve.x, curve.y, "o", color=colour, label=curve.label, markersize=3.5)
         return
     if len(curve.y) < _SMOOTH_FROM:
-        few = {"marker": "o", "markersize": 3} if len(curve.y) <= _FEW else {}
-        axes.plot(curve.x, curve.y, color=colour, label=curve.label, **few)
+        marker = "o" if len(curve.y) <= _FEW else None
+        axes.plot(curve.x, curve.y, color=colour, label=curve.label, marker=marker, markersize=3)
         return
     axes.plot(curve.x, curve.y, color=colour, linewidth=0.7, alpha=0.35)
     window = len(curve.y) // 20

@@ -25,7 +25,9 @@ class RunLog:
         """Append one row to `file`, on disk before this returns. What is no finite number is null: JSON has none."""
         if not self.writes:
             return
-        row = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        row = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()
+        }
         with (self.folder / file).open("a", encoding="utf-8") as out:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
