@@ -115,9 +115,13 @@ def test_people_are_waited_for_and_what_they_say_counts(run: Path, cli: Any, tin
 
 
 def test_a_reward_model_below_the_bar_is_not_practised_against(run: Path, cli: Any, tiny: Path) -> None:
-    result = cli("ppo", tiny, "-o", "ppo.least_accuracy=1", "--dir", "tiny")
+    lineage = run / "reward" / "lineage.json"
+    told = lineage.read_text(encoding="utf-8")
+    lineage.write_text(json.dumps(json.loads(told) | {"validation_accuracy": 0.6}), encoding="utf-8")
+    result = cli("ppo", tiny, "-o", "ppo.least_accuracy=0.7", "--dir", "tiny")
+    lineage.write_text(told, encoding="utf-8")
     assert result.returncode == 2
-    assert "of held-out pairs as labelled, and least_accuracy asks for 100%" in result.stderr
+    assert "orders 60.0% of held-out pairs as labelled, and least_accuracy asks for 70%" in result.stderr
     assert (run / "ppo" / "config.json").is_file()  # what was there is not lost
 
 
