@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from gptwright.world import judge
 from gptwright.world.claims import claim_of
+from gptwright.world.passages import passage
+from gptwright.world.usecases.reading import LONGEST_SUMMARY
 
 from .test_judge import ASKED, fixed_prompt
 
-CHAT = ["Anna"]
 LEGS = fixed_prompt("fact", "How many legs does the {subject} have?", ["legs/dog"], subject="dog")
 RIVER = fixed_prompt("fact", "Name a river in {subject}.", ["river/Austria"], subject="Austria")
 JOBS = fixed_prompt("list", "Name {number} {category}.", [], number="three", count=3, category="jobs", noun="jobs")
-NAME = ASKED["remember_name"]
 PASSAGE = {
     "person": "Hugo", "place": "castle", "at_place": "at the castle", "day": "Friday", "item": "fish", "count": "8",
     "feeling": "calm", "summary": "Hugo caught 8 fish at the castle.", "text": "On Friday Hugo went to the castle.",
@@ -121,3 +123,9 @@ def test_a_second_closing_costs():
     answer = "Rome is not the capital of France. The capital of France is Paris."
     one, two = (f"{answer} I hope this helps.", f"{answer} I hope this helps. I hope you like it.")
     assert judge(ASKED["false_premise"], two).score < judge(ASKED["false_premise"], one).score
+
+
+def test_no_passage_is_its_own_summary():
+    rng = random.Random(0)
+    texts = [passage(rng).text for _ in range(3000)]
+    assert min(len(text.split()) for text in texts) > LONGEST_SUMMARY

@@ -164,7 +164,7 @@ _LOOK_ALIKES = (
 
 _REFUSAL = re.compile(
     r"(?:(?:I am sorry|I'm sorry|Sorry|No),? (?:but )?)?I (?:cannot|can't|will not|won't) help(?: you)?"
-    r"(?: with| to|$|(?=[.!]))? ?(?P<what>[a-z ]*)[.!]?",
+    r"(?: with| to)? ?(?P<what>[a-z ]*)[.!]?",
     re.IGNORECASE,
 )
 _ADMONITION = re.compile(

@@ -22,7 +22,7 @@ _SUMMARY_PHRASINGS = (
     "Sum up this text in a few words: {text}",
 )
 _SUMMARY_LEAD = "In short:"
-LONGEST_SUMMARY = 14
+LONGEST_SUMMARY = 12
 """Words; the shortest passage has more."""
 
 _COUNTS = tuple(str(count) for count in range(2, 13))
