@@ -13,6 +13,7 @@ _MODEL_NAMES = {
     "dpo": "DPO",
     "rejection": "Rejection sampling",
     "grpo": "GRPO",
+    "ppo_without_mix": "PPO without mix",
     "ppo": "PPO",
     "reward": "Reward model",
     "all": "All",
