@@ -74,6 +74,14 @@ def attend_cached(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask_B1TS: Ten
     return (weight_BKGTS.to(v_BKSE.dtype).view(score_BKRS.shape) @ v_BKSE).view(q_BHTE.shape)
 
 
+def norm_of_heads(x_BTHE: Tensor, norm: nn.RMSNorm) -> Tensor:
+    """RMSNorm of each head, in float32 whatever the products' precision."""
+    normed_BTHE = F.rms_norm(x_BTHE.float(), norm.normalized_shape, None, norm.eps)
+    # One weight for all heads, but its gradient is first summed by head: torch.compile writes one program for sums of
+    # up to 4,096 numbers and another for longer ones, so that the number of heads would say for how many rows each is.
+    return normed_BTHE * norm.weight.expand(x_BTHE.shape[-2:])
+
+
 class CausalAttention(torch.autograd.Function):
     """softmax(q k^T / sqrt(E)) v with what the backward pass reads kept small: exp(score - max) in the precision of v.
 
@@ -126,7 +134,7 @@ class Attention(nn.Module):
         k = self.k_proj(x_BTD).view(batch, tokens, self.kv_heads, self.head_dim)
         v = self.v_proj(x_BTD).view(batch, tokens, self.kv_heads, self.head_dim).transpose(1, 2)
         if self.qk_norm:
-            q, k = self.q_norm(q.float()), self.k_norm(k.float())  # norms in float32 whatever the products' precision
+            q, k = norm_of_heads(q, self.q_norm), norm_of_heads(k, self.k_norm)
         q, k = q.transpose(1, 2), k.transpose(1, 2)
         q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
         if cache is None:

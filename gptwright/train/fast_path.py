@@ -51,7 +51,7 @@ LANES_UP_TO = 50_000_000
 """Parameters of the largest model whose batches are halved; of larger ones, products fill all cores."""
 EAGER_ROWS = 4
 """Rows, at most, that tell which precision is faster; the choice should not take long."""
-FEWEST_ROWS = 5
+FEWEST_ROWS = 2
 """Fewer are filled up: for them torch.compile writes another program, which takes longer than they do."""
 COMPILE_SECONDS = 40.0
 """What compiling is taken to cost before it is measured; shorter runs don't try."""
@@ -81,11 +81,12 @@ class FastPath:
         """
         if not self.compiled:
             return function
+        # As C++ alone a program is one file, not one for each loop, so that the compiler is done sooner; and it lets go
+        # of the interpreter's lock, so that lanes do not wait for each other.
+        options: dict[str, Any] | None = {"cpp_wrapper": True} if self.device == "cpu" else None
+        compiled = torch.compile(function, dynamic=None if any_rows else False, options=options)
         if not any_rows:
-            # As C++ alone a program lets go of the interpreter's lock, so that lanes do not wait for each other.
-            options: dict[str, Any] | None = {"cpp_wrapper": True} if self.lanes > 1 else None
-            return cast(Function, torch.compile(function, dynamic=False, options=options))
-        compiled = torch.compile(function)
+            return cast(Function, compiled)
 
         def call(*arguments: object) -> object:
             for argument in arguments:

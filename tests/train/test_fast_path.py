@@ -15,10 +15,18 @@ from torch.testing import assert_close
 from gptwright.errors import InputError
 from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss
+from gptwright.model.attention import norm_of_heads
 from gptwright.model.transformer import LanguageModel, scalar_from
 from gptwright.recipe import MachineSettings
 from gptwright.train import fast_path
-from gptwright.train.fast_path import FastPath, LossFunction, choose, frozen, pretraining_loss
+from gptwright.train.fast_path import (
+    FastPath,
+    LossFunction,
+    choose,
+    compiler_present,
+    frozen,
+    pretraining_loss,
+)
 
 PLAIN = FastPath("cpu", "float32")
 GIVEN = MachineSettings(device="cpu", precision="float32", compile="never")
@@ -134,16 +142,39 @@ def test_z_loss_is_added_with_its_weight(tiny_model: LanguageModel) -> None:
     assert_close(with_z - without, 0.5 * (log_z**2).mean())
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of torch, about its own look at a block's input
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:The .grad attribute"
+)  # both of torch  # of torch, about its own look at a block's input
 def test_all_blocks_compile_to_one_program(tiny_model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     counter, compile_with = CompileCounter(), torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **how: compile_with(function, backend=counter, **how))
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic, **_: compile_with(function, backend=counter))
     torch.compiler.reset()
     plain = _loss_and_gradients(tiny_model, pretraining_loss(tiny_model, FastPath("cpu", "float32", kernel="matmul")))
     compiled = _loss_and_gradients(tiny_model, pretraining_loss(tiny_model, FastPath("cpu", "float32", True, "matmul")))
     assert len(tiny_model.model.layers) == 2
     assert counter.frame_count == 2  # a block, and what reads the last one's output
     assert_close(compiled, plain)
+
+
+@pytest.mark.skipif(not compiler_present(), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on its first import of the compiler
+def test_one_program_norms_the_heads_of_few_rows_and_of_many() -> None:
+    """By the real compiler, which writes another one where a gradient adds up more than 4,096 numbers: two heads of 10
+    rows of 256 tokens would be more, and of 3 rows fewer.
+    """
+    norm = torch.nn.RMSNorm(8, eps=1e-6)
+    torch.compiler.reset()
+    compiled = FastPath("cpu", "float32", True).compiled_if_asked(lambda x: norm_of_heads(x, norm), any_rows=True)
+
+    def check(rows: int) -> None:
+        x_BTHE = torch.randn(rows, 256, 2, 8, generator=torch.Generator().manual_seed(0))
+        (found,) = torch.autograd.grad(compiled(x_BTHE).square().sum(), norm.weight)
+        (expected,) = torch.autograd.grad(norm(x_BTHE).square().sum(), norm.weight)
+        assert_close(found, expected)
+
+    check(10)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        check(3)
 
 
 @pytest.mark.parametrize("scalar", [False, True])
