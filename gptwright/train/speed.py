@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SIZES = {"cpu": 1024, "cuda": 8192}
 ROUNDS = 8
+SECONDS = 0.25
+"""At least so many products, and so long: what else runs on the machine slows down a few milliseconds of them all."""
 RECENT_STEPS = 20
 
 
@@ -26,14 +28,14 @@ def matmul_limit(path: FastPath) -> float:
     dtype = torch.float32 if path.precision == "float32" else torch.bfloat16
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(size, size, generator=generator).to(path.device, dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(ROUNDS):
+    seconds: list[float] = []
+    while len(seconds) < ROUNDS or sum(seconds) < SECONDS:
         started = time.perf_counter()
         left @ right
         if path.device == "cuda":
             torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / min(seconds)
 
 
 class Speed:

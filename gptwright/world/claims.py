@@ -17,7 +17,7 @@ from gptwright.world.arithmetic import SIGNS, STATEMENTS, STORIES, Operator, Sum
 from gptwright.world.facts import FACTS, RELATIONS, Fact, facts_about, value_of, values_of
 from gptwright.world.lexicon import DIGITS, NUMBER_WORDS
 from gptwright.world.splits import Side, fact_side
-from gptwright.world.tables_earth import ALSO_TRUE
+from gptwright.world.tables_earth import ALSO_TRUE, SEVERAL_TRUTHS
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"[a-z]+")
@@ -133,7 +133,8 @@ def _fact_of(sentence: str) -> Claim | None:
         if value in {truth, *ALSO_TRUE.get((relation, subject), ())} or _goes_on(value, truth, values):
             return Claim(relation, subject, value, true=True)
         # Of what is no value here, only another name or number is surely false: "a city" may well be true.
-        surely = (truth[0].isupper() and value[0].isupper()) or (_is_number(truth) and _is_number(value))
+        names = truth[0].isupper() and value[0].isupper() and relation not in SEVERAL_TRUTHS
+        surely = names or (_is_number(truth) and _is_number(value))
         if value in values or (own_words and surely and found is None):
             found = Claim(relation, subject, value, true=False)
     return found

@@ -52,11 +52,13 @@ COUNTRIES: dict[str, tuple[str, str, str, str]] = {
 
 ALSO_TRUE: dict[tuple[str, str], frozenset[str]] = {
     ("river", "Austria"): frozenset({"Danube"}),
-    ("river", "Germany"): frozenset({"Danube"}),
+    ("river", "Germany"): frozenset({"Danube", "Inn", "Rhine"}),
     ("river", "Ukraine"): frozenset({"Danube"}),
     ("river", "Peru"): frozenset({"Amazon"}),
     ("river", "Colombia"): frozenset({"Amazon", "Orinoco"}),
     ("river", "China"): frozenset({"Mekong"}),
+    ("river", "Spain"): frozenset({"Douro"}),
+    ("river", "Russia"): frozenset({"Dnieper"}),
     ("language", "Finland"): frozenset({"Swedish"}),
     ("language", "Canada"): frozenset({"French"}),
     ("language", "Kenya"): frozenset({"English"}),
@@ -64,8 +66,16 @@ ALSO_TRUE: dict[tuple[str, str], frozenset[str]] = {
     ("language", "Ukraine"): frozenset({"Russian"}),
     ("language", "Morocco"): frozenset({"French"}),
     ("language", "Tunisia"): frozenset({"French"}),
+    ("language", "Ireland"): frozenset({"Irish"}),
+    ("young", "dog"): frozenset({"pup"}),
+    ("young", "wolf"): frozenset({"cub"}),
+    ("young", "fox"): frozenset({"pup"}),
+    ("opposite", "easy"): frozenset({"hard"}),
+    ("opposite", "hard"): frozenset({"easy"}),
 }
-"""Values of the world that are true as well, though its texts never say so: only the judge knows them."""
+"""What is true as well, though the world's texts never say so: only the judge knows it."""
+SEVERAL_TRUTHS = frozenset({"river", "language"})
+"""Relations in which a name that the world does not know may be right."""
 
 # element: symbol, atomic number
 ELEMENTS: dict[str, tuple[str, str]] = {

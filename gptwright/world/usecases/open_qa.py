@@ -136,9 +136,9 @@ _PREMISES: dict[str, _Premise] = {
         "The {subject} does not have {value} legs.",
     ),
     "next_month": _Premise(
-        "Why does {value} come after {subject}?",
-        "{value} comes after {subject}",
-        "{value} does not come after {subject}.",
+        "Why does {value} come right after {subject}?",
+        "{value} comes right after {subject}",
+        "{value} does not come right after {subject}.",
     ),
 }
 
