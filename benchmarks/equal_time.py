@@ -109,7 +109,9 @@ def measured(folder: Path) -> list[tuple[int, float]]:
     log = next((log for log in logs if log.exists()), logs[0])
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
     rows = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [(row["step"] * ROWS * CONTEXT, row["validation_loss"]) for row in rows if "validation_loss" in row]
+    found = [row for row in rows if "validation_loss" in row]
+    losses = (row.get("final_validation_loss", row["validation_loss"]) for row in found)
+    return [(row["step"] * ROWS * CONTEXT, loss) for row, loss in zip(found, losses, strict=True)]
 
 
 def theirs(folder: Path, minutes: float) -> list[Point]:

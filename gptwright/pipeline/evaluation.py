@@ -333,10 +333,12 @@ def stage_table(folder: Path, recipe: Recipe) -> list[dict[str, Any]]:
         for name in [*trained, *(nth("comparisons", number) for number in rounds)]
         if (folder / name / "lineage.json").is_file()
     }
-    flops = {name: float(lineage.get("flops", 0.0)) for name, lineage in lineages.items()}
     for number in rounds:
-        if (reward := nth("reward", number)) in flops:
-            flops[reward] += flops.pop(nth("comparisons", number), 0.0)
+        sampling, training = (lineages.get(nth(stage, number), {}) for stage in ("comparisons", "reward"))
+        for cost in ("flops", "seconds"):
+            if cost in training:
+                training[cost] += sampling.get(cost, 0.0)
+    flops = {name: float(lineage.get("flops", 0.0)) for name, lineage in lineages.items()}
     shares = compute.shares({name: flops[name] for name in trained if name in flops})
     return [
         {

@@ -8,9 +8,10 @@ them (with some answers of the SFT model among them), and trains the reward mode
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_prompts
@@ -63,14 +64,14 @@ def collect_comparisons(run: Run) -> None:
     settings = run.recipe.reward
     assert settings is not None  # the stage exists only with its section
     if settings.data is not None:
-        _finish(run, 1, list(read_comparisons(settings.data)), 0, 0.0)
+        _finish(run, 1, list(read_comparisons(settings.data)))
         return
     prompts = world.prompts("reward", settings.prompts, seed=run.recipe.seed)
-    texts, tokens, flops = _answers(run, prompts, {"sft": settings.answers}, settings, number=1)
+    texts, cost = _answers(run, prompts, {"sft": settings.answers}, settings, number=1)
     prompts = [prompt for prompt, _ in texts]
     answers = [each for _, each in texts]
     judged = world_task.compare(prompts, answers, seed=run.recipe.seed, labellers=settings.labellers)
-    _finish(run, 1, judged, tokens, flops)
+    _finish(run, 1, judged, cost)
 
 
 def collect_more(run: Run, number: int) -> None:
@@ -90,18 +91,27 @@ def collect_more(run: Run, number: int) -> None:
     # One answer at least is the policy's, and one the SFT model's unless none is asked for.
     old = min(settings.answers - 1, max(int(rounds.mixed > 0), round(settings.answers * rounds.mixed)))
     who = {nth("ppo", number - 1): settings.answers - old, "sft": old}
-    texts, tokens, flops = _answers(run, prompts, who, settings, number=number)
-    _finish(run, number, before + _judged(run, rounds, number, texts), tokens, flops)
+    texts, cost = _answers(run, prompts, who, settings, number=number)
+    _finish(run, number, before + _judged(run, rounds, number, texts), cost)
+
+
+class _Cost(TypedDict):
+    """Of sampling the answers: tokens, their FLOPs, seconds."""
+
+    tokens: int
+    flops: float
+    seconds: float
 
 
 def _answers(
     run: Run, prompts: Sequence[Prompt], who: dict[str, int], settings: RewardSettings, *, number: int
-) -> tuple[list[tuple[Prompt, list[str]]], int, float]:
-    """(each prompt that fits with all models' finished answers to it, tokens sampled, their FLOPs). What was cut off
-    would be ranked as if it ended there; a prompt with fewer than two finished answers is left out.
+) -> tuple[list[tuple[Prompt, list[str]]], _Cost]:
+    """Each prompt that fits with all models' finished answers to it, and what they cost. What was cut off would be
+    ranked as if it ended there; a prompt with fewer than two finished answers is left out.
 
     Raises RunError where none has two.
     """
+    started = time.monotonic()
     spot, tokenizer = workspace(run, "comparisons"), Tokenizer.load(run.folder / "sft")
     kept = that_fit(prompts, tokenizer, run.recipe.model.context)
     texts, tokens, flops, shift = [list[str]() for _ in kept], 0, 0.0, 1_000 * number if number > 1 else 1
@@ -133,7 +143,7 @@ def _answers(
         say(
             f"  left out {cut} answers that did not end within {limit}, and {len(kept) - len(ranked)} prompts with them"
         )
-    return ranked, tokens, flops
+    return ranked, _Cost(tokens=tokens, flops=flops, seconds=time.monotonic() - started)
 
 
 def _judged(
@@ -203,15 +213,15 @@ def _judged_by_people(run: Run, path: str, number: int, texts: Sequence[tuple[Pr
     )
 
 
-def _finish(run: Run, number: int, compared: Sequence[Comparison], tokens: int, flops: float) -> None:
+def _finish(run: Run, number: int, compared: Sequence[Comparison], cost: _Cost | None = None) -> None:
     stage, rows = nth("comparisons", number), [to_json(comparison) for comparison in compared]
-    figures: dict[str, Any] = {"tokens": tokens, "flops": flops} if tokens else {}
     if number > 1:
         say(f"{stage:<12} {len(rows)} comparisons in all")
 
     def write(folder: Path) -> None:
         write_jsonl(folder / COMPARISONS, rows)
 
+    figures = dict(cost) if cost else {}
     place(run, stage).finish(write, run.lineage(stage, **figures))
 
 

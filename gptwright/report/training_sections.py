@@ -104,11 +104,12 @@ def _pretraining_table(rows: Sequence[Row]) -> Table:
         wording.count(last(rows, "step")),
         wording.count(last(rows, "tokens")),
         wording.decimal(last(rows, "loss")),
-        wording.decimal(last(rows, "validation_loss")),
-        wording.decimal(last(rows, "bits_per_byte")),
+        wording.decimal(last(rows, "final_validation_loss")),
+        wording.decimal(last(rows, "final_bits_per_byte")),
     )
     head = ("", "steps", "tokens", "training loss", "held-out loss", "bits per byte")
-    return Table("Where pretraining ended.", head, (("Base", *cells),))
+    caption = "Where pretraining ended; held-out figures on far more text than those of the curves."
+    return Table(caption, head, (("Base", *cells),))
 
 
 def _source_table(rows: Sequence[Row]) -> list[Table]:
@@ -117,7 +118,7 @@ def _source_table(rows: Sequence[Row]) -> list[Table]:
     names = dict.fromkeys(key.removeprefix(prefix) for row in rows for key in row if key.startswith(prefix))
     measured = {name: series(rows, prefix + name)[1] for name in names}
     lines = tuple((name, *(wording.decimal(values[i]) for i in (0, -1))) for name, values in measured.items())
-    caption = "Bits per byte of each source's held-out documents."
+    caption = "Bits per byte of each source's held-out documents, on a few rows of each."
     return [Table(caption, ("source", "at the start", "at the end"), lines)] if lines else []
 
 

@@ -30,7 +30,7 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.average import move_average, rising_decay
 from gptwright.train.batches import Prefetch
 from gptwright.train.checkpoint import Trainee
-from gptwright.train.fast_path import pretraining_loss
+from gptwright.train.fast_path import LOGITS_BYTES, pretraining_loss
 from gptwright.train.float8 import use_float8
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
@@ -45,8 +45,8 @@ VALIDATION_ROWS = 16
 """Rows of each source behind a validation loss on the way."""
 FINAL_ROWS = 4096
 """Rows of each source behind a final figure: all of a small corpus's held-out text."""
-READ_ROWS = 8
-"""Rows that are measured together."""
+READ_ROWS, READ_TOKENS = 8, 8192
+"""What is measured together, at most."""
 SAMPLE_TOKENS = 40
 
 
@@ -92,15 +92,20 @@ class HeldOut(NamedTuple):
     bits_per_byte: float
     sources: dict[str, float]
 
+    def named(self) -> dict[str, float]:
+        """As metrics.jsonl has them."""
+        by_source = {f"bits_per_byte/{name}": bits for name, bits in self.sources.items()}
+        return {"validation_loss": self.loss, "bits_per_byte": self.bits_per_byte, **by_source}
+
 
 def measure_untrained(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace
 ) -> PretrainResult:
     """What pretraining leaves when a model is taken as it is: its figures on held-out text."""
     found = evaluate_language(model.to(workspace.path.device), tokenizer, corpus, workspace)
-    figures = {"validation_loss": found.loss, "bits_per_byte": found.bits_per_byte}
-    workspace.log().metrics({"step": 0, **figures})
-    return PretrainResult(0.0, 0, **figures)
+    final = {f"final_{name}": figure for name, figure in found.named().items()}
+    workspace.log().metrics({"step": 0, **found.named(), **final})
+    return PretrainResult(0.0, 0, found.loss, found.bits_per_byte)
 
 
 class _Pretrainer:
@@ -182,10 +187,11 @@ class _Pretrainer:
             self.ranks.of_first(partial(self._sample, self.parallel.whole(self.parallel.learner), step))
 
     def _measure(self, model: LanguageModel, step: int) -> None:
-        rows = FINAL_ROWS if step == self.total else VALIDATION_ROWS
-        self.last = evaluate_language(model, self.tokenizer, self.corpus, self.workspace, rows)
-        by_source = {f"bits_per_byte/{name}": bits for name, bits in self.last.sources.items()}
-        figures = {"validation_loss": self.last.loss, "bits_per_byte": self.last.bits_per_byte, **by_source}
+        """A point of the curves, all on the same rows; at the end also the figures on many more."""
+        figures = evaluate_language(model, self.tokenizer, self.corpus, self.workspace, VALIDATION_ROWS).named()
+        if step == self.total:
+            self.last = evaluate_language(model, self.tokenizer, self.corpus, self.workspace)
+            figures |= {f"final_{name}": figure for name, figure in self.last.named().items()}
         self.log.metrics({"step": step, **figures})
         self.log.write("speed.jsonl", {"step": step, **self.speed.figures()})  # apart: no two runs have the same
 
@@ -243,20 +249,28 @@ def _source_loss(
     losses: dict[int, float] = {}
     exact = workspace.path.eager()  # the same for every stage, so that a tenth of a percent between two can be told
 
+    together = max(1, min(READ_ROWS, READ_TOKENS // width))
+
     @torch.no_grad()
     def read(start: int) -> None:
-        part = slice(start, start + READ_ROWS)
+        part = slice(start, start + together)
         with exact.autocast():
-            logits_BTV = model(inputs[part])
-        losses[start] = -float(token_logprobs(logits_BTV, targets[part]).sum())
+            losses[start] = _summed_loss(model, inputs[part], targets[part])
 
-    starts = range(0, rows, READ_ROWS)
+    starts = range(0, rows, together)
     side_by_side(read, starts, torch.get_num_threads() if workspace.path.device == "cpu" else 1)
     return (
         sum(losses[start] for start in starts),
         int(tokenizer.byte_lengths[stream[1 : rows * width + 1]].sum()),
         rows * width,
     )
+
+
+def _summed_loss(model: LanguageModel, ids_BT: Tensor, target_BT: Tensor) -> float:
+    """Of all tokens; logits that would take more than `LOGITS_BYTES` never exist whole."""
+    tokens = max(1, LOGITS_BYTES // (4 * model.config.vocab_size))
+    parts = zip(model.model(ids_BT).flatten(0, 1).split(tokens), target_BT.flatten().split(tokens), strict=True)
+    return -sum(float(token_logprobs(model.lm_head(hidden_ND), target_N).sum()) for hidden_ND, target_N in parts)
 
 
 def samples(

@@ -20,14 +20,16 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Counts steps of one piece of work. The rate is that of this process, so a resumed run estimates from its own
-    speed.
+    """Counts steps of one piece of work. The rate is that of this process and of what follows its first step, which may
+    compile for a minute, so that nothing is told of the time left before the second one.
     """
 
     def __init__(self, name: str, total: int, done: int = 0) -> None:
-        self.name, self.total, self.first = name, total, done
+        self.name, self.total = name, total
         self.started = time.monotonic()
         self.shown = 0.0
+        self.warm: tuple[float, int] | None = None
+        """When the first update came, and what was done then."""
         self.done = done
         self.live = sys.stderr.isatty()
         self.lock = threading.Lock()
@@ -38,14 +40,21 @@ class Progress:
         """
         self.done = done
         now = time.monotonic()
+        if self.warm is None:
+            self.warm = (now, done)
         if launch.rank() or (done < self.total and now - self.shown < (LIVE_SECONDS if self.live else PLAIN_SECONDS)):
             return
         self.shown = now
-        elapsed = now - self.started
-        left = elapsed / max(1, done - self.first) * (self.total - done)
-        timing = f"{clock(left)} left" if done < self.total else f"took {clock(elapsed)}"
+        timing = f"took {clock(now - self.started)}" if done >= self.total else self._left(now)
         line = f"{self.name:<12} {done:>6}/{self.total} {100 * done / max(1, self.total):3.0f}%  {timing}  {note}"
         _show(line, self.live, ended=done >= self.total)
+
+    def _left(self, now: float) -> str:
+        assert self.warm is not None
+        started, first = self.warm
+        if self.done == first:
+            return ""
+        return f"{clock((now - started) / (self.done - first) * (self.total - self.done))} left"
 
     def advance(self, note: str = "") -> None:
         """One more is done; several threads may say so."""

@@ -40,6 +40,7 @@ def write_training(run, rng):
             held_out = 1.95 + 5.8 * math.exp(-step / 260)
             by_source = {"bits_per_byte/web": held_out / 2.5, "bits_per_byte/books": held_out / 3}
             base.append({"step": step, "validation_loss": held_out, "bits_per_byte": held_out / 2.6, **by_source})
+    base[-1] |= {f"final_{name}": base[-1][name] for name in ("validation_loss", "bits_per_byte")}
     for step in range(5, 301, 5):
         sft.append({"step": step, "epoch": step / 100, "loss": 0.5 + 1.6 * math.exp(-step / 60) + rng.gauss(0, 0.03)})
     for epoch, accuracy in enumerate((0.05, 0.52, 0.64, 0.68)):

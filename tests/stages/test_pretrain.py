@@ -18,7 +18,7 @@ from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings, PretrainSettings
 from gptwright.stages.corpus import Corpus
-from gptwright.stages.pretrain import evaluate_language, measure_untrained, pretrain, samples
+from gptwright.stages.pretrain import VALIDATION_ROWS, evaluate_language, measure_untrained, pretrain, samples
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 CONTEXT = 16
@@ -102,6 +102,23 @@ def test_at_most_the_given_rows_are_measured(
     assert found == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_held_out_text_is_read_without_all_its_logits(
+    tokenizer: Tokenizer,
+    make_model: Callable[..., LanguageModel],
+    make_workspace: Callable[..., Any],
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_model(context=CONTEXT)
+    whole = evaluate_language(model, tokenizer, corpus, make_workspace())
+    read: list[int] = []
+    model.lm_head.register_forward_hook(lambda _, inputs, __: read.append(inputs[0].shape[0]))
+    monkeypatch.setattr("gptwright.stages.pretrain.LOGITS_BYTES", 4 * tokenizer.vocab_size * 5)
+    again = evaluate_language(model, tokenizer, corpus, make_workspace())
+    assert again[:2] == pytest.approx(whole[:2], rel=1e-6)
+    assert max(read) == 5
+
+
 def test_pretraining_learns(
     tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any], corpus: Corpus
 ) -> None:
@@ -112,8 +129,14 @@ def test_pretraining_learns(
     assert result.tokens == 40 * 4 * CONTEXT
     assert (result.validation_loss, result.bits_per_byte) == evaluate_language(model, tokenizer, corpus, spot)[:2]
     assert result.validation_loss < before - 2
-    measured = [row["step"] for row in read(spot, "metrics.jsonl") if "validation_loss" in row]
-    assert measured == [0, 20, 40]
+    measured = [row for row in read(spot, "metrics.jsonl") if "validation_loss" in row]
+    assert [row["step"] for row in measured] == [0, 20, 40]
+    # The curve's last point is on the rows of its others; the figures of the result stand beside it.
+    assert [row["step"] for row in measured if "final_validation_loss" in row] == [40]
+    few = evaluate_language(model, tokenizer, corpus, spot, VALIDATION_ROWS)
+    last, names = measured[-1], ("validation_loss", "bits_per_byte")
+    assert tuple(last[name] for name in names) == few[:2]
+    assert tuple(last[f"final_{name}"] for name in names) == (result.validation_loss, result.bits_per_byte)
 
 
 def test_samples_are_taken_from_the_start_to_the_end(

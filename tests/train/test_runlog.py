@@ -62,3 +62,16 @@ def test_a_log_gets_one_line_at_the_end_however_fast_the_steps_are(capsys: pytes
     assert len(lines) == 2
     assert lines[-1].split()[:3] == ["sft", "50/50", "100%"]
     assert lines[-1].endswith("loss 50")
+
+
+def test_time_left_is_told_without_the_first_step_which_may_compile(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("gptwright.train.progress.time.monotonic", lambda: now)
+    progress = Progress("sft", 100, 20)
+    for now, done in ((1090.0, 21), (1110.0, 31)):  # noqa: B007
+        progress.update(done)
+    first, second = capsys.readouterr().err.splitlines()
+    assert "left" not in first
+    assert "2:18 left" in second  # 69 steps of 2 seconds each
