@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -51,6 +51,10 @@ LANES_UP_TO = 50_000_000
 """Parameters of the largest model whose batches are halved; of larger ones, products fill all cores."""
 EAGER_ROWS = 4
 """Rows, at most, that tell which precision is faster; the choice should not take long."""
+BOTH_FROM_SECONDS = 800.0
+"""A longer run on a CPU is worth compiling twice: the precision that was slower without may be faster with it."""
+MEASURED_WHOLE, MEASURED_LAYERS = 1_000_000_000, 2
+"""Parameters above which so many layers are measured: the whole may not fit on one device before it is sharded."""
 FEWEST_ROWS = 2
 """Fewer are filled up: for them torch.compile writes another program, which takes longer than they do."""
 COMPILE_SECONDS = 40.0
@@ -190,6 +194,8 @@ def _tree_blocks(trunk: Transformer, path: FastPath) -> TreeTrunk:
         causal = torch.ones(tokens, tokens, dtype=torch.bool, device=ids_BT.device).tril()
         own = causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
         mask = own | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
+        if path.compiled:
+            tell_of_compiling("packed rows")
         with path.autocast():
             return trunk.blocks(trunk.embed_tokens(ids_BT), mask, position_BT, run)
 
@@ -265,21 +271,31 @@ def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens
     eager = [FastPath(device, precision) for precision in precisions]
     if len(eager) == 1 and settings.compile == "never":
         return eager[0]
-    measured = (
-        [_measured(path, config, min(rows, EAGER_ROWS), steps=2) for path in eager]
-        if len(eager) > 1 or settings.compile == "auto"
-        else eager
-    )
-    best = max(measured, key=lambda path: path.tokens_per_second)
+    large = config.parameter_count() > MEASURED_WHOLE
+    shape = replace(config, layers=min(config.layers, MEASURED_LAYERS)) if large else config
+
+    def measured(path: FastPath, rows: int, steps: int = 4) -> FastPath:
+        found = _measured(path, shape, rows, steps, settings.recompute)
+        share = shape.flops_per_token(config.context) / config.flops_per_token(config.context)
+        return replace(found, tokens_per_second=found.tokens_per_second * share)
+
+    if len(eager) > 1 or settings.compile == "auto":
+        eager = [measured(path, min(rows, EAGER_ROWS), steps=2) for path in eager]
+    eager.sort(key=lambda path: -path.tokens_per_second)
+    best = eager[0]
     worth_trying = settings.compile == "always" or (
         settings.compile == "auto"
         and compiler_present()
         and tokens / max(best.tokens_per_second, 1.0) > 3 * COMPILE_SECONDS
     )
     if worth_trying:
+        tell_of_compiling("pretraining")
         kernel: AttentionKernel = "matmul" if device == "cpu" else "fused"
-        path = FastPath(device, best.precision, True, kernel, lanes_for(device, config, rows))
-        compiled = _measured(path, config, rows)
+        lanes = lanes_for(device, config, rows)
+        first, *others = [FastPath(device, path.precision, True, kernel, lanes) for path in eager]
+        compiled = measured(first, rows)
+        if device == "cpu" and tokens / max(compiled.tokens_per_second, 1.0) > BOTH_FROM_SECONDS:
+            compiled = max([compiled, *(measured(path, rows) for path in others)], key=lambda p: p.tokens_per_second)
         if settings.compile == "always" or compiled.tokens_per_second > best.tokens_per_second:
             best = compiled
     say(
@@ -288,6 +304,12 @@ def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens
         f"{best.tokens_per_second:,.0f} tokens/s"
     )
     return best
+
+
+@cache
+def tell_of_compiling(what: str) -> None:
+    """Once for each program of a process: nothing else happens meanwhile."""
+    say(f"compiling    {what}: a minute or two, the first time on a machine")
 
 
 def lanes_for(device: str, config: ModelConfig, rows: int) -> int:
@@ -301,12 +323,14 @@ def compiler_present() -> bool:
     return any(shutil.which(name) for name in (("cl",) if sys.platform == "win32" else ("g++", "clang++", "c++")))
 
 
-def _measured(path: FastPath, config: ModelConfig, rows: int, steps: int = 4) -> FastPath:
-    """Median speed of a few forward and backward passes on random tokens, after one to warm up."""
+def _measured(path: FastPath, config: ModelConfig, rows: int, steps: int, recompute: bool) -> FastPath:
+    """Median speed of a few forward and backward passes on random tokens, after one to warm up; 0 where the device has
+    too little memory for them.
+    """
     model = LanguageModel(config)
     initialise(model, seed=0)
     model.to(path.device)
-    loss_of, parameters = pretraining_loss(model, path), list(model.parameters())
+    loss_of, parameters = pretraining_loss(model, path, recompute=recompute), list(model.parameters())
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size, (rows, config.context + 1), generator=generator).to(path.device)
     parts = [partial(loss_of, part[:, :-1], part[:, 1:]) for part in ids.chunk(path.lanes)]
@@ -314,7 +338,10 @@ def _measured(path: FastPath, config: ModelConfig, rows: int, steps: int = 4) ->
     with Lanes(path.lanes) as lanes:
         for _ in range(steps + 1):
             started = time.perf_counter()
-            accumulate(parts, parameters, lanes)
+            try:
+                accumulate(parts, parameters, lanes)
+            except torch.OutOfMemoryError:
+                return path
             if path.device == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)

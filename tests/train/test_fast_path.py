@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from gptwright.errors import InputError
 from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss
 from gptwright.model.attention import norm_of_heads
+from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, scalar_from
 from gptwright.recipe import MachineSettings
 from gptwright.train import fast_path
@@ -57,6 +59,47 @@ def test_a_setting_that_rules_the_stored_path_out_is_obeyed(tiny_model: Language
     (tmp_path / "fast_path.json").write_text(json.dumps(stored), encoding="utf-8")
     assert choose(tmp_path, tiny_model.config, GIVEN, rows=2, tokens=100).precision == "float32"
     assert json.loads((tmp_path / "fast_path.json").read_text(encoding="utf-8"))["precision"] == "float32"
+
+
+SPEEDS = {("float32", False): 200.0, ("bfloat16", False): 150.0, ("float32", True): 300.0, ("bfloat16", True): 400.0}
+
+
+@pytest.fixture
+def told_speeds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ModelConfig, bool]]:
+    """Measuring is done by looking at SPEEDS; what was measured, and whether blocks were computed again."""
+    seen: list[tuple[ModelConfig, bool]] = []
+
+    def measured(path: FastPath, config: ModelConfig, rows: int, steps: int, recompute: bool) -> FastPath:
+        seen.append((config, recompute))
+        return dataclasses.replace(path, tokens_per_second=SPEEDS[path.precision, path.compiled])
+
+    monkeypatch.setattr(fast_path, "_measured", measured)
+    monkeypatch.setattr(fast_path, "compiler_present", lambda: True)
+    return seen
+
+
+@pytest.mark.parametrize(("seconds", "precision"), [(700, "float32"), (900, "bfloat16")])
+def test_a_long_run_compiles_for_both_precisions(
+    tiny_model: LanguageModel, tmp_path: Path, told_speeds: list[Any], seconds: int, precision: str
+) -> None:
+    tokens = seconds * 300
+    found = choose(tmp_path, tiny_model.config, MachineSettings(device="cpu"), rows=2, tokens=tokens)
+    assert (found.precision, found.compiled) == (precision, True)
+    assert len(told_speeds) == (4 if seconds > fast_path.BOTH_FROM_SECONDS else 3)
+
+
+def test_a_path_is_measured_as_it_will_run(tiny_model: LanguageModel, tmp_path: Path, told_speeds: list[Any]) -> None:
+    settings = MachineSettings(device="cpu", recompute=True, compile="never")
+    choose(tmp_path, tiny_model.config, settings, rows=2, tokens=100)
+    assert [recompute for _, recompute in told_speeds] == [True, True]
+
+
+def test_of_a_model_too_large_for_one_device_two_layers_are_measured(tmp_path: Path, told_speeds: list[Any]) -> None:
+    heads = {"heads": 32, "kv_heads": 32, "head_dim": 128}
+    large = ModelConfig(vocab_size=1000, context=64, width=4096, layers=20, hidden=11008, **heads)
+    found = choose(tmp_path, large, MachineSettings(device="cpu", compile="never"), rows=2, tokens=100)
+    assert {config.layers for config, _ in told_speeds} == {2}
+    assert 200 * 2 / 20 < found.tokens_per_second < 200 * 2 / 20 * 1.3  # the embedding is measured whole
 
 
 @pytest.mark.parametrize(
