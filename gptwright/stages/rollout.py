@@ -2,6 +2,7 @@
 
 The models read answers behind their prompts, packed into rows. What PPO computes with has an answer in each row: index
 t of every (B, T) tensor is about its t-th token, and `action` is true where there is one, the first end mark included.
+Tokens that a grammar forced are read but not counted: they are no actions of the policy.
 
 Shapes: B answers, T tokens of the longest answer, A tokens of all answers, R packed rows.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.fast_path import FastPath, TreeTrunk, tree_trunk
 from gptwright.train.parallel import Learner
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,21 @@ def _tree(same: Sequence[Episode]) -> Tree:
     return same[0].prompt_ids, [episode.completion.ids for episode in same]
 
 
+def _chosen(completion: Completion) -> list[int]:
+    """Places of the tokens that the policy had a choice at: forced ones are none of its actions. An answer that was
+    forced whole keeps its last token, since every answer gets its score somewhere.
+    """
+    places = range(len(completion.ids))
+    if not completion.forced:
+        return list(places)
+    return [i for i in places if not completion.forced[i]] or [places[-1]]
+
+
+def _of(chosen: Sequence[Sequence[int]], rows: Sequence[Sequence[Item]]) -> list[Item]:
+    """What stands at the chosen places of every row, one after the other."""
+    return [row[i] for places, row in zip(chosen, rows, strict=True) for i in places]
+
+
 def evaluate_episodes(
     episodes: Sequence[Episode],
     policy: Reader,
@@ -216,8 +234,9 @@ def evaluate_episodes(
     pad: int,
     keep_graph: bool = False,
 ) -> MicroBatch:
-    """Old log-probabilities, entropies and values of the policy that sampled, and the reference's log-probabilities;
-    without a value model values are 0. With `keep_graph` the first step on them differentiates this same pass.
+    """Old log-probabilities, entropies and values of the policy that sampled, and the reference's log-probabilities, of
+    the tokens that it chose; without a value model values are 0. With `keep_graph` the first step on them
+    differentiates this same pass.
 
     Computed with gradients on, though none is asked for: a program compiled without them rounds otherwise, and the
     ratio to what training computes would not be 1.
@@ -225,16 +244,19 @@ def evaluate_episodes(
     device = policy.path.device
     trees = [_tree(list(same)) for _, same in groupby(episodes, key=_asked)]
     packed = pack_trees(trees, context, pad).to(device)
-    lengths = [len(episode.completion.ids) for episode in episodes]
+    chosen = [_chosen(episode.completion) for episode in episodes]
+    lengths = [len(tokens) for tokens in chosen]
     branches = [branch for tree in packed.places for branch in tree]
-    places = [branch[-length - 1 : -1] for branch, length in zip(branches, lengths, strict=True)]
+    reading = [
+        branch[-len(episode.completion.ids) - 1 : -1] for branch, episode in zip(branches, episodes, strict=True)
+    ]
     answers = PackedAnswers(
         packed=packed,
-        place_A=torch.tensor([place for row in places for place in row], device=device),
-        target_A=torch.tensor([token for episode in episodes for token in episode.completion.ids], device=device),
+        place_A=torch.tensor(_of(chosen, reading), device=device),
+        target_A=torch.tensor(_of(chosen, [episode.completion.ids for episode in episodes]), device=device),
         action_BT=(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).to(device),
     )
-    sampled = [logprob for episode in episodes for logprob in episode.completion.logprobs]
+    sampled = _of(chosen, [episode.completion.logprobs for episode in episodes])
     with torch.enable_grad():
         logits_AV, reference_AV = policy(answers), reference(answers).detach()
         logprob_BT = answers.spread(token_logprobs(logits_AV, answers.target_A, temperature))

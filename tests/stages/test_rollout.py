@@ -69,6 +69,21 @@ def test_actions_are_exactly_the_response_tokens(evaluate: Evaluate, lengths: li
         assert before_BT[row, batch.action_BT[row]].tolist() == [episode.prompt_ids[-1], *answer[:-1]]
 
 
+def test_tokens_that_a_grammar_forced_are_read_and_are_no_actions(evaluate: Evaluate) -> None:
+    free, last_forced, all_forced = random_episode(3, 5), random_episode(4, 5), random_episode(2, 3)
+    for episode, forced in ((free, [False, True, True, False, False]), (last_forced, [False] * 4 + [True])):
+        episode.completion.forced = forced
+    all_forced.completion.forced = [True] * 3
+    whole, batch = evaluate([random_episode(3, 5), random_episode(4, 5)]), evaluate([free, last_forced, all_forced])
+    assert batch.action_BT.sum(dim=1).tolist() == [3, 4, 1]
+    for row, kept in enumerate(([0, 3, 4], [0, 1, 2, 3])):
+        for name in ("old_logprob_BT", "reference_logprob_BT", "old_value_BT", "entropy_BT"):
+            found, expected = getattr(batch, name)[row, : len(kept)], getattr(whole, name)[row, kept]
+            assert torch.allclose(found, expected, atol=1e-5), name
+    targets = batch.answers.spread(batch.answers.target_A)
+    assert targets[2, 0] == all_forced.completion.ids[-1]  # its score has to stand somewhere
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_log_probabilities_are_those_of_each_token_by_itself(
     evaluate: Evaluate, make_model: Callable[..., LanguageModel], temperature: float
