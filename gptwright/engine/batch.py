@@ -19,7 +19,7 @@ from torch import Tensor
 from gptwright.engine.native.decoder import Decoder
 from gptwright.engine.penalties import adjust_logits
 from gptwright.engine.prefix import PrefixCache
-from gptwright.engine.reading import Reading, next_logits
+from gptwright.engine.reading import Reading, next_logits, portions
 from gptwright.engine.row import Row
 from gptwright.engine.sampling import distribution, draw
 from gptwright.model.cache import KVCache
@@ -48,6 +48,9 @@ class Batch:
         self.model, self.stop_ids, self.prefixes, self.decoder = model, stop_ids, prefixes, decoder
         self.rows: list[Row] = []
         self.readings: list[Reading] = []
+        self.oldest_next = True
+        self.prompt_tokens = self.reused_tokens = 0
+        """Of all prompts so far, and how many of them were known already."""
 
     @property
     def busy(self) -> bool:
@@ -63,10 +66,12 @@ class Batch:
         return len(self.rows) + sum(len(reading.rows) for reading in self.readings)
 
     @torch.inference_mode()
-    def join(self, rows: Sequence[Row]) -> Reading:
-        """Add new rows; the next steps read their prompts."""
-        self.readings.append(Reading(self.model, rows, self.prefixes, self.decoder))
-        return self.readings[-1]
+    def join(self, rows: Sequence[Row]) -> None:
+        """Add new rows; the next steps read their prompts. With `prefixes` others come and go meanwhile, so that they
+        are read in portions.
+        """
+        for portion in [list(rows)] if self.prefixes is None else portions(rows):
+            self.readings.append(Reading(self.model, portion, self.prefixes, self.decoder))
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Row, int]]:
@@ -75,14 +80,27 @@ class Batch:
         """
         # What nobody waits for any more need not be read.
         self.readings = [reading for reading in self.readings if any(row.going for row in reading.rows)]
-        if self.readings and self.readings[0].advance():
-            self._take_in(self.readings.pop(0))
+        if self.readings:
+            self._read()
         if not self.rows:
             return []
         taken = self._draw()
         told = [(row, token) for row, tokens in zip(self.rows, taken, strict=True) for token in tokens]
         self._go_on(taken)
         return told
+
+    def _read(self) -> None:
+        """A chunk of what has the least left, so that a short prompt need not wait for a long one, in turns with what
+        came first, so that a long one is read at last.
+        """
+        least = 0 if self.oldest_next else min(range(len(self.readings)), key=lambda i: self.readings[i].left)
+        self.oldest_next = not self.oldest_next
+        reading = self.readings[least]
+        if reading.reused is None:
+            self.reused_tokens += sum(reading.begin())
+            self.prompt_tokens += sum(map(len, reading.prompts))
+        if reading.advance():
+            self._take_in(self.readings.pop(least))
 
     def _take_in(self, reading: Reading) -> None:
         """Rows whose prompts are read take the places of those that have ended, and the rest new ones."""

@@ -17,10 +17,30 @@ CHUNK = 256
 """Tokens of each prompt that are read at a time."""
 
 
+def portions(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows whose prompts are read together, so that a step reads `CHUNK` tokens at most: one prompt, or several short
+    ones. Those with equal prompts stay together.
+    """
+    prompts: dict[tuple[int, ...], list[Row]] = {}
+    for row in rows:
+        prompts.setdefault(tuple(row.request.prompt_ids), []).append(row)
+    found, tokens = list[list[Row]](), CHUNK
+    for prompt, same in prompts.items():
+        tokens += len(prompt)
+        if tokens > CHUNK:
+            found.append([])
+            tokens = len(prompt)
+        found[-1] += same
+    return found
+
+
 class Reading:
     """Rows that are about to join a batch. Equal prompts are read once, and of the others no beginning that `prefixes`
-    has. When all is read, `cache` and `logits_BV` hold one line for each row.
+    has when reading begins. When all is read, `cache` and `logits_BV` hold one line for each row.
     """
+
+    cache: KVCache
+    logits_BV: Tensor
 
     def __init__(
         self,
@@ -30,13 +50,25 @@ class Reading:
         decoder: Decoder | None = None,
     ) -> None:
         self.model, self.rows, self.prefixes, self.decoder = model, list(rows), prefixes, decoder
-        weight = model.model.embed_tokens.weight
         self.prompts = list(dict.fromkeys(tuple(row.request.prompt_ids) for row in rows))
-        self.cache = KVCache(model.config, len(self.prompts), device=weight.device, dtype=weight.dtype)
-        if prefixes is not None:
-            prefixes.fill(self.cache, self.prompts)
+        self.reused: list[int] | None = None
+        """Tokens of each prompt that were known already; None before reading begins."""
+
+    @property
+    def left(self) -> int:
+        """Tokens still to be read."""
+        read = 0 if self.reused is None else int(self.cache.lengths_B.sum())
+        return sum(map(len, self.prompts)) - read
+
+    def begin(self) -> list[int]:
+        """Make room, put what is known into it, and return how many tokens of each prompt that is."""
+        weight = self.model.model.embed_tokens.weight
+        self.cache = KVCache(self.model.config, len(self.prompts), device=weight.device, dtype=weight.dtype)
+        if self.prefixes is not None:
+            self.prefixes.fill(self.cache, self.prompts)
+        self.logits_BV = torch.empty(len(self.prompts), self.model.config.vocab_size, device=weight.device)
         self.reused = [int(length) for length in self.cache.lengths_B]
-        self.logits_BV = torch.empty(len(self.prompts), model.config.vocab_size, device=weight.device)
+        return self.reused
 
     def advance(self) -> bool:
         """Read one more chunk of each prompt; True when all are read."""
@@ -52,7 +84,7 @@ class Reading:
         ]
         if ends:
             self.logits_BV[ends] = logits_BV[ends].float()
-        if self.cache.lengths_B.tolist() != [len(prompt) for prompt in self.prompts]:
+        if self.left:
             return False
         self._spread()
         return True

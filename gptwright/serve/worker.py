@@ -86,21 +86,27 @@ class Worker:
         self.thread.start()
 
     def submit(self, request: Request) -> Ticket:
-        """Queue a request. Raises InputError for one that the model cannot follow or that is larger than the memory,
+        """Queue one request; raises as `submit_all` does."""
+        return self.submit_all([request])[0]
+
+    def submit_all(self, requests: Sequence[Request]) -> list[Ticket]:
+        """Queue requests that belong together: they begin at the same step where there is room, so that a prompt they
+        share is read once. Raises InputError for one that the model cannot follow or that is larger than the memory,
         Busy when too many wait.
         """
-        ticket = Ticket(self.engine.row(request))
-        if _length(ticket.row) > self.positions:
+        tickets = [Ticket(self.engine.row(request)) for request in requests]
+        longest = max(_length(ticket.row) for ticket in tickets)
+        if longest > self.positions:
             raise InputError(
-                f"the prompt and its answer may take {_length(ticket.row)} tokens, and this server has room for "
+                f"the prompt and its answer may take {longest} tokens, and this server has room for "
                 f"{self.positions}: ask for fewer"
             )
         with self.changed:
-            if self.closed or len(self.waiting) >= self.max_waiting:
+            if self.closed or len(self.waiting) + len(tickets) > self.max_waiting:
                 raise Busy("the server is stopping" if self.closed else f"{len(self.waiting)} requests wait already")
-            self.waiting.append(ticket)
+            self.waiting += tickets
             self.changed.notify()
-        return ticket
+        return tickets
 
     def cancel(self, ticket: Ticket) -> None:
         """Nobody wants the answer any more; one that waits makes room for another."""
@@ -122,10 +128,11 @@ class Worker:
             try:
                 if joining:
                     self.answered |= {ticket.row: ticket for ticket in joining}
-                    reading = batch.join([ticket.row for ticket in joining])
-                    if self.meter:
-                        self.meter.prompt(sum(map(len, reading.prompts)), sum(reading.reused))
-                for row, token in batch.step():
+                    batch.join([ticket.row for ticket in joining])
+                known, told = (batch.prompt_tokens, batch.reused_tokens), batch.step()
+                if self.meter:
+                    self.meter.prompt(batch.prompt_tokens - known[0], batch.reused_tokens - known[1])
+                for row, token in told:
                     ticket = self.answered[row]
                     if self.meter:
                         ticket.since = self.meter.token(ticket.since, first=not ticket.begun)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,8 +12,9 @@ from gptwright.engine.batch import Batch
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.prefix import PrefixCache
-from gptwright.engine.reading import Reading
+from gptwright.engine.reading import Reading, next_logits
 from gptwright.engine.request import Completion, Request
+from gptwright.model.cache import KVCache
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise
 
@@ -75,8 +78,46 @@ def test_a_chat_that_goes_on_reads_only_what_is_new(model: LanguageModel) -> Non
     (first,) = finish(batch, model, [Request(prompt(70, 3), params)])
     longer = [*prompt(70, 3), *first.ids, *prompt(20, 4)]
     row = Engine(model, stop_ids=set()).row(Request(longer, params))
-    assert Reading(model, [row], prefixes).reused == [96]  # of 70 + 39 tokens that were read, three whole blocks
+    assert Reading(model, [row], prefixes).begin() == [96]  # of 70 + 39 tokens that were read, three whole blocks
     same(finish(batch, model, [row.request]), Engine(model, stop_ids=set()).generate([row.request]))
+
+
+def test_prompts_that_come_together_read_their_common_beginning_once(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "CHUNK", 50)
+    batch, shared = Batch(model, set(), prefixes=PrefixCache(10**8)), prompt(64, 5)
+    requests = [Request([*shared, *prompt(30, seed)], SamplingParams(3, seed=seed)) for seed in range(4)]
+    same(finish(batch, model, requests), Engine(model, stop_ids=set()).generate(requests))
+    assert (batch.prompt_tokens, batch.reused_tokens) == (4 * 94, 3 * 64)
+
+
+def test_no_step_reads_more_than_a_chunk_and_short_prompts_pass_long_ones(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def watched(model: LanguageModel, decoder: Any, cache: KVCache, chunks: list[list[int]]) -> torch.Tensor:
+        read.append(sum(map(len, chunks)))
+        return next_logits(model, decoder, cache, chunks)
+
+    monkeypatch.setattr(reading, "CHUNK", 20)
+    monkeypatch.setattr(reading, "next_logits", watched)
+    batch = Batch(model, set(), prefixes=PrefixCache(0))
+    rows = [
+        Engine(model, stop_ids=set()).row(Request(prompt(length, length), SamplingParams(150 - length)))
+        for length in (100, 90, 9, 8, 7)
+    ]
+    batch.join(rows)
+    for _ in range(5):
+        batch.step()
+    assert [bool(row.completion.ids) for row in rows] == [False, False, True, True, True]
+    while batch.busy:
+        batch.step()
+    assert max(read) == 20
+    assert 17 in read  # of the three short ones two go together: 9 + 8 tokens
+    for row in rows:
+        assert row.completion.ids == Engine(model, stop_ids=set()).generate([row.request])[0].ids
 
 
 def test_texts_share_blocks_for_as_long_as_they_are_equal(model: LanguageModel) -> None:
@@ -85,15 +126,15 @@ def test_texts_share_blocks_for_as_long_as_they_are_equal(model: LanguageModel) 
     finish(Batch(model, set(), prefixes=prefixes), model, requests)
     assert len(prefixes.blocks) == 2 + 4
     rows = [Engine(model, stop_ids=set()).row(request) for request in requests]
-    assert Reading(model, rows, prefixes).reused == [96] * 4
+    assert Reading(model, rows, prefixes).begin() == [96] * 4
     other = Engine(model, stop_ids=set()).row(Request([*shared[:40], *prompt(80, 9)], SamplingParams(1)))
-    assert Reading(model, [other], prefixes).reused == [32]
+    assert Reading(model, [other], prefixes).begin() == [32]
 
 
 def test_a_whole_prompt_that_is_known_still_has_its_last_token_read(model: LanguageModel) -> None:
     prefixes, request = PrefixCache(10**8), Request(prompt(64, 6), SamplingParams(5, seed=2))
     expected = finish(Batch(model, set(), prefixes=prefixes), model, [request])
-    assert Reading(model, [Engine(model, stop_ids=set()).row(request)], prefixes).reused == [32]
+    assert Reading(model, [Engine(model, stop_ids=set()).row(request)], prefixes).begin() == [32]
     same(finish(Batch(model, set(), prefixes=prefixes), model, [request]), expected)
 
 
