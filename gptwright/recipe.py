@@ -139,7 +139,7 @@ class PretrainSettings(Section):
     batch_rows: Count = 32
     """Rows of `model.context` tokens per optimizer step."""
     micro_rows: Count | None = None
-    """Rows per forward pass; null is all of them at once."""
+    """Rows per forward pass; null is all of a device's at once, or as many as its memory has room for."""
     optimizer: OptimizerSettings = OptimizerSettings()
     z_loss: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the squared log of the softmax's normaliser (PaLM: 1e-4), which keeps logits small."""

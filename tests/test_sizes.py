@@ -59,9 +59,18 @@ def test_a_size_fills_shape_vocabulary_and_budget(tmp_path: Path) -> None:
     assert (recipe.model.layers, recipe.model.width, recipe.model.heads, recipe.model.context) == (40, 5120, 40, 2048)
     assert recipe.tokenizer.vocab_size == 50_257
     assert recipe.pretrain.tokens == 300_000_000_000
-    assert recipe.pretrain.batch_rows == 976  # 2M tokens in rows of 2,048
+    assert recipe.pretrain.batch_rows == 1024  # 2M tokens in rows of 2,048, as many devices share them out
     assert recipe.pretrain.optimizer.learning_rate == 1e-4
     assert recipe.pretrain.optimizer.muon  # what the size does not name keeps its default
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_batches_are_the_published_ones_and_many_devices_share_them_evenly(name: str) -> None:
+    size = SIZES[name]
+    if size.batch_tokens:
+        rows = size.budget(size.context)["batch_rows"]
+        assert rows * size.context == pytest.approx(size.batch_tokens, rel=0.05)
+        assert rows % 64 == 0
 
 
 def test_what_is_set_wins_over_the_size() -> None:
@@ -70,7 +79,7 @@ def test_what_is_set_wins_over_the_size() -> None:
     )
     assert (recipe.model.layers, recipe.model.width, recipe.pretrain.tokens) == (2, 5120, 1_000_000)
     assert recipe.tokenizer.vocab_size == 600
-    assert recipe.pretrain.batch_rows == 2_000_000 // 128
+    assert recipe.pretrain.batch_rows == 61 * 256  # 2M tokens in rows of 128 are 15,625
 
 
 def test_unpublished_budgets_follow_the_scaling_laws(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 datatrove's decontamination builds its index from lighteval's tasks alone, which it downloads, and finds only texts
 longer than its n-grams; most prompts are shorter. This index takes any texts, and looks for the shorter ones whole.
+The shortest only where they ask something: an answer such as "during World War II" stands in many documents.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gptwright.errors import InputError
 from gptwright.world import prompts
 
 TEMPLATE_TEXTS = 10
-"""Words that more than so many texts of an evaluation share are its template, not its content."""
+"""Words that more than so many different texts of an evaluation share are its template, not its content."""
 _WORD = re.compile(r"\w+")
 
 
@@ -31,37 +32,48 @@ class Hit(NamedTuple):
     words: str
 
 
+class Text(NamedTuple):
+    """One of an evaluation."""
+
+    origin: str
+    text: str
+    asks: bool
+    """Whether it is known to be a prompt; one that ends in a question mark is taken for one anyway."""
+
+
 class Contamination:
     """All runs of words that must not occur."""
 
-    def __init__(self, texts: Iterable[tuple[str, str]], settings: Decontamination) -> None:
-        """`texts` are (name of the evaluation, text)."""
+    def __init__(self, texts: Iterable[Text], settings: Decontamination) -> None:
         met: Counter[str] = Counter()
         origins: dict[str, str] = {}
-        for origin, text in texts:
+        for origin, text, asks in dict.fromkeys(texts):
             words = _words(text)
             length = min(settings.n_grams, len(words))
-            if length >= settings.shortest:
+            asking = asks or text.rstrip().endswith("?")
+            if length >= (settings.shortest_prompt if asking else settings.shortest):
                 for run in {" ".join(words[i : i + length]) for i in range(len(words) - length + 1)}:
                     met[run] += 1
                     origins[run] = origin
-        self._beginning = settings.shortest
-        self._runs: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for run, origin in origins.items():
-            if met[run] <= TEMPLATE_TEXTS:
-                self._runs[" ".join(run.split()[: self._beginning])].append((run, origin))
+        self._origins = {run: origin for run, origin in origins.items() if met[run] <= TEMPLATE_TEXTS}
+        self._beginning = settings.shortest_prompt
+        self._lengths: dict[str, set[int]] = defaultdict(set)
+        """In words, of the runs that begin with these words."""
+        for words in map(str.split, self._origins):
+            self._lengths[" ".join(words[: self._beginning])].add(len(words))
 
     def __len__(self) -> int:
-        return sum(map(len, self._runs.values()))
+        return len(self._origins)
 
     def find(self, text: str) -> Hit | None:
         """The first run of words of an evaluation in a text."""
         words = _words(text)
         for start in range(len(words) - self._beginning + 1):
             # Every run has at least as many words as this, so most places cost one look-up.
-            for run, origin in self._runs.get(" ".join(words[start : start + self._beginning]), ()):
-                if " ".join(words[start : start + run.count(" ") + 1]) == run:
-                    return Hit(origin, run)
+            for length in self._lengths.get(" ".join(words[start : start + self._beginning]), ()):
+                run = " ".join(words[start : start + length])
+                if run in self._origins:
+                    return Hit(self._origins[run], run)
         return None
 
 
@@ -70,27 +82,30 @@ def _words(text: str) -> list[str]:
 
 
 @cache
-def load_contamination(settings: Decontamination, seed: int) -> Contamination:
+def load_contamination(settings: Decontamination) -> Contamination:
     """The index of all evaluation texts, made once per process. Raises InputError when all are too short."""
-    index = Contamination(_evaluation_texts(settings, seed), settings)
+    index = Contamination(_evaluation_texts(settings), settings)
     if not len(index):
         raise InputError(
-            f"decontaminate: no evaluation text has {settings.shortest} words or more; lower decontaminate.shortest"
+            f"decontaminate: no evaluation text has {settings.shortest} words or more, and no question "
+            f"{settings.shortest_prompt}; lower decontaminate.shortest"
         )
     return index
 
 
-def _evaluation_texts(settings: Decontamination, seed: int) -> Iterator[tuple[str, str]]:
+def _evaluation_texts(settings: Decontamination) -> Iterator[Text]:
     for pattern in settings.files:
         for file in find_files(pattern):
             name = plain_name(file)
             if file.name.endswith(ROW_SUFFIXES):
-                yield from ((name, text) for row in read_rows(file) for text in _texts_in(row.values))
+                yield from (Text(name, text, False) for row in read_rows(file) for text in _texts_in(row.values))
             else:
-                yield from ((name, document.text) for document in read_found([Path(file)]))
+                yield from (Text(name, document.text, False) for document in read_found([Path(file)]))
     if settings.world:
-        for prompt in prompts("test", settings.world_prompts, seed=seed):
-            yield from (("world", message.content) for message in prompt.messages)
+        # How many are drawn changes which: of a draw ten times as large two thirds of an evaluation's were missing.
+        for seed in settings.world_seeds:
+            for prompt in prompts("test", settings.world_prompts, seed=seed):
+                yield from (Text("world", turn.content, turn.role == "user") for turn in prompt.messages)
 
 
 def _texts_in(value: Any) -> Iterator[str]:

@@ -43,7 +43,7 @@ def clean(settings: CleaningSettings, out: Path, draw: Callable[[Path], None]) -
     os.environ.setdefault("TQDM_DISABLE", "1")
     shards = tuple(plan_shards(settings))
     if settings.decontaminate:
-        load_contamination(settings.decontaminate, settings.seed)  # tells at once what is wrong with it
+        load_contamination(settings.decontaminate)  # tells at once what is wrong with it
     places = Places(out)
     fingerprint = _fingerprint(settings, shards)
     finished = _finished(places, fingerprint)
@@ -72,6 +72,8 @@ def _require_extra() -> None:
 def _fingerprint(settings: CleaningSettings, shards: tuple[Shard, ...]) -> str:
     """Of settings, version and input: which files there are, their sizes and times."""
     files = [Path(file) for shard in shards for file in shard.files]
+    for copy in (Path(shard.hub) for shard in shards if shard.hub):  # not there where it is a name on the hub
+        files += sorted(file for file in copy.rglob("*") if file.is_file())
     for pattern in settings.decontaminate.files if settings.decontaminate else ():
         files += find_files(pattern)
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

@@ -17,7 +17,8 @@ from pydantic import Field, ValidationError, model_validator
 from gptwright.errors import InputError
 from gptwright.settings import Count, Positive, Section, Seed, Share, apply_override, explain
 
-BUILTIN_PREFIX = "builtin:"
+ORIGINS = ("builtin", "hub")
+"""What NAME=PATH may begin with in place of a path: code=builtin:python, web=hub:owner/name."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
@@ -26,21 +27,33 @@ class CleaningSource(Section):
 
     files: str | None = None
     """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz."""
+    hub: str | None = None
+    """A data set by its name on the Hugging Face hub, or the path of a local copy, read as a stream by one task (extra
+    hf).
+    """
+    config: str | None = None
+    """Of a hub data set: which configuration; null is its default one."""
+    split: str = "train"
+    """Of a hub data set: which split."""
+    revision: str | None = None
+    """Of a hub data set: a tag or commit, so that another cleaning reads the same; null is the newest."""
     builtin: Literal["python", "world"] | None = None
     """'python' is the standard library of the Python that runs; 'world' the built-in world, its sources one by one."""
     text_key: str = "text"
-    """Under which key a row has its text."""
+    """Under which key or in which column a row has its text."""
     documents: Count = 20_000
     """With builtin: world: how many documents, shared out as the world's sources are."""
     prose: bool | None = None
     """Whether the language filter and the quality rules apply, which were made for web pages in prose. Null says yes
-    for files and no for what is built in.
+    for files and data sets and no for what is built in.
     """
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if (self.files is None) == (self.builtin is None):
-            raise ValueError("give either files or builtin")
+        if sum(origin is not None for origin in (self.files, self.hub, self.builtin)) != 1:
+            raise ValueError("give either files or hub or builtin")
+        if self.hub is None:
+            self._refuse_changed(("config", "split", "revision"), "without hub")
         if self.builtin is not None:
             self._refuse_changed(("text_key",), "with builtin")
         if self.builtin != "world":
@@ -49,7 +62,7 @@ class CleaningSource(Section):
 
     @property
     def is_prose(self) -> bool:
-        return self.files is not None if self.prose is None else self.prose
+        return self.builtin is None if self.prose is None else self.prose
 
 
 class LanguageRule(Section):
@@ -161,12 +174,16 @@ class Decontamination(Section):
     """Files, folders or globs with evaluation texts; of rows, every text in them."""
     world: bool = False
     """Also the built-in world's held-out test prompts."""
-    world_prompts: Count = 10_000
-    """How many of them."""
+    world_prompts: Count = 1_000
+    """How many of them a seed draws; as many as evaluate.prompts, since another number draws others."""
+    world_seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = tuple(range(10))
+    """The seeds that draw them; the recipe's own must be among them."""
     n_grams: Count = 13
     """Words in a row that must be equal."""
     shortest: Count = 8
     """A text of fewer words than n_grams, but at least this many, is looked for whole."""
+    shortest_prompt: Count = 4
+    """The same of a text that ends in a question mark, and of the world's prompts."""
 
     @model_validator(mode="after")
     def _something_to_look_for(self) -> Self:
@@ -174,8 +191,10 @@ class Decontamination(Section):
             raise ValueError("nothing to look for: give files, or world: true")
         if self.shortest > self.n_grams:
             raise ValueError(f"shortest ({self.shortest}) is above n_grams ({self.n_grams}); lower it")
+        if self.shortest_prompt > self.shortest:
+            raise ValueError(f"shortest_prompt ({self.shortest_prompt}) is above shortest ({self.shortest}); lower it")
         if not self.world:
-            self._refuse_changed(("world_prompts",), "without world: true")
+            self._refuse_changed(("world_prompts", "world_seeds"), "without world: true")
         return self
 
 
@@ -240,8 +259,8 @@ def load_settings(path: Path | None, sources: dict[str, str], overrides: list[st
         given = values.setdefault("sources", {})
         if not isinstance(given, dict):
             raise InputError(f"{where}: sources must be a mapping of names, such as {{books: {{files: books/}}}}")
-        builtin = origin.startswith(BUILTIN_PREFIX)
-        given[name] = {"builtin": origin.removeprefix(BUILTIN_PREFIX)} if builtin else {"files": origin}
+        kind, colon, rest = origin.partition(":")
+        given[name] = {kind: rest} if colon and kind in ORIGINS else {"files": origin}
     for override in overrides:
         apply_override(values, override)
     try:

@@ -1,7 +1,7 @@
 """The parts in which a corpus is cleaned: each is read by one task, and the input alone decides which parts there are.
 
 Files are put together until a part is worth a task's start; a file is never divided, so one huge file keeps one core
-busy. Documents travel as datatrove's, between stages as .jsonl.gz.
+busy, and so does a data set of the hub. Documents travel as datatrove's, between stages as .jsonl.gz.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gptwright.cleaning.settings import CleaningSettings, CleaningSource
+from gptwright.data.hub import read_hub
 from gptwright.data.jsonl import write_jsonl
 from gptwright.data.sources import find_files, read_found, standard_library
 from gptwright.errors import InputError
@@ -32,11 +33,17 @@ MOST_SHARDS = 60_000
 
 @dataclass(frozen=True)
 class Shard:
-    """Files of one source, the standard library, or `count` documents of a world's source from number `start` on."""
+    """Files of one source, a data set of the hub, the standard library, or `count` documents of a world's source from
+    number `start` on.
+    """
 
     source: str
     prose: bool
     files: tuple[str, ...] = ()
+    hub: str | None = None
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
     text_key: str = "text"
     world: str = ""
     start: int = 0
@@ -49,6 +56,10 @@ class Shard:
             return itertools.islice(documents(self.seed, self.world, self.start), self.count)
         if self.files:
             return read_found([Path(file) for file in self.files], text_key=self.text_key)
+        if self.hub is not None:
+            return read_hub(
+                self.hub, config=self.config, split=self.split, revision=self.revision, text_key=self.text_key
+            )
         return standard_library()
 
 
@@ -67,6 +78,9 @@ def _shards_of(name: str, source: CleaningSource, seed: int) -> Iterator[Shard]:
     if source.files is not None:
         for files in _groups(find_files(source.files)):
             yield Shard(name, prose, files=tuple(map(str, files)), text_key=source.text_key)
+    elif source.hub is not None:
+        given = {key: getattr(source, key) for key in ("hub", "config", "split", "revision", "text_key")}
+        yield Shard(name, prose, **given)
     elif source.builtin == "python":
         yield Shard(name, prose)
     else:

@@ -82,9 +82,7 @@ class FilterShard:
     def __call__(self, data: object, rank: int, world_size: int) -> None:
         shard = self.shards[rank]
         tally = Tally(shard.source, self.settings.seed)
-        contamination = (
-            load_contamination(self.settings.decontaminate, self.settings.seed) if self.settings.decontaminate else None
-        )
+        contamination = load_contamination(self.settings.decontaminate) if self.settings.decontaminate else None
         documents = self._read(shard, rank, tally)
         rules = rules_for(self.settings, prose=shard.prose, contamination=contamination, tally=tally)
         for name, rule in rules.items():

@@ -15,11 +15,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout 
 @tokenizer_app.command()
 def inspect(
     model: Annotated[str, typer.Argument(help="A run, a model folder, or a run's stage.")],
-    files: Annotated[str | None, typer.Argument(help="A file, folder or glob; left out, the built-in world.")] = None,
+    files: Annotated[
+        str | None, typer.Argument(help="A file, folder or glob; left out, what the run read, or the built-in world.")
+    ] = None,
     max_bytes: Annotated[int, typer.Option(min=1, help="How much text is read.")] = 4_000_000,
     json: AsJson = False,
 ) -> None:
-    """Bytes and words per token by source, tokens never met, round trip, and a text cut into its tokens.
+    """Bytes and words per token by source and language, tokens never met, round trip, and a text cut into its tokens.
 
     Example: gptwright tokenizer inspect runs/quickstart 'books/*.txt'
     """
@@ -34,7 +36,8 @@ def clean(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME=PATH]...", help="Sources: files, a folder, a glob, builtin:world or builtin:python."
+            metavar="[NAME=PATH]...",
+            help="Sources: files, a folder, a glob, hub:OWNER/NAME, builtin:world or builtin:python.",
         ),
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="A YAML file with sources and settings.")] = None,

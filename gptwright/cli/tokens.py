@@ -6,30 +6,38 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from gptwright.data.sources import read_documents
+from gptwright.data.rows import ROW_SUFFIXES, Row, read_rows
+from gptwright.data.sources import find_files, read_found
 from gptwright.pipeline.start import find_model
+from gptwright.pipeline.text import text_sources
+from gptwright.recipe import load_recipe
 from gptwright.records import Document
 from gptwright.tokenizer.inspection import Inspection, inspect, pieces
+from gptwright.tokenizer.stats import TokenStats
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.world.documents import SOURCES, documents
 
 SHOWN_CHARACTERS = 400
 COLOURS = (44, 45, 42, 43, 46)
 """Background colours of a terminal, taken in turn."""
+Tagged = tuple[Document, str]
+"""A document and its language, "" where its row does not say it."""
 
 
 def inspect_tokenizer(model: str, files: str | None, max_bytes: int, *, as_json: bool) -> None:
-    """Print the inspection of a model's tokenizer on a file, folder or glob, or on the built-in world."""
-    tokenizer = Tokenizer.load(_tokenizer_folder(model))
-    found = list(_at_most(read_documents(files), max_bytes) if files else _of_the_world(max_bytes))
-    result = inspect(tokenizer, found)
+    """Print the inspection of a model's tokenizer on a file, folder or glob, or on what its run read."""
+    folder = _tokenizer_folder(model)
+    tokenizer = Tokenizer.load(folder)
+    found = list(_at_most(_of_files(files), max_bytes) if files else _of_the_run(folder.parent, max_bytes))
+    result = inspect(tokenizer, (document for document, _ in found), (language for _, language in found))
     if as_json:
         print(json.dumps(result.to_json()))
         return
     print(as_text(result))
-    print(f"\n{painted(pieces(tokenizer, found[0].text[:SHOWN_CHARACTERS]), sys.stdout.isatty())}")
+    print(f"\n{painted(pieces(tokenizer, found[0][0].text[:SHOWN_CHARACTERS]), sys.stdout.isatty())}")
 
 
 def _tokenizer_folder(model: str) -> Path:
@@ -38,31 +46,56 @@ def _tokenizer_folder(model: str) -> Path:
     return run if run.is_dir() else find_model(model)
 
 
-def _at_most(stream: Iterable[Document], max_bytes: int) -> Iterator[Document]:
+def _at_most(stream: Iterable[Tagged], max_bytes: int) -> Iterator[Tagged]:
     taken = 0
-    for document in stream:
-        yield document
+    for document, language in stream:
+        yield document, language
         taken += len(document.text.encode())
         if taken >= max_bytes:
             return
 
 
-def _of_the_world(max_bytes: int) -> Iterator[Document]:
-    """As much of every source, whatever its share, so that each figure is as exact."""
-    parts = (_at_most(documents(0, source), max_bytes // len(SOURCES)) for source in SOURCES)
-    return itertools.chain.from_iterable(parts)
+def _of_files(files: str) -> Iterator[Tagged]:
+    for file in find_files(files):
+        found = read_found([file])
+        if file.name.endswith(ROW_SUFFIXES):
+            # Read a second time: a document does not keep what else its row says.
+            rows = (row for row in read_rows(file) if str(row.values.get("text") or "").strip())
+            yield from ((document, _language(row)) for document, row in zip(found, rows, strict=False))
+        else:
+            yield from _untagged(found)
+
+
+def _language(row: Row) -> str:
+    named = (row.values.get(key) for key in ("lang", "language"))
+    return next((name for name in named if isinstance(name, str)), "")
+
+
+def _of_the_run(run: Path, max_bytes: int) -> Iterator[Tagged]:
+    """As much of every source, whatever its share, so that each figure is as exact. A folder that is no run's gets the
+    built-in world's.
+    """
+    if (run / "recipe.yaml").is_file():
+        own = text_sources(load_recipe(str(run / "recipe.yaml")))
+        streams = {source.name: source.train() for source in own}
+    else:
+        streams = {name: documents(0, name) for name in SOURCES}
+    for name, stream in streams.items():
+        named = (replace(document, source=name) for document in stream)
+        yield from _at_most(_untagged(named), max_bytes // len(streams))
+
+
+def _untagged(stream: Iterable[Document]) -> Iterator[Tagged]:
+    return zip(stream, itertools.repeat(""), strict=False)
 
 
 def as_text(result: Inspection) -> str:
     """The figures as people read them."""
     text_tokens = result.vocab_size - result.special
     lines = [f"{result.vocab_size:,} tokens, {result.special} of them special; fingerprint {result.fingerprint}", ""]
-    lines.append(f"{'source':<24}{'documents':>10}{'bytes':>12}{'tokens':>12}{'bytes/token':>13}{'words/token':>13}")
-    lines.extend(
-        f"{name[:23]:<24}{fit.texts:>10,}{fit.bytes:>12,}{fit.tokens:>12,}"
-        f"{fit.bytes_per_token:>13.2f}{fit.words_per_token:>13.2f}"
-        for name, fit in result.sources.items()
-    )
+    lines += _table("source", result.sources)
+    if result.languages:
+        lines += ["", *_table("language", result.languages)]
     documents_read = sum(fit.texts for fit in result.sources.values())
     lines += [
         "",
@@ -75,6 +108,17 @@ def as_text(result: Inspection) -> str:
         lines.append(f"{name:<13}{count:,} of {text_tokens:,}: {' '.join(map(repr, examples))}".rstrip(": "))
     lines.extend(f"{name:<13}{'|'.join(cut)!r}" for name, cut in result.probes.items())
     return "\n".join(lines)
+
+
+def _table(title: str, counted: dict[str, TokenStats]) -> list[str]:
+    return [
+        f"{title:<24}{'documents':>10}{'bytes':>12}{'tokens':>12}{'bytes/token':>13}{'words/token':>13}",
+        *(
+            f"{name[:23]:<24}{fit.texts:>10,}{fit.bytes:>12,}{fit.tokens:>12,}"
+            f"{fit.bytes_per_token:>13.2f}{fit.words_per_token:>13.2f}"
+            for name, fit in counted.items()
+        ),
+    ]
 
 
 def painted(cut: list[str], colours: bool) -> str:

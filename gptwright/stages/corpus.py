@@ -36,7 +36,8 @@ from gptwright.train.progress import Tally, say
 MANY_EPOCHS = 4
 """Up to here a text read again is worth almost as much as a new one (Muennighoff et al., arXiv:2305.16264)."""
 
-
+SAMPLE_PIECE_BYTES = 16_384
+"""In the tokenizer's sample a document up to here is never cut; of a longer one that must be, pieces of this size."""
 MADE_TEXTS = 256
 """Documents that a source without end makes at a time."""
 PARTS: tuple[Part, Part] = ("train", "held_out")
@@ -102,12 +103,26 @@ def build_tokenizer(
 
 
 def _sample(source: TextSource, wanted: int) -> Iterator[str]:
-    taken = 0
+    """So many bytes of text: whole documents, and of a long one that would go past them a part."""
+    left = wanted
     for document in source.train():
-        yield document.text
-        taken += len(document.text)
-        if taken >= wanted:
+        content = document.text.encode(errors="replace")
+        if len(content) > max(left, SAMPLE_PIECE_BYTES):
+            yield from _spread(content, left)
+        else:
+            yield document.text
+        left -= len(content)
+        if left <= 0:
             return
+
+
+def _spread(content: bytes, wanted: int) -> Iterator[str]:
+    """Pieces from beginning to end that are `wanted` bytes together, less what borders cut off characters."""
+    count = -(-wanted // SAMPLE_PIECE_BYTES)
+    for number in range(count):
+        size = (number + 1) * wanted // count - number * wanted // count
+        start = number * len(content) // count
+        yield content[start : start + size].decode(errors="ignore")
 
 
 def build_corpus(

@@ -36,6 +36,7 @@ from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.parallel import DataParallel
 from gptwright.train.progress import say
+from gptwright.train.room import device_memory, rows_at_once
 from gptwright.train.speed import Speed, matmul_limit
 from gptwright.train.spikes import SpikeWatch
 from gptwright.train.step import SkipCounter, gradient_step
@@ -145,6 +146,16 @@ class _Pretrainer:
         # A stored path may come from another number of rows, which lanes shared out evenly.
         lanes = workspace.path.lanes
         self.lanes = Lanes(lanes if ranks.size == 1 and self.rows % lanes == 0 else 1)
+        fitting = rows_at_once(
+            model.config,
+            self.rows,
+            device_memory(workspace.path.device),
+            workspace.path,
+            recompute=machine.recompute,
+            lanes=self.lanes.count,
+            shards=ranks.size if self.parallel.sharded else 1,
+        )
+        self.micro = settings.micro_rows or min(ranks.gather(fitting))  # unlike machines must take the same steps
         self.log, self.skips = workspace.log(), SkipCounter(self.trainee.counters)
         self.spikes = SpikeWatch(self.log, self.trainee.counters)
         flops = model.config.flops_per_token(model.config.context)
@@ -163,12 +174,11 @@ class _Pretrainer:
         self.parallel.begin_step()
         inputs, targets = self.batch(step)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-        micro = settings.micro_rows or self.rows // self.lanes.count
 
         def micro_loss(part: slice) -> Tensor:
-            return self.parallel.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
+            return self.parallel.loss_of(ids[part], wanted[part]) * (self.micro / settings.batch_rows)
 
-        parts = [slice(start, start + micro) for start in range(0, self.rows, micro)]
+        parts = [slice(start, start + self.micro) for start in range(0, self.rows, self.micro)]
         losses = [partial(micro_loss, part) for part in parts]
         result = gradient_step(self.optimizers, losses, self.parallel.combine, self.lanes)
         self.spikes.see(step, result.loss, lambda: np.concatenate(self.ranks.gather(inputs)), skipped=result.skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,12 +23,13 @@ PROBES = {"numbers": "In 2026 it was 1234567.89", "white space": "if x:\n\n\tret
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """All that `gptwright tokenizer inspect` tells. `changed` counts documents that did not come back byte
-    for byte."""
+    for byte; `languages` has only documents whose language is known."""
 
     vocab_size: int
     special: int
     fingerprint: str
     sources: dict[str, TokenStats]
+    languages: dict[str, TokenStats]
     unused: int
     unused_examples: tuple[str, ...]
     rare: int
@@ -38,27 +40,33 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         values = asdict(self)
-        for name, stats in self.sources.items():
-            values["sources"][name] |= {
-                "bytes_per_token": stats.bytes_per_token,
-                "words_per_token": stats.words_per_token,
-            }
+        for key, found in (("sources", self.sources), ("languages", self.languages)):
+            for name, stats in found.items():
+                values[key][name] |= {
+                    "bytes_per_token": stats.bytes_per_token,
+                    "words_per_token": stats.words_per_token,
+                }
         return values
 
 
-def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
-    """Encode and decode every document. Raises InputError without one."""
+def inspect(tokenizer: Tokenizer, documents: Iterable[Document], languages: Iterable[str] | None = None) -> Inspection:
+    """Encode and decode every document; `languages` has one for each, "" where it is not known. Raises InputError
+    without a document.
+    """
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-    sources: dict[str, TokenStats] = {}
+    by_source: dict[str, TokenStats] = {}
+    by_language: dict[str, TokenStats] = {}
     changed, examples = 0, list[str]()
-    for document in documents:
+    for document, language in zip(documents, languages or itertools.repeat(""), strict=False):
         ids = tokenizer.encode(document.text)
         np.add.at(counts, ids, 1)
         if tokenizer.decode_bytes(ids) != document.text.encode():
             changed += 1
             examples += [document.id] if len(examples) < EXAMPLES else []
-        sources[document.source] = sources.get(document.source, TokenStats()).plus(document.text, len(ids))
-    if not sources:
+        for counted, name in ((by_source, document.source), (by_language, language)):
+            if name:
+                counted[name] = counted.get(name, TokenStats()).plus(document.text, len(ids))
+    if not by_source:
         raise InputError("there is no document to inspect the tokenizer with: give a file with text in it")
     of_text = tokenizer.byte_lengths > 0
     unused, rare = np.flatnonzero(of_text & (counts == 0)), np.flatnonzero((counts > 0) & (counts < RARE))
@@ -66,7 +74,8 @@ def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
         vocab_size=tokenizer.vocab_size,
         special=tokenizer.vocab_size - int(of_text.sum()),
         fingerprint=tokenizer.fingerprint,
-        sources=sources,
+        sources=by_source,
+        languages=by_language,
         unused=len(unused),
         unused_examples=_examples(tokenizer, unused),
         rare=len(rare),

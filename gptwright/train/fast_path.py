@@ -53,6 +53,8 @@ EAGER_ROWS = 4
 """Rows, at most, that tell which precision is faster; the choice should not take long."""
 BOTH_FROM_SECONDS = 800.0
 """A longer run on a CPU is worth compiling twice: the precision that was slower without may be faster with it."""
+MEASURED_TOKENS = 16_384
+"""Read at a time, at most, to measure a path: a batch of more goes through in parts where memory asks for it."""
 MEASURED_WHOLE, MEASURED_LAYERS = 1_000_000_000, 2
 """Parameters above which so many layers are measured: the whole may not fit on one device before it is sharded."""
 FEWEST_ROWS = 2
@@ -293,6 +295,7 @@ def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens
         kernel: AttentionKernel = "matmul" if device == "cpu" else "fused"
         lanes = lanes_for(device, config, rows)
         first, *others = [FastPath(device, path.precision, True, kernel, lanes) for path in eager]
+        rows = max(min(rows, lanes), min(rows, MEASURED_TOKENS // config.context // lanes * lanes))
         compiled = measured(first, rows)
         if device == "cpu" and tokens / max(compiled.tokens_per_second, 1.0) > BOTH_FROM_SECONDS:
             compiled = max([compiled, *(measured(path, rows) for path in others)], key=lambda p: p.tokens_per_second)

@@ -8,7 +8,6 @@ are gathered while it is used. Both give the step of one process that read the w
 from __future__ import annotations
 
 import copy
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,12 +16,12 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from gptwright import launch
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.train.average import average_of
 from gptwright.train.distributed import Ranks, StragglerWatch
 from gptwright.train.fast_path import LossFunction
 from gptwright.train.progress import say
+from gptwright.train.room import device_memory
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments, in float32."""
@@ -201,7 +200,4 @@ def _shard(root: nn.Module, model: Sharded, ranks: Ranks, device: str, *, root_a
 def _too_large(model: nn.Module, device: str) -> bool:
     """Whether a copy on every device would leave too little room for activations."""
     wanted = BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in model.parameters())
-    if device == "cuda":
-        return wanted > SHARD_ABOVE * torch.cuda.get_device_properties(0).total_memory
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return wanted > SHARD_ABOVE * memory / launch.local_world_size()
+    return wanted > SHARD_ABOVE * device_memory(device)

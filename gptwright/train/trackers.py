@@ -43,7 +43,14 @@ def _wandb(run: Path, stage: str) -> Tracker:
         raise _missing("wandb") from error
     # The same folder and stage are the same run there, before a kill and after.
     name = hashlib.sha256(f"{run.resolve()}/{stage}".encode()).hexdigest()[:16]
-    session = wandb.init(project="gptwright", name=f"{run.name}/{stage}", id=name, resume="allow", dir=str(run))
+    session = wandb.init(
+        project="gptwright",
+        name=f"{run.name}/{stage}",
+        id=name,
+        resume="allow",
+        dir=str(run),
+        reinit="finish_previous",  # without it the stages of one process all log to the first of them
+    )
 
     def log(row: dict[str, float]) -> None:
         session.log({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))

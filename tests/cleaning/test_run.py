@@ -165,6 +165,29 @@ def test_the_built_in_world_is_cleaned_by_its_sources(tmp_path: Path) -> None:
     assert not [text for text in texts if "Tel. 555" in text]
 
 
+@pytest.mark.filterwarnings("default")  # datasets' own
+def test_a_data_set_of_the_hub_is_cleaned(
+    corpus: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pytest.importorskip("datasets")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    rows = [{"body": row["text"]} for _, row in read_jsonl(Path(corpus["web"]))]
+    write_jsonl(copy / "test.jsonl", rows)
+    settings = load_settings(
+        None,
+        {"web": f"hub:{copy}"},
+        ["sources.web.split=test", "sources.web.text_key=body", "executor.workers=1"],
+    )
+    found = cleaned(settings, tmp_path / "out")["sources"]["web"]
+    assert (found["documents_in"], found["removed"]["language/de"], found["removed"]["duplicate/exact"]) == (6, 1, 1)
+    assert ids_in(tmp_path / "out") == [f"{copy}:1", f"{copy}:6"]
+    write_jsonl(copy / "test.jsonl", rows[:2])
+    with pytest.raises(InputError, match="holds a cleaning of other files"):
+        clean(settings, tmp_path / "out", no_page)
+
+
 def test_two_editions_of_a_book_are_one(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "cleaning" / "near_duplicates"
     rows = []

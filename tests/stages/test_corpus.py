@@ -19,6 +19,7 @@ from gptwright.records import Document
 from gptwright.stages import corpus
 from gptwright.stages.corpus import TextSource, build_corpus, build_tokenizer, open_corpus
 from gptwright.tokenizer import parallel
+from gptwright.tokenizer.bpe import train_characters
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -180,6 +181,44 @@ def test_the_tokenizer_learns_from_every_source_by_its_share() -> None:
     assert stats["vocab_size"] == tokenizer.vocab_size == 270
     assert [tokenizer.decode([256]), tokenizer.decode([257])] == ["ab", "zz"]
     assert stats["bytes_per_token"] == pytest.approx(2.0)
+
+
+def sample_of(monkeypatch: pytest.MonkeyPatch, sources: list[TextSource], sample_bytes: int) -> list[str]:
+    """What the vocabulary is learned from."""
+    learned: list[str] = []
+
+    def learn(texts: list[str], vocab_size: int) -> Tokenizer:
+        learned.extend(texts)
+        return train_characters([])
+
+    monkeypatch.setattr(corpus, "train_bpe", learn)
+    build_tokenizer(sources, TokenizerSettings(sample_bytes=sample_bytes))
+    return learned
+
+
+def test_one_long_document_gives_the_sample_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = "".join(f"{line:07}\n" for line in range(100_000))  # 800 kB in one document
+    sources = [endless("web", 0.9, "ab" * 500), finite("book", 0.1, 1, book)]
+    sample = sample_of(monkeypatch, sources, 400_000)
+    of_book = [text for text in sample if text[0] != "a"]
+    assert sum(map(len, of_book)) == 40_000
+    assert sum(map(len, sample)) == 400_000
+    # Three pieces: from the beginning, and from a third and two thirds of the way.
+    assert [text.split()[1] for text in of_book] == ["0000001", "0033334", "0066667"]
+
+
+def test_the_sample_counts_bytes_and_cuts_between_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [endless("web", 0.5, "ab" * 500), finite("chinese", 0.5, 1, "\u5b66\u800c\u65f6" * 30_000)]
+    sample = sample_of(monkeypatch, sources, 100_000)
+    of_chinese = "".join(text for text in sample if text[0] != "a")
+    # Three bytes a character, less what stands on the borders of four pieces.
+    assert 50_000 - 4 * 4 <= len(of_chinese.encode()) <= 50_000
+    assert set(of_chinese) == set("\u5b66\u800c\u65f6")
+
+
+def test_short_documents_are_sampled_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = sample_of(monkeypatch, [endless("chinese", 1.0, "\u5b66" * 100)], 3_000)
+    assert sample == ["\u5b66" * 100] * 10
 
 
 def test_a_character_vocabulary_holds_the_held_out_text_too() -> None:

@@ -9,8 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from gptwright.cli.main import app
-from gptwright.cli.tokens import painted
+from gptwright.cli.tokens import as_text, painted
+from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
+from gptwright.pipeline.run import open_run
+from gptwright.recipe import Recipe
 from gptwright.records import Document
 from gptwright.tokenizer.bpe import train_bpe, train_characters
 from gptwright.tokenizer.inspection import inspect, pieces
@@ -81,3 +84,57 @@ def test_the_command_reads_a_file_or_the_world(tokenizer: Tokenizer, tmp_path: P
     shown = CliRunner().invoke(app, ["tokenizer", "inspect", model, "--max-bytes", "7000"])
     assert shown.exit_code == 0
     assert all(word in shown.stdout for word in ("encyclopedia", "words/token", "round trip", "never met", "numbers"))
+
+
+def test_languages_are_counted_where_a_row_has_one(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path / "model")
+    rows = [
+        {"text": "the cat", "lang": "en"},
+        {"text": " ", "lang": "en"},
+        {"text": None, "lang": "fr"},
+        {"text": "die Katze", "language": "de"},
+        {"text": "a dog", "lang": "en"},
+        {"text": "xyz", "language": None},
+    ]
+    (tmp_path / "texts").mkdir()
+    write_jsonl(tmp_path / "texts" / "b.jsonl", rows)
+    (tmp_path / "texts" / "a.txt").write_text("the mat", encoding="utf-8")
+    asked = ["tokenizer", "inspect", str(tmp_path / "model"), str(tmp_path / "texts")]
+    found = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert {name: (fit["texts"], fit["bytes"]) for name, fit in found["languages"].items()} == {
+        "en": (2, 12),
+        "de": (1, 9),
+    }
+    assert {name: fit["texts"] for name, fit in found["sources"].items()} == {"a": 1, "b": 4}
+    shown = CliRunner().invoke(app, asked).stdout.splitlines()
+    assert [line.split()[:3] for line in shown if line.startswith(("language", "en ", "de "))] == [
+        ["language", "documents", "bytes"],
+        ["en", "2", "12"],
+        ["de", "1", "9"],
+    ]
+
+
+def test_no_language_is_told_where_none_is_known(tokenizer: Tokenizer) -> None:
+    found = inspect(tokenizer, [Document("the cat")])
+    assert found.languages == {}
+    assert "language" not in as_text(found)
+
+
+@pytest.mark.parametrize("model", ["run", "run/sft", "run:sft"])
+def test_a_run_is_inspected_with_the_text_that_it_read(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("books", "mail"):
+        write_jsonl(tmp_path / f"{name}.jsonl", [{"text": f"{name} {number}"} for number in range(50)])
+    sources = {name: {"files": f"{name}.jsonl", "share": 1} for name in ("books", "mail")}
+    recipe = Recipe.model_validate({"name": "mine", "data": {"sources": sources}})
+    run = open_run(recipe, tmp_path / "run")
+    run.folder.mkdir()
+    (run.folder / "recipe.yaml").write_text(run.text, encoding="utf-8")
+    for folder in ("tokenizer", "sft"):
+        tokenizer.save(run.folder / folder)
+    result = CliRunner().invoke(app, ["tokenizer", "inspect", model, "--json"])
+    found = json.loads(result.stdout)["sources"]
+    # All but what is held out, which is one of a hundred or so.
+    assert {name: fit["texts"] for name, fit in found.items()} == {"books": 49, "mail": 49}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,29 +27,44 @@ def test_tensorboard_gets_every_number_and_a_resumed_run_replaces_what_it_repeat
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 3.0), (2, 2.5), (3, 2.0), (4, 1.5)]
 
 
-def test_wandb_gets_rows_under_a_name_that_a_resumed_run_has_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Against a stand-in: the real package starts a server process for every run."""
-    made: list[dict[str, object]] = []
-    logged: list[tuple[dict[str, float], int]] = []
+class Wandb:
+    """A stand-in: the real package starts a server process for every run. As there (0.31), `init` gives back the run
+    that is open unless it is told to finish it.
+    """
 
-    class Session:
-        def log(self, row: dict[str, float], step: int) -> None:
-            logged.append((row, step))
+    def __init__(self) -> None:
+        self.made: list[dict[str, Any]] = []
+        self.logged: list[tuple[str, dict[str, float], int]] = []
+        self.open: SimpleNamespace | None = None
 
-    class Wandb:
-        @staticmethod
-        def init(**settings: object) -> Session:
-            made.append(settings)
-            return Session()
+    def init(self, **settings: Any) -> SimpleNamespace:
+        self.made.append(settings)
+        if self.open is None or settings.get("reinit") == "finish_previous":
+            name = settings["name"]
+            self.open = SimpleNamespace(log=lambda row, step: self.logged.append((name, row, step)))
+        return self.open
 
-    monkeypatch.setitem(sys.modules, "wandb", Wandb)  # type: ignore[arg-type]
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> Wandb:
+    made = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", made)  # type: ignore[arg-type]
+    return made
+
+
+def test_wandb_gets_rows_under_a_name_that_a_resumed_run_has_too(tmp_path: Path, wandb: Wandb) -> None:
     for _ in range(2):
         trackers_for(["wandb"], tmp_path, "base")[0]({"step": 7, "loss": 2.0})
-    assert logged == [({"loss": 2.0}, 7)] * 2
-    assert made[0] == made[1]
-    assert made[0]["resume"] == "allow"
+    assert wandb.logged == [(f"{tmp_path.name}/base", {"loss": 2.0}, 7)] * 2
+    assert wandb.made[0] == wandb.made[1]
+    assert wandb.made[0]["resume"] == "allow"
+
+
+def test_each_stage_of_one_process_is_a_wandb_run_of_its_own(tmp_path: Path, wandb: Wandb) -> None:
+    for step, stage in ((9, "base"), (1, "sft")):  # wandb drops steps that go back
+        trackers_for(["wandb"], tmp_path, stage)[0]({"step": step})
+    assert wandb.logged == [(f"{tmp_path.name}/base", {}, 9), (f"{tmp_path.name}/sft", {}, 1)]
+    assert wandb.made[0]["id"] != wandb.made[1]["id"]
 
 
 @pytest.mark.parametrize(("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb")])
