@@ -4,12 +4,13 @@
 
 Each RUN is a finished quickstart. Its base, SFT and reward models are taken as they are, and every method practises
 through the real command in a copy of the folder: PPO with and without the pretraining mix, GRPO, RLOO and REINFORCE,
-rejection sampling, DPO with two betas (which samples nothing), and best-of-16 (which trains nothing). The settings
-besides are those of the quickstart's PPO. With --equal-time each method that samples also has as many answers as fill
-the seconds that PPO-ptx took, and DPO whole epochs, where there is room for more than one; with an earlier RESULT of
-this benchmark the seconds are those, and the runs need no quiet machine. Told are the gold judge's
-win rate over SFT and the accuracy, greedily and at temperature 1, KL to SFT and entropy of answers at temperature 1,
-bits per byte of held-out base text, and seconds. The picture, win rate against KL, goes to docs/pictures/.
+rejection sampling, DPO with two betas (which samples nothing), and best-of-16 (which trains nothing: its KL is told as
+a bound, and its bits per byte are SFT's). The settings besides are those of the quickstart's PPO. With --equal-time
+each method that samples also has as many answers as fill the seconds that PPO-ptx took, and DPO whole epochs, where
+there is room for more than one; with an earlier RESULT of this benchmark the seconds are those, and the runs need no
+quiet machine. Told are the gold judge's win rate over SFT and the accuracy, greedily and at temperature 1, KL to SFT
+and entropy of answers at temperature 1, bits per byte of held-out base text, and seconds. The picture, win rate against
+KL, goes to docs/pictures/.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 import command
 import numpy as np
+from practice_tables import best_of, most_kl
 from record import ROOT, write_result
 
 from gptwright import world
@@ -222,6 +224,10 @@ def draw(runs: Sequence[dict[str, Any]]) -> None:
             label, filled = (None, "none") if as_long else (name, "full")
             colour = colours.of(1 + number)
             axes.plot(x, y, SIGNS[number], label=label, color=colour, markersize=5, fillstyle=filled)
+        for name in filter(best_of, tried_in(runs)):
+            y = [run[name]["sampled"]["win_rate"]["value"] for run in runs if name in run]
+            x = [most_kl(best_of(name) or 1)] * len(y)
+            axes.plot(x, y, "<", label=f"{name} (KL at most)", color=colours.ink, markersize=5)
         axes.set_xscale("log")
         axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.set_xticks([], minor=True)

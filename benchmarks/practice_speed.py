@@ -6,8 +6,12 @@
 A Llama of 3 million parameters with random weights, 32 prompts, 4 answers of 48 tokens to each (hardly one ends by
 itself), one optimizer step on all of them, beta 0.02, the same reward. TRL has no PPO, so ours is compared with its
 GRPO: PPO has two models more. Ours practises as the stage does on this machine: compiled, bfloat16 products over
-float32 weights, and sampling by the engine with weights in bfloat16. Rollout is told beside the engine's plain rate
-on the same prompts. Each program has a process of its own, one after the other, round after round.
+float32 weights, and sampling by the engine with weights in bfloat16. Each program has a process of its own, one after
+the other, round after round.
+
+Of our round are clocked: rollout (prompts in, answers as text and episodes out, without their reward), beside the
+engine alone on the same prompts; scoring (the reward, and the reading by policy, reference and value model, of which
+a single step keeps the policy's pass); and update (the steps of policy and value model). The rest is between them.
 """
 
 from __future__ import annotations
@@ -28,18 +32,21 @@ from pretraining import SHAPES
 from record import write_result
 
 from gptwright.allocator import keep_freed_memory
+from gptwright.engine.engine import Engine
+from gptwright.engine.params import SamplingParams
+from gptwright.engine.request import Request
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise, scalar_from
 from gptwright.practice_settings import GrpoSettings, PpoSettings
 from gptwright.recipe import MachineSettings
 from gptwright.records import Message, Prompt
-from gptwright.stages import practice, rollout
-from gptwright.stages.answers import sample_answers
+from gptwright.stages import practice
 from gptwright.stages.grpo import Grpo
 from gptwright.stages.ppo import Ppo, value_model_from
 from gptwright.stages.rewards import Answered, model_reward, weighted
 from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.bpe import train_bpe
+from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 from gptwright.world.documents import mixed_documents
@@ -97,22 +104,43 @@ def ours(method: str, steps: int, folder: Path) -> dict[str, float]:
         four = [Prompt(f"{p.id}{i}", p.messages) for p in prompts for i in range(ANSWERS)]
         settings_ppo = PpoSettings(value_warmup=0, **common)
         trainer = Ppo(model, value_model_from(judge), reward, tokenizer, four, no_rows, settings_ppo, spot)
-    clocks: dict[str, list[float]] = {"rollout": [], "scoring": [], "total": []}
-    clock_calls(rollout, "sample_answers", clocks["rollout"])
-    clock_calls(practice, "evaluate_episodes", clocks["scoring"])
+    clocks: dict[str, list[float]] = {name: [] for name in ("sampled", "reward", "read", "update")}
+    clock_calls(practice, "sample_episodes", clocks["sampled"])
+    clock_calls(trainer.rollouts, "reward", clocks["reward"])
+    clock_calls(practice, "evaluate_episodes", clocks["read"])
+    clock_calls(trainer.policy, "update", clocks["update"])
+    if isinstance(trainer, Ppo):
+        clock_calls(trainer, "_update_value", clocks["update"])
+    rounds, plain = list[dict[str, float]](), list[float]()
     for step in range(WARM_UP + steps):
-        calls = len(clocks["scoring"])
+        for clock in clocks.values():
+            clock.clear()
         started = time.perf_counter()
         trainer.round(step)
-        clocks["total"].append(time.perf_counter() - started)
-        clocks["scoring"][calls:] = [sum(clocks["scoring"][calls:])]
-    told = {name: statistics.median(each[WARM_UP:]) for name, each in clocks.items()}
-    told["update"] = told["total"] - told["rollout"] - told["scoring"]
+        total = time.perf_counter() - started
+        rounds.append(parts_of(total, **{name: sum(clock) for name, clock in clocks.items()}))
+        plain.append(seconds_alone(model, tokenizer, prompts))
+    told = {name: statistics.median(each[name] for each in rounds[WARM_UP:]) for name in rounds[0]}
+    rate = PROMPTS * ANSWERS / told["total"]
+    return told | {"plain_sampling": statistics.median(plain[WARM_UP:]), "samples_per_second": rate}
+
+
+def parts_of(total: float, *, sampled: float, reward: float, read: float, update: float) -> dict[str, float]:
+    """A round's seconds by what they were for: the reward is asked for while answers are sampled."""
+    parts = {"rollout": sampled - reward, "scoring": reward + read, "update": update}
+    return parts | {"rest": total - sum(parts.values()), "total": total}
+
+
+def seconds_alone(model: LanguageModel, tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> float:
+    """Of the engine on the round's prompts, with nothing of practice around it."""
+    requests = [
+        Request(render_prompt(prompt.messages, tokenizer), SamplingParams(TOKENS, 1.0, seed=number * ANSWERS + again))
+        for number, prompt in enumerate(prompts)
+        for again in range(ANSWERS)
+    ]
     started = time.perf_counter()
-    sample_answers(
-        model, tokenizer, prompts, seed=1, temperature=1.0, max_new_tokens=TOKENS, each=ANSWERS, weights="bfloat16"
-    )
-    return told | {"plain_sampling": time.perf_counter() - started, "samples_per_second": 128 / told["total"]}
+    Engine(model, stop_ids={tokenizer.end_of_turn}, weights="bfloat16").generate(requests)
+    return time.perf_counter() - started
 
 
 def clock_calls(module: Any, name: str, seconds: list[float]) -> None:

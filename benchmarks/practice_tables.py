@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,23 @@ def percent(value: float) -> str:
     return f"{value:.1%}"
 
 
+def half_width(figures: Sequence[dict[str, Any]]) -> float:
+    """The median of their intervals' halves: how far chance alone, over prompts, may have moved one."""
+    return statistics.median((figure["high"] - figure["low"]) / 2 for figure in figures)
+
+
+def best_of(name: str) -> int | None:
+    """How many answers a row's name says are chosen from; None for a method that trains."""
+    return int(name.removeprefix("best of ")) if name.startswith("best of ") else None
+
+
+def most_kl(answers: int) -> float:
+    """Nats to SFT at most, of the best of so many of its answers (Stiennon et al., arXiv:2009.01325, appendix G.3; that
+    it is a bound: Beirami et al., arXiv:2401.01879).
+    """
+    return math.log(answers) - (answers - 1) / answers
+
+
 def practice(figures: dict[str, Any]) -> list[str]:
     runs = figures["runs"]
     lines = [
@@ -28,20 +46,31 @@ def practice(figures: dict[str, Any]) -> list[str]:
         "| method | win rate, greedy | at temperature 1 | KL, nats | entropy | bits per byte of base text | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name in dict.fromkeys(name for run in runs for name in run):
-        rows = [run[name] for run in runs if name in run]
+    names = list(dict.fromkeys(name for run in runs for name in run))
+    for name in names:
+        rows, chosen_from = [run[name] for run in runs if name in run], best_of(name)
+        weights = [run["SFT"] for run in runs] if chosen_from else rows  # choosing changes none
         # Measured before, on a quiet machine, or here.
         earlier = figures.get("seconds", {}).get(name)
         cells = [
             _each(rows, lambda row: row["greedy"]["win_rate"]["value"], percent),
             _each(rows, lambda row: row["sampled"]["win_rate"]["value"], percent),
-            _each(rows, lambda row: row["kl"]["value"], "{:.2f}".format),
+            f"at most {most_kl(chosen_from):.2f}"
+            if chosen_from
+            else _each(rows, lambda row: row["kl"]["value"], "{:.2f}".format),
             _each(rows, lambda row: row["entropy"], "{:.3f}".format),
-            _each(rows, lambda row: row["bits_per_byte"], "{:.4f}".format),
+            _each(weights, lambda row: row["bits_per_byte"], "{:.4f}".format),
             f"{earlier:.0f}" if earlier else _each(rows, lambda row: row["seconds"], "{:.0f}".format),
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return [*lines, "\n![Win rate over SFT against the KL](docs/pictures/practice.png)"]
+    trained = [run[name] for run in runs for name in run if name != "SFT"]
+    wins = half_width([row[kind]["win_rate"] for row in trained for kind in ("greedy", "sampled") if kind in row])
+    kls = half_width([row["kl"] for row in trained if "kl" in row])
+    note = (
+        f"\nBesides the seeds, chance over prompts (half a 95% interval, the median of all): {100 * wins:.1f} points "
+        f"of a win rate, {kls:.2f} nats of a KL. Best of n trains nothing; its KL is at most log n - (n - 1) / n."
+    )
+    return [*lines, note, "\n![Win rate over SFT against the KL](docs/pictures/practice.png)"]
 
 
 def _each(
@@ -49,7 +78,7 @@ def _each(
 ) -> str:
     try:
         return spread([get(row) for row in rows], written)
-    except KeyError:  # best-of-n trains nothing, so it has no KL
+    except KeyError:  # best-of-n trains nothing, so it has no entropy and no greedy answers
         return ""
 
 
@@ -90,7 +119,11 @@ def rounds(figures: dict[str, Any]) -> list[str]:
             ]
             label = name if way == "rounds" else "all at once"
             lines.append(f"| {label} | {' | '.join([*gold, *wins])} |")
-    return lines
+    ways = [run[way][kind] for run in runs for way in ("rounds", "at once") for kind in ("greedy", "sampled")]
+    told = [row for each in ways for row in each.values()]
+    scores, over = half_width([row["gold"] for row in told]), half_width([r["over_sft"] for r in told if r["over_sft"]])
+    chance = f"{scores:.3f} of a gold score, {100 * over:.1f} points of a win rate"
+    return [*lines, f"\nChance over prompts (half a 95% interval, the median of all): {chance}."]
 
 
 def overoptimisation(figures: dict[str, Any]) -> list[str]:
@@ -116,7 +149,7 @@ def preferences(figures: dict[str, Any]) -> list[str]:
         figure = figures[name]
         return f"{figure['value']:.1%} ({figure['low']:.1%} to {figure['high']:.1%})"
 
-    return [
+    lines = [
         "### Real preferences\n",
         f"Anthropic's HH and Open Assistant's trees, {figures['training_prompts']:,} prompts to learn from and "
         f"{figures['held_out_prompts']:,} held out; from raw books to the reward model in {figures['minutes']:.0f} "
@@ -128,6 +161,12 @@ def preferences(figures: dict[str, Any]) -> list[str]:
         f"| the longer answer | {told('longer_wins')} |",
         f"| reward model less bag of words | {told('difference')} |",
     ]
+    if figures["difference"]["n"] != figures["reward_model"]["n"]:  # of before both were counted over pairs
+        lines.append(
+            "\nCounted in an earlier way: prompts are comparisons, those to learn from with ties and with what was too "
+            "long, which the bag of words alone read; the difference is a mean over comparisons."
+        )
+    return lines
 
 
 def practice_speed(figures: dict[str, Any]) -> list[str]:
@@ -141,7 +180,13 @@ def practice_speed(figures: dict[str, Any]) -> list[str]:
         parts = [f"{row[key]:.2f}" if key in row else "" for key in ("rollout", "scoring", "update", "plain_sampling")]
         lines.append(f"| {name} | {row['samples_per_second']:.0f} | {row['total']:.2f} | {' | '.join(parts)} |")
     ratios = ", ".join(f"{name} {ratio:.1f} times" for name, ratio in figures["times_trl"].items())
-    return [*lines, f"\nAgainst TRL's better precision: {ratios}."]
+    lines.append(f"\nAgainst TRL's better precision: {ratios}.")
+    if not any("rest" in row for row in figures["programs"].values()):  # of before the parts had clocks of their own
+        lines.append(
+            "Clocked in an earlier way: rollout and plain sampling are the same function, without the making of "
+            "episodes; update is all that remains, PPO's reward model with it."
+        )
+    return lines
 
 
 def llama_cpp(figures: dict[str, Any]) -> list[str]:

@@ -5,8 +5,8 @@
 DATA has pretrain/books_*.jsonl.gz and preferences/ with hh_*.jsonl.gz and oasst1_english_trees.jsonl.gz. The base reads
 the books, SFT the preferred answers, and the reward model ranks; all by the real command. The baseline is a
 Bradley-Terry model on counts of words (logistic regression on the difference of log counts, with length), trained on
-the same pairs and measured on the same held-out prompts. Accuracies with 95% intervals over prompts, and their
-difference.
+the same pairs and measured on the same held-out prompts; what does not fit into the reward model's context, or is a tie
+throughout, neither sees. Accuracies with 95% intervals over prompts, and their difference, pair by pair.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import os
 import re
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from record import write_result
 from gptwright.data.conversations import read_comparisons
 from gptwright.data.jsonl import write_jsonl
 from gptwright.evaluate import preference
-from gptwright.evaluate.intervals import mean
+from gptwright.evaluate.intervals import Figure, bootstrap_interval
+from gptwright.evaluate.preference import Scores
 from gptwright.model.folder import load_scalar_model
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.wiring import split_comparisons
@@ -123,9 +124,25 @@ def best_bag(train: Sequence[Comparison]) -> BagOfWords:
     return BagOfWords(train, best)
 
 
-def verdicts(comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]]) -> list[float]:
-    """Of each comparison, the share of its pairs in order."""
-    return [preference.pair_accuracy([c], [row]).value for c, row in zip(comparisons, scores, strict=True)]
+def seen(comparisons: Sequence[Comparison], tokenizer: Tokenizer, context: int) -> list[Comparison]:
+    """Those that both can learn from or be asked about: read whole, with a better and a worse answer."""
+    return that_fit_whole([c for c in comparisons if c.pairs()], tokenizer, context)
+
+
+def prompts_of(comparisons: Sequence[Comparison]) -> int:
+    return len({c.prompt.messages for c in comparisons})
+
+
+def difference(comparisons: Sequence[Comparison], scores: Scores, other: Scores) -> Figure:
+    """By how much more of the pairs the first scores order as ranked than the other; resampled over prompts."""
+    more, pairs = defaultdict[Any, float](float), Counter[Any]()
+    for each, *rows in zip(comparisons, scores, other, strict=True):
+        asked, count = each.prompt.messages, len(each.pairs())
+        mine, theirs = (preference.pair_accuracy([each], [row]).value for row in rows)
+        more[asked] += (mine - theirs) * count
+        pairs[asked] += count
+    totals, counts = list(more.values()), list(pairs.values())
+    return Figure(sum(totals) / sum(counts), *bootstrap_interval(totals, counts), sum(counts))
 
 
 def measured(data: Path, folder: Path, tokens: str) -> dict[str, Any]:
@@ -143,21 +160,20 @@ def measured(data: Path, folder: Path, tokens: str) -> dict[str, Any]:
     write_shown(shown, train)
     done = command.run(["reward", "text", *arguments, "--dir", str(place)], folder / "log")
     tokenizer, model = Tokenizer.load(place / "reward"), load_scalar_model(place / "reward")
-    ranked = [c for c in held_out if c.pairs()]
-    fit = that_fit_whole(ranked, tokenizer, model.config.context)
-    bag = best_bag([c for c in train if c.pairs()])
-    scores = score_comparisons(model, fit, tokenizer, FastPath("cpu", "float32"))
-    other = bag.scores(fit)
-    difference = np.array(verdicts(fit, scores)) - np.array(verdicts(fit, other))
+    learned, asked = (seen(each, tokenizer, model.config.context) for each in (train, held_out))
+    scores, other = (
+        score_comparisons(model, asked, tokenizer, FastPath("cpu", "float32")),
+        best_bag(learned).scores(asked),
+    )
     return {
         "minutes": done.seconds / 60,
         "peak_gb": done.peak_bytes / 1e9,
-        "training_prompts": len(train),
-        "held_out_prompts": len(fit),
-        "reward_model": preference.pair_accuracy(fit, scores).to_json(),
-        "bag_of_words": preference.pair_accuracy(fit, other).to_json(),
-        "difference": mean(difference).to_json(),
-        "longer_wins": preference.pair_accuracy(fit, [[len(a) for a in c.answers] for c in fit]).to_json(),
+        "training_prompts": prompts_of(learned),
+        "held_out_prompts": prompts_of(asked),
+        "reward_model": preference.pair_accuracy(asked, scores).to_json(),
+        "bag_of_words": preference.pair_accuracy(asked, other).to_json(),
+        "difference": difference(asked, scores, other).to_json(),
+        "longer_wins": preference.pair_accuracy(asked, [[len(a) for a in c.answers] for c in asked]).to_json(),
     }
 
 

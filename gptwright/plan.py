@@ -250,7 +250,7 @@ def _mixed_in(settings: PpoSettings | GrpoSettings, config: ModelConfig, without
 
 
 def _frozen(recipe: Recipe, settings: PpoSettings | GrpoSettings, config: ModelConfig) -> float:
-    """Bytes of the reference and the reward models, and of the policy that the guard may come back to."""
-    models = 1 + sum(part.kind == "model" for part in settings.rewards.values())
+    """Bytes of the reference, the reward models, the guard's among them, and the policy that it may come back to."""
+    models = 1 + sum(part.kind == "model" for part in settings.parts.values())
     each = 2.0 if recipe.machine.frozen_bfloat16 else 4.0
     return config.parameter_count() * (models * each + 4.0 * (settings.guard is not None))

@@ -140,6 +140,10 @@ class PretrainSettings(Section):
     """Rows of `model.context` tokens per optimizer step."""
     micro_rows: Count | None = None
     """Rows per forward pass; null is all of a device's at once, or as many as its memory has room for."""
+    isolate: bool = False
+    """Whether a document sees itself alone, not those before it in its row. The text that later stages mix in is read
+    plainly.
+    """
     optimizer: OptimizerSettings = OptimizerSettings()
     z_loss: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the squared log of the softmax's normaliser (PaLM: 1e-4), which keeps logits small."""

@@ -121,6 +121,16 @@ def test_what_is_trained_is_sharded_as_the_run_would_do_it_and_frozen_models_are
     assert large["auto"].bytes_per_device == pytest.approx(large["never"].bytes_per_device / 8)
 
 
+def test_a_reward_model_that_the_guard_watches_is_loaded_too() -> None:
+    watching = "ppo.guard={watch: {second: {kind: model, folder: runs/other:reward}, short: {kind: length, over: 9}}}"
+    alone, watched = (plan_of("quickstart", "h100", *asked).stages for asked in ((), (watching,)))
+    more = {
+        stage.stage: stage.bytes_per_device - each.bytes_per_device for stage, each in zip(watched, alone, strict=True)
+    }
+    assert more.pop("ppo") == pytest.approx(4.0 * alone[0].parameters)
+    assert not any(more.values())
+
+
 def test_a_base_that_is_taken_as_it_is_takes_nothing() -> None:
     recipe = load_recipe("text")
     taken = recipe.model_copy(update={"pretrain": recipe.pretrain.model_copy(update={"tokens": 0})})

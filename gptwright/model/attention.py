@@ -82,6 +82,18 @@ def norm_of_heads(x_BTHE: Tensor, norm: nn.RMSNorm) -> Tensor:
     return normed_BTHE * norm.weight.expand(x_BTHE.shape[-2:])
 
 
+def causal_within(segment_BT: Tensor) -> Tensor:
+    """A mask, (B, 1, T, T): tokens see themselves and earlier ones of their own segment."""
+    tokens = segment_BT.shape[1]
+    causal = torch.ones(tokens, tokens, dtype=torch.bool, device=segment_BT.device).tril()
+    return causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
+
+
+def within_documents(ids_BT: Tensor, opening: int) -> Tensor:
+    """`causal_within` where each document is a segment, which begins with the token `opening`."""
+    return causal_within((ids_BT == opening).cumsum(dim=1))
+
+
 class CausalAttention(torch.autograd.Function):
     """softmax(q k^T / sqrt(E)) v with what the backward pass reads kept small: exp(score - max) in the precision of v.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from gptwright import world
@@ -81,6 +83,8 @@ def round_stages(recipe: Recipe) -> list[Stage]:
 def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None], seed: int, number: int = 1) -> Stage:
     def checked(run: Run) -> None:
         run.ranks.of_first(partial(check_reward_model, run, settings, number))
+        if settings.rewarded_by_own_model:
+            say(f"{nth(name, number):<12} {_normalisation(run.folder / nth('reward', number))}")
         work(run)
 
     section = name.removesuffix("_without_mix")
@@ -89,6 +93,14 @@ def _practice_stage(name: str, settings: Practised, work: Callable[[Run], None],
     ranks: Literal["all", "one"] = "one" if name == "rejection" else "all"
     usable = partial(check_practice, section, settings, seed)
     return Stage(nth(name, number), (section,), (before,), checked, own, usable, ranks=ranks)
+
+
+def _normalisation(reward_model: Path) -> str:
+    """How its scores came about, in whose unit beta and `no_end_score` are given."""
+    files = (reward_model / "lineage.json", reward_model / "config.json")
+    lineage, config = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    told = f"score = log-odds / {lineage['scale']:.2f} {config['reward_bias']:+.2f}"
+    return f"{told}: deviation 1 on sampled answers, mean 0 on demonstrations"
 
 
 def _ppo(run: Run, stage: str, number: int = 1) -> None:

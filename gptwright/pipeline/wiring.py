@@ -125,7 +125,14 @@ def check_corpus(run: Run) -> None:
 def open_run_corpus(run: Run) -> Corpus:
     recipe = run.recipe
     finish_row = finish_step(recipe) * recipe.pretrain.batch_rows if recipe.data.finish else None
-    return open_corpus(run.folder / "corpus", context=recipe.model.context, seed=recipe.seed, finish_row=finish_row)
+    opening = Tokenizer.load(run.folder / "tokenizer").opening if recipe.pretrain.isolate else None
+    return open_corpus(
+        run.folder / "corpus",
+        context=recipe.model.context,
+        seed=recipe.seed,
+        finish_row=finish_row,
+        opening=opening,
+    )
 
 
 Chat = tuple[Message, ...]
@@ -158,16 +165,34 @@ def split_comparisons(run: Run, number: int = 1) -> tuple[list[Comparison], list
     """
     settings = run.recipe.reward
     assert settings is not None
-    compared = list(read_comparisons(run.folder / nth("comparisons", number) / "comparisons.jsonl"))
-    names: dict[Chat, str] = {}
-    for prompt in (comparison.prompt for comparison in compared):
-        names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
-    held_out = set_aside(sorted(names, key=names.__getitem__), max(2, round(1 / settings.held_out)))
+    rounds = [_compared(run, each) for each in range(1, number + 1)]
+    compared, held_out = rounds[-1], held_out_of(rounds, max(2, round(1 / settings.held_out)))
     # Of the first round: a rubric's judge, or whoever comes later, is learned from.
-    first = compared if number == 1 else list(read_comparisons(run.folder / "comparisons" / "comparisons.jsonl"))
-    new = new_labellers(first, settings.new_labellers)
+    new = new_labellers(rounds[0], settings.new_labellers)
     train = [c for c in compared if c.prompt.messages not in held_out and c.labeller not in new]
     return train, [c for c in compared if c.prompt.messages in held_out]
+
+
+def _compared(run: Run, number: int) -> list[Comparison]:
+    return list(read_comparisons(run.folder / nth("comparisons", number) / "comparisons.jsonl"))
+
+
+def held_out_of(rounds: Sequence[Sequence[Comparison]], every: int) -> set[Chat]:
+    """Every so many of the conversations that each round adds, in the order of their names. What a round has held out
+    stays so in all later ones, whose reward models are measured on it too, and so does what it has learned from.
+    """
+    aside, known = set[Chat](), set[Chat]()
+    for compared in rounds:
+        names: dict[Chat, str] = {}
+        for prompt in (comparison.prompt for comparison in compared):
+            names[prompt.messages] = min(prompt.id, names.get(prompt.messages, prompt.id))
+        held, learned = set(map(opening, aside)), set(map(opening, known - aside))
+        added = [chat for chat in sorted(names, key=names.__getitem__) if chat not in known]
+        # A beginning on both sides says nothing: there whole conversations count.
+        fresh = [chat for chat in added if (opening(chat) in held) == (opening(chat) in learned)]
+        aside |= {chat for chat in added if opening(chat) in held - learned} | set_aside(fresh, every)
+        known |= names.keys()
+    return aside
 
 
 def new_labellers(compared: Sequence[Comparison], count: int) -> set[str]:

@@ -282,9 +282,13 @@ class Corpus:
 
     rows: PackedCorpus
     held_out: Mapping[str, np.ndarray]
+    opening: int | None = None
+    """The token that opens a document, where each is to see itself alone."""
 
 
-def open_corpus(folder: Path, *, context: int, seed: int, finish_row: int | None = None) -> Corpus:
+def open_corpus(
+    folder: Path, *, context: int, seed: int, finish_row: int | None = None, opening: int | None = None
+) -> Corpus:
     """A corpus of two phases needs the row at which the second begins.
 
     Raises InputError when a shard is missing or damaged.
@@ -297,4 +301,4 @@ def open_corpus(folder: Path, *, context: int, seed: int, finish_row: int | None
     if finish_row is not None:
         finish = Finish({e["name"]: e["finish_share"] for e in entries if e["finish_share"]}, finish_row)
     main = {name: share for name, share in shares.items() if share}
-    return Corpus(PackedCorpus(train, main, context=context, seed=seed, finish=finish), held_out)
+    return Corpus(PackedCorpus(train, main, context=context, seed=seed, finish=finish), held_out, opening)

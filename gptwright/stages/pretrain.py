@@ -22,6 +22,7 @@ from gptwright.engine.request import Request
 from gptwright.errors import InputError
 from gptwright.lanes import Lanes, side_by_side
 from gptwright.losses.language import token_logprobs
+from gptwright.model.attention import within_documents
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import PretrainSettings
 from gptwright.stages.corpus import Corpus
@@ -132,7 +133,13 @@ class _Pretrainer:
         machine, ranks = workspace.machine, workspace.ranks
         if machine.float8:
             use_float8(self.model, workspace.path.device)
-        loss_for = partial(pretraining_loss, path=workspace.path, z_weight=settings.z_loss, recompute=machine.recompute)
+        loss_for = partial(
+            pretraining_loss,
+            path=workspace.path,
+            z_weight=settings.z_loss,
+            recompute=machine.recompute,
+            opening=corpus.opening,
+        )
         self.ranks, self.rows = ranks, rows_of_rank(settings, ranks.size)
         self.parallel = DataParallel(
             self.model, loss_for, ranks, device=workspace.path.device, shard=machine.shard, average=settings.ema > 0
@@ -238,7 +245,7 @@ def evaluate_language(
     sources = {}
     for name, stream in corpus.held_out.items():
         share = shares.get(name, 0.0)
-        loss, text_bytes, count = _source_loss(model, tokenizer, stream, workspace, max_rows)
+        loss, text_bytes, count = _source_loss(model, tokenizer, stream, workspace, max_rows, corpus.opening)
         nats += share * loss / count
         size += share * text_bytes / count
         tokens += share
@@ -247,7 +254,12 @@ def evaluate_language(
 
 
 def _source_loss(
-    model: LanguageModel, tokenizer: Tokenizer, held_out: np.ndarray, workspace: Workspace, max_rows: int
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    held_out: np.ndarray,
+    workspace: Workspace,
+    max_rows: int,
+    opening: int | None,
 ) -> tuple[float, int, int]:
     """Summed loss of one source's first held-out rows, the bytes of text in them, and their tokens."""
     context = model.config.context
@@ -265,7 +277,7 @@ def _source_loss(
     def read(start: int) -> None:
         part = slice(start, start + together)
         with exact.autocast():
-            losses[start] = _summed_loss(model, inputs[part], targets[part])
+            losses[start] = _summed_loss(model, inputs[part], targets[part], opening)
 
     starts = range(0, rows, together)
     side_by_side(read, starts, torch.get_num_threads() if workspace.path.device == "cpu" else 1)
@@ -276,10 +288,12 @@ def _source_loss(
     )
 
 
-def _summed_loss(model: LanguageModel, ids_BT: Tensor, target_BT: Tensor) -> float:
+def _summed_loss(model: LanguageModel, ids_BT: Tensor, target_BT: Tensor, opening: int | None) -> float:
     """Of all tokens; logits that would take more than `LOGITS_BYTES` never exist whole."""
+    mask = None if opening is None else within_documents(ids_BT, opening)
+    x_BTD = model.model.blocks(model.model.embed_tokens(ids_BT), mask)
     tokens = max(1, LOGITS_BYTES // (4 * model.config.vocab_size))
-    parts = zip(model.model(ids_BT).flatten(0, 1).split(tokens), target_BT.flatten().split(tokens), strict=True)
+    parts = zip(model.model.final(x_BTD).flatten(0, 1).split(tokens), target_BT.flatten().split(tokens), strict=True)
     return -sum(float(token_logprobs(model.lm_head(hidden_ND), target_N).sum()) for hidden_ND, target_N in parts)
 
 

@@ -26,7 +26,7 @@ from gptwright.lanes import Lanes
 from gptwright.losses.chunked import chunked_language_loss
 from gptwright.losses.language import language_loss, token_logprobs, z_loss
 from gptwright.losses.reduce import masked_sum
-from gptwright.model.attention import AttentionKernel
+from gptwright.model.attention import AttentionKernel, causal_within, within_documents
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import (
     BlockRunner,
@@ -139,11 +139,18 @@ TreeTrunk = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def pretraining_loss(
-    model: LanguageModel, path: FastPath, *, z_weight: float = 0.0, recompute: bool = False
+    model: LanguageModel,
+    path: FastPath,
+    *,
+    z_weight: float = 0.0,
+    recompute: bool = False,
+    opening: int | None = None,
 ) -> LossFunction:
     """(ids, targets) -> mean loss, computed the way `path` says; `z_weight` is that of `z_loss`.
 
-    With `recompute`, blocks keep their inputs alone. Logits that would take more than `LOGITS_BYTES` never exist whole.
+    Given the token that opens a document, each sees itself alone; RoPE knows only distances, so that positions may go
+    on over a row. With `recompute`, blocks keep their inputs alone. Logits that would take more than `LOGITS_BYTES`
+    never exist whole.
     """
     use_attention(model, path.kernel)
     run = path.block_runner(recompute)
@@ -156,8 +163,9 @@ def pretraining_loss(
     whole, row_bytes = path.compiled_if_asked(read), 4 * model.config.vocab_size
 
     def loss(ids_BT: Tensor, target_BT: Tensor) -> Tensor:
+        mask = None if opening is None else within_documents(ids_BT, opening)
         with path.autocast():
-            x_BTD = model.model.blocks(model.model.embed_tokens(ids_BT), run=run)
+            x_BTD = model.model.blocks(model.model.embed_tokens(ids_BT), mask, run=run)
             if ids_BT.numel() * row_bytes <= LOGITS_BYTES:
                 return whole(x_BTD, target_BT)
             hidden_ND, chunk = model.model.final(x_BTD).flatten(0, 1), max(1, LOGITS_BYTES // row_bytes)
@@ -189,13 +197,11 @@ def _tree_blocks(trunk: Transformer, path: FastPath) -> TreeTrunk:
     run = path.block_runner(any_rows=True)
 
     def blocks(ids_BT: Tensor, segment_BT: Tensor, parent_BT: Tensor, position_BT: Tensor) -> Tensor:
-        rows, tokens = ids_BT.shape
+        rows = len(ids_BT)
         if path.compiled and rows < FEWEST_ROWS:
             more = (0, 0, 0, FEWEST_ROWS - rows)
             return blocks(*(F.pad(field, more) for field in (ids_BT, segment_BT, parent_BT, position_BT)))[:rows]
-        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=ids_BT.device).tril()
-        own = causal & (segment_BT[:, None, :, None] == segment_BT[:, None, None, :])
-        mask = own | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
+        mask = causal_within(segment_BT) | (parent_BT[:, None, :, None] == segment_BT[:, None, None, :])
         if path.compiled:
             tell_of_compiling("packed rows")
         with path.autocast():

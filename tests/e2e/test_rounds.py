@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from gptwright.data.jsonl import write_jsonl
+from gptwright.pipeline.run import Run
+from gptwright.pipeline.wiring import split_comparisons
+from gptwright.recipe import load_recipe
 from gptwright.records import to_json
 from gptwright.tasks import addition
 
@@ -74,6 +78,9 @@ def test_a_second_round_judges_the_last_policy_and_keeps_what_was_judged(run: Pa
     first, second = (lines(run / name / "comparisons.jsonl") for name in ("comparisons", "comparisons_2"))
     assert second[: len(first)] == first
     assert len(second) > len(first)
+    judged = Run(load_recipe(str(tiny), ["rounds.count=2"]), run, {})
+    aside = [{row.prompt.messages for row in split_comparisons(judged, number)[1]} for number in (1, 2)]
+    assert aside[0] < aside[1]  # nothing held out is learned from later
     for stage, before in (("reward_2", "reward"), ("ppo_2", "ppo")):
         new, old = (json.loads((run / name / "lineage.json").read_text())["sha256"] for name in (stage, before))
         assert new != old
@@ -112,6 +119,15 @@ def test_people_are_waited_for_and_what_they_say_counts(run: Path, cli: Any, tin
     assert {row["labeller"] for row in kept[-len(rows) :]} == {"me"}
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert "ceiling" not in evaluation["later_reward_models"]["2"]  # nobody knows what people would say again
+
+
+def test_practice_says_how_its_scores_were_normalised(finished: Any) -> None:
+    folder, result = finished
+    told = re.search(r"^ppo +score = log-odds / (\S+) (\S+): deviation 1", result.stderr, flags=re.MULTILINE)
+    assert told is not None
+    scale = json.loads((folder / "reward" / "lineage.json").read_text())["scale"]
+    bias = json.loads((folder / "reward" / "config.json").read_text())["reward_bias"]
+    assert [float(number) for number in told.groups()] == pytest.approx([scale, bias], abs=0.006)
 
 
 def test_a_reward_model_below_the_bar_is_not_practised_against(run: Path, cli: Any, tiny: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_further_round_asks_no_prompt_again(
     known, new, seen = asked("a")[0], asked("b")[0], list[Prompt]()
     monkeypatch.setattr(judging, "read_comparisons", lambda path: [Comparison(known, ("x", "y"), (0, 1))])
     monkeypatch.setattr(judging.world, "prompts", lambda pool, count, *, seed: [known, new])
-    monkeypatch.setattr(judging, "_answers", lambda run, prompts, *_, **__: (seen.extend(prompts) or [], 0, 0.0))
+    monkeypatch.setattr(judging, "_answers", lambda run, prompts, *_, **__: (seen.extend(prompts) or [], {}))
     monkeypatch.setattr(judging, "_judged", lambda *_: [])
     monkeypatch.setattr(judging, "_finish", lambda *_: None)
     recipe = SimpleNamespace(seed=0, reward=RewardSettings(), rounds=RoundsSettings(prompts=2))
@@ -113,7 +113,7 @@ def test_answers_that_were_cut_off_are_not_ranked(
     run: Any = SimpleNamespace(folder=tmp_path, recipe=SimpleNamespace(model=SimpleNamespace(context=64), seed=0))
     settings = RewardSettings(max_new_tokens=33)
     prompts = [asked(name)[0] for name in "ab"]
-    texts, _, _ = judging._answers(run, prompts, {"sft": 3}, settings, number=1)
+    texts, _ = judging._answers(run, prompts, {"sft": 3}, settings, number=1)
     assert seen == [33]
     assert texts == [(prompts[0], ["well", "well"])]
     assert "left out 3 answers that did not end within reward.max_new_tokens (33), and" in capsys.readouterr().err

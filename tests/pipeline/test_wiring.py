@@ -13,8 +13,16 @@ from gptwright.errors import InputError
 from gptwright.pipeline.evaluation import stage_table
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.stages import stages_of
-from gptwright.pipeline.wiring import check_drawn, check_sizes, model_config, set_aside, split_comparisons, workspace
-from gptwright.recipe import Recipe
+from gptwright.pipeline.wiring import (
+    check_drawn,
+    check_sizes,
+    held_out_of,
+    model_config,
+    set_aside,
+    split_comparisons,
+    workspace,
+)
+from gptwright.recipe import Recipe, nth
 from gptwright.records import Comparison, Message, Prompt, to_json
 from gptwright.tokenizer.bpe import train_characters
 from gptwright.train.distributed import Ranks
@@ -114,6 +122,38 @@ def test_a_beginning_that_most_have_is_learned_from_and_where_all_have_it_whole_
     assert aside == set(others[::4])
     assert set_aside(same, 4) == set(same[::4])
     assert set_aside(same[:1], 4) == set()
+
+
+def test_what_a_round_holds_out_stays_so_in_later_rounds(tmp_path: Path) -> None:
+    def asked(name: str, *said: str) -> Comparison:
+        chat = tuple(Message("assistant" if i % 2 else "user", text) for i, text in enumerate(said))
+        return Comparison(Prompt(name, chat), ("a", "b"), (0, 1))
+
+    first = [asked(f"p{n:02d}", str(n)) for n in range(20)]
+    # Names that sort between the first round's, and two conversations that go on from them.
+    second = first + [asked(f"p{n:02d}x", f"{n}, again") for n in range(8)]
+    second += [asked("q0", "0", "a", "and then?"), asked("q1", "1", "a", "and then?")]
+    third = [*second, asked("a", "alone")]
+    split, every = Run(recipe_of(reward={"held_out": 0.25}), tmp_path, {}), list[set[str]]()
+    for number, compared in enumerate((first, second, third), 1):
+        folder = tmp_path / nth("comparisons", number)
+        folder.mkdir()
+        write_jsonl(folder / "comparisons.jsonl", [to_json(row) for row in compared])
+        train, held_out = split_comparisons(split, number)
+        assert len(train) + len(held_out) == len(compared)
+        every.append({row.prompt.id for row in held_out})
+    assert every[0] == {"p00", "p04", "p08", "p12", "p16"}
+    assert every[1] == every[0] | {"p00x", "p04x", "q0"}
+    assert every[2] == every[1]  # a single prompt is learned from
+
+
+def test_rounds_whose_prompts_all_begin_alike_each_hold_some_out() -> None:
+    def asked(n: int) -> Comparison:
+        chat = (Message("user", "Hello"), Message("assistant", "Hi"), Message("user", str(n)))
+        return Comparison(Prompt(f"p{n:02d}", chat), ("a", "b"), (0, 1))
+
+    aside = held_out_of([[asked(n) for n in range(count)] for count in (8, 16)], 4)
+    assert sorted(int(chat[-1].content) for chat in aside) == [0, 4, 8, 12]
 
 
 def test_new_labellers_are_asked_about_held_out_prompts_alone(tmp_path: Path) -> None:

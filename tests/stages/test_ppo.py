@@ -122,12 +122,42 @@ def test_before_any_update_the_policy_is_the_reference(make_ppo: Callable[..., P
     assert metrics["reward/mean"] == pytest.approx(metrics["reward/score"], abs=1e-5)
 
 
-def test_the_first_step_sees_ratio_1_and_clips_nothing(make_ppo: Callable[..., Ppo]) -> None:
-    metrics = make_ppo().round(0)
+@pytest.mark.parametrize("minibatches", [1, 2])  # of two, the first is read again: its ratio is 1 by no construction
+def test_the_first_step_sees_ratio_1_and_clips_nothing(
+    make_ppo: Callable[..., Ppo], monkeypatch: pytest.MonkeyPatch, minibatches: int
+) -> None:
+    trainer = make_ppo(minibatches=minibatches)
+    update, steps = trainer.policy.update, list[Any]()
+
+    def seen(parts: Sequence[Any], done: int, **named: Any) -> dict[str, float]:
+        steps.append((parts, update(parts, done, **named)))
+        return steps[-1][1]
+
+    monkeypatch.setattr(trainer.policy, "update", seen)
+    trainer.round(0)
+    parts, metrics = steps[0]
+    assert len(steps) == minibatches
     assert metrics["policy/approx_kl"] == pytest.approx(0, abs=1e-8)
     assert metrics["policy/clip_fraction"] == 0.0
-    # With ratio 1 the loss is minus the mean advantage, and whitened advantages have mean 0.
-    assert metrics["policy/loss"] == pytest.approx(0, abs=1e-5)
+    # With ratio 1 the loss is minus the mean advantage.
+    advantages = torch.cat([batch.advantage_BT[batch.action_BT] for batch in parts])
+    assert metrics["policy/loss"] == pytest.approx(-float(advantages.mean()), abs=1e-5)
+
+
+def test_a_weight_that_changes_between_play_and_update_ends_the_run(
+    make_ppo: Callable[..., Ppo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_ppo(minibatches=2)
+    credit = trainer._assign_credit
+
+    def changed(*arguments: Any, **named: Any) -> Any:
+        with torch.no_grad():
+            trainer.policy.model.lm_head.weight[0] += 0.1
+        return credit(*arguments, **named)
+
+    monkeypatch.setattr(trainer, "_assign_credit", changed)
+    with pytest.raises(RunError, match="the ratio is off by"):
+        trainer.round(0)
 
 
 def test_reward_model_and_reference_never_move(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -100,6 +101,21 @@ def test_at_most_the_given_rows_are_measured(
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), stream[1:])
     found = evaluate_language(model, tokenizer, corpus, make_workspace(), max_rows=2)[0]
     assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_isolated_documents_are_trained_and_measured_so(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any], corpus: Corpus
+) -> None:
+    alone = dataclasses.replace(corpus, opening=tokenizer.opening)
+    settings, rows = PretrainSettings(tokens=2 * 4 * CONTEXT, batch_rows=4, evaluations=1), []
+    for name, each in (("plain", corpus), ("alone", alone)):
+        spot = make_workspace(name)
+        pretrain(make_model(context=CONTEXT), tokenizer, each, settings, spot)
+        rows.append(read(spot, "metrics.jsonl"))
+    first, second = ([row["validation_loss"] for row in run if "validation_loss" in row] for run in rows)
+    assert first[0] != second[0]  # the same untrained weights, measured otherwise
+    losses = [[row["loss"] for row in run if "loss" in row] for run in rows]
+    assert losses[0][0] != losses[1][0]
 
 
 def test_held_out_text_is_read_without_all_its_logits(
