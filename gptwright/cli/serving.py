@@ -20,18 +20,13 @@ from gptwright.train.progress import say
 if TYPE_CHECKING:
     from gptwright.serve.models import Served
 
-STOPPING_SECONDS = 30
-"""How long answers may go on once the server is told to stop."""
-
 
 def serve(names: list[str], host: str, port: int, *, keys: Path | None, how: dict[str, Any], **limits: Any) -> None:
     """Serve until interrupted; `how` models are loaded stands at `load`, `limits` are fields of ServerSettings. Raises
     InputError without the extra, and for models and keys that cannot be taken.
     """
     try:
-        import uvicorn  # noqa: PLC0415
-
-        from gptwright.serve.app import create_app  # noqa: PLC0415
+        from gptwright.serve.listening import server_of  # noqa: PLC0415
         from gptwright.serve.settings import ServerSettings, read_keys  # noqa: PLC0415
     except ImportError as error:
         raise InputError(
@@ -49,10 +44,7 @@ def serve(names: list[str], host: str, port: int, *, keys: Path | None, how: dic
     say(f"chat     {address}")
     say(f"API      {address}/v1")
     _log_requests()
-    config = uvicorn.Config(
-        create_app(models, settings), log_level="warning", timeout_graceful_shutdown=STOPPING_SECONDS
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+    server_of(models, settings).run(sockets=[listening])
 
 
 def _log_requests() -> None:

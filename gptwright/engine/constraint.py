@@ -25,12 +25,53 @@ if TYPE_CHECKING:
 
 KEPT_GRAMMARS = 64
 """Compiled grammars kept for the next request that has the same one."""
+MAX_NESTING = 120
+"""Levels of a JSON schema; llguidance reads no more than 127."""
+MAX_FOLLOWED = 1000
+"""Levels of a JSON schema times the places that it refers to. llguidance follows references by recursion, and a stack
+of 8 MB holds about 2500 such levels: then the whole process ends.
+"""
 _BLANK = re.compile(r"\{\{\s*(\w+)\s*(?::(.*?))?\}\}(?!\})", re.DOTALL)
 _ESCAPED = {"\n": "", "\r": r"\r", "\t": r"\t"}
 """Characters that a pattern cannot hold as they are; a line's end stands there already."""
 _SLASH = re.compile(r"((?<!\\)(?:\\\\)*)/")
 """One that would end a regular expression in Lark."""
 _HALF = re.compile("[\ud800-\udfff]")
+
+
+def _levels(value: Any) -> list[list[Any]]:
+    """What JSON holds at each level of nesting, as far as there may be levels and one more. Not by recursion, which
+    would end in an error.
+    """
+    found = [[value]]
+    while found[-1] and len(found) <= MAX_NESTING + 1:
+        held = [
+            each.values() if isinstance(each, dict) else each for each in found[-1] if isinstance(each, dict | list)
+        ]
+        found.append([inner for each in held for inner in each])
+    return found if found[-1] else found[:-1]
+
+
+def nested_too_deeply(value: Any) -> bool:
+    """Whether this JSON has more than `MAX_NESTING` levels."""
+    return len(_levels(value)) > MAX_NESTING + 1
+
+
+def schema_text(schema: dict[str, Any] | bool) -> str:
+    """A JSON schema as llguidance reads it. Raises InputError for one that is nested too deeply, or by its references
+    could be.
+    """
+    levels = _levels(schema)
+    if len(levels) > MAX_NESTING + 1:
+        raise InputError(f"the json schema has more than {MAX_NESTING} levels: nest it less deeply")
+    objects = [each for level in levels for each in level if isinstance(each, dict)]
+    targets = {each["$ref"] for each in objects if isinstance(each.get("$ref"), str)}
+    if len(targets) * len(levels) > MAX_FOLLOWED:
+        raise InputError(
+            f"the json schema refers to {len(targets)} places and has {len(levels)} levels, of which the product may "
+            f"be {MAX_FOLLOWED}: make it smaller"
+        )
+    return json.dumps(schema)
 
 
 @dataclass(frozen=True)
@@ -42,8 +83,10 @@ class Grammar:
 
     @classmethod
     def json_schema(cls, schema: dict[str, Any] | bool) -> Grammar:
-        """JSON that follows the schema, without spaces: a model that knows nothing would write them for ever."""
-        return cls("json_schema", json.dumps(schema, sort_keys=False))
+        """JSON that follows the schema, without spaces: a model that knows nothing would write them for ever. Raises
+        InputError for a schema that is nested too deeply.
+        """
+        return cls("json_schema", schema_text(schema))
 
     @classmethod
     def json_object(cls) -> Grammar:
@@ -143,8 +186,10 @@ class Constraints:
         if _HALF.search(grammar.text):
             raise InputError(f"the {grammar.kind.replace('_', ' ')} holds half of a surrogate pair: remove it")
         if grammar.kind == "json_schema":
-            # Flexible white space has no end.
-            text = LLMatcher.grammar_from_json_schema(grammar.text, overrides={"whitespace_flexible": False})
+            try:  # flexible white space has no end
+                text = LLMatcher.grammar_from_json_schema(grammar.text, overrides={"whitespace_flexible": False})
+            except ValueError as error:
+                raise InputError(f"the json schema cannot be read: {error}") from None
         elif grammar.kind == "regex":
             text = LLMatcher.grammar_from_regex(grammar.text)
         else:

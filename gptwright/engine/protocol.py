@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gptwright.engine.constraint import Grammar
+from gptwright.engine.constraint import Grammar, schema_text
 from gptwright.engine.text import TextStream
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -73,23 +73,23 @@ def tool_grammar(
 ) -> Grammar:
     """Turns that call these tools, `{"name", "description", "parameters"}` each, as they want to be called: if the
     model likes, `several` times or once; once, if `required`; the one of that `name`. Raises ValueError for a name that
-    no tool has.
+    no tool has, InputError for parameters that are nested too deeply.
     """
     chosen = [tool for tool in tools if name in (None, tool["name"])]
     if not chosen:
         raise ValueError(f"no tool is called {name!r}: there is {', '.join(tool['name'] for tool in tools)}")
-    shapes = [
-        {
-            "type": "object",
-            "properties": {"name": {"const": tool["name"]}, "arguments": tool.get("parameters") or {"type": "object"}},
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        for tool in chosen
-    ]
-    schema = {"anyOf": shapes, "x-guidance": {"whitespace_flexible": False}}
+    # Each schema is a root of its own: a "$ref" in it leads to its own "$defs".
+    calls = [f"tool{number}: {_call_rule(tool, tokenizer)}" for number, tool in enumerate(chosen)]
+    call = "call: " + " | ".join(f"tool{number}" for number in range(len(chosen)))
     think = f"think: <[{tokenizer.think}]> TEXT? <[{tokenizer.think_end}]>"
-    call = f"call: <[{tokenizer.tool_call}]> %json {json.dumps(schema)}"
     start = "start: call" if required or name else f"start: think? TEXT? call{'*' if several else '?'}"
-    rules = [start, call] if required or name else [start, think, call, "TEXT: /(.|\\n)+/"]
-    return Grammar.lark("\n".join(rules))
+    free = [] if required or name else [think, "TEXT: /(.|\\n)+/"]
+    return Grammar.lark("\n".join([start, call, *calls, *free]))
+
+
+def _call_rule(tool: dict[str, Any], tokenizer: Tokenizer) -> str:
+    """A call of this tool, in Lark."""
+    name = json.dumps(tool["name"], ensure_ascii=False)
+    head = json.dumps(f'{{"name":{name},"arguments":', ensure_ascii=False)
+    schema = (tool.get("parameters") or {"type": "object"}) | {"x-guidance": {"whitespace_flexible": False}}
+    return f'<[{tokenizer.tool_call}]> {head} %json {schema_text(schema)} "}}"'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gptwright.evaluate.generative import ALL
@@ -86,9 +86,11 @@ def stages_section(run: RunFiles) -> Section:
     rows.append(("Operations", *(wording.scientific(stage.get("flops")) for stage in stages)))
     rows.append(("Share of compute", *(wording.percent(stage.get("share")) for stage in stages)))
     head = ("", *(wording.spoken(str(required(stage, "stage", "evaluation.json, stages"))) for stage in stages))
-    return Section(
-        "stages", "The four stages", intro, (Table("How this run was made.", head, tuple(rows), prose=True),)
-    )
+    blocks: list[Block] = [Table("How this run was made.", head, tuple(rows), prose=True)]
+    shares = {str(label): stage["share"] for label, stage in zip(head[1:], stages, strict=True) if stage.get("share")}
+    if shares:
+        blocks.append(Plots((_amounts("compute", "Share of all compute.", shares, wording.percent),)))
+    return Section("stages", "The four stages", intro, tuple(blocks))
 
 
 def use_case_section(run: RunFiles) -> Section:
@@ -179,7 +181,32 @@ def diversity_section(run: RunFiles) -> Section:
         "answers were not looked at."
     )
     table = Table(caption, ("", *columns), rows)
-    return Section("diversity", "Diversity and likelihood", intro, (table,) if rows else (), run.not_evaluated(*names))
+    blocks: tuple[Block, ...] = (table, *_drawn_figures(evaluation, models)) if rows else ()
+    return Section("diversity", "Diversity and likelihood", intro, blocks, run.not_evaluated(*names))
+
+
+def _drawn_figures(evaluation: Row, models: Sequence[str]) -> list[Block]:
+    """Likelihood of text, entropy, variety and KL of the models that have them, a small plot each."""
+    distinct = {model: figures.get("2") for model, figures in evaluation.get("distinct", {}).items()}
+    divergence = {model: figures.get("k1", {}).get("value") for model, figures in evaluation.get("kl", {}).items()}
+    found = []
+    for name, caption, by_model in (
+        ("bits", "Bits per byte of held-out text.", evaluation.get("bits_per_byte", {})),
+        ("entropy", "Entropy, nats per token.", evaluation.get("entropy", {})),
+        ("distinct", "Distinct-2: the share of word pairs that are different ones.", distinct),
+        ("kl", "KL to SFT, nats per answer.", divergence),
+    ):
+        values = {wording.spoken(model): by_model[model] for model in models if by_model.get(model) is not None}
+        if values:
+            found.append(_amounts(f"models-{name}", caption, values, wording.decimal))
+    return [Plots(tuple(found), small=True)] if found else []
+
+
+def _amounts(name: str, caption: str, values: Mapping[str, float], word: Callable[[float], str]) -> Plot:
+    told = [word(value) for value in values.values()]
+    spoken = ", ".join(f"{label} {figure}" for label, figure in zip(values, told, strict=True))
+    svg = plots.amount_plot(name, list(values), list(values.values()), told, alt=f"{caption} {spoken}.")
+    return Plot(svg, caption)
 
 
 def definitions_section() -> Section:

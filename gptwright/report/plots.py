@@ -173,6 +173,22 @@ def bar_plot(
     return _draw(name, alt, (WIDE[0], height), paint)
 
 
+def amount_plot(name: str, labels: Sequence[str], values: Sequence[float], told: Sequence[str], *, alt: str) -> str:
+    """A bar for each amount, from 0, with its figure as `told` at the end."""
+
+    def paint(axes: Axes) -> None:
+        places = list(range(len(labels)))
+        bars = axes.barh(places, values, height=0.62, color=colour_of(1))
+        axes.bar_label(bars, told, padding=3, color=_INK, fontsize=8.5)
+        axes.set_yticks(places, labels)
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.set_xlim(0, 1.22 * max(values) or 1)
+        axes.grid(axis="x")
+        axes.grid(visible=False, axis="y")
+
+    return _draw(name, alt, (SMALL[0], 0.5 + 0.28 * len(labels)), paint)
+
+
 def interval_plot(name: str, labels: Sequence[str], figures: Sequence[Figure], *, alt: str, centre: float) -> str:
     """A dot and a whisker per row, with a line at the value that means no difference."""
 

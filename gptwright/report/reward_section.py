@@ -11,6 +11,8 @@ from gptwright.report.blocks import Answer, Block, Card, Cards, Cell, Plot, Plot
 from gptwright.report.curves import curve_plot
 from gptwright.report.run_files import Row, RunFiles, series
 
+_SHORT = {"accuracy": "reward model", "ceiling": "ceiling", "agreement": "two labellers"}
+
 
 def reward_section(run: RunFiles) -> Section:
     intro = "It learns from rankings to score an answer. It cannot chat; it is the judge of the next stage."
@@ -78,6 +80,11 @@ def _reward_blocks(evaluation: Row) -> list[Block]:
     if len(people) > 1:
         blocks.append(Table("The same by labeller.", ("labeller", "pairs in order"), _labeller_rows(people)))
     drawn = []
+    if figures:
+        spoken = ", ".join(f"{_SHORT[key]} {wording.percent(figure.value)}" for key, figure in figures.items())
+        labels, alt = [_SHORT[key] for key in figures], f"Pairs in order: {spoken}."
+        svg = plots.interval_plot("reward-accuracy", labels, list(figures.values()), alt=alt, centre=0.5)
+        drawn.append(Plot(svg, "Held-out pairs in order, beside what noise allows. Lines: 95% intervals."))
     if evaluation.get("calibration"):
         alt = f"Calibration in {len(evaluation['calibration'])} bins; on the dashed line it would be perfect."
         svg = plots.calibration_plot("reward-calibration", evaluation["calibration"], alt=alt)

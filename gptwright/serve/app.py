@@ -18,7 +18,7 @@ from fastapi.staticfiles import StaticFiles
 
 from gptwright.engine.request import Request as Asked
 from gptwright.serve.answers import Answer, Kind
-from gptwright.serve.delivery import deliver
+from gptwright.serve.delivery import deliver, whole_or_gone
 from gptwright.serve.errors import ApiError, tell_errors
 from gptwright.serve.gate import Gate
 from gptwright.serve.metrics import Meter, Metrics
@@ -119,16 +119,17 @@ class Paths:
     async def complete(self, body: CompletionRequest, request: Request) -> Response:
         model = self._language(body.model)
         request.state.notes.content["prompt"] = body.prompt
-        texts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-        encoded = [await asyncio.to_thread(model.tokenizer.encode, text) for text in texts]
-        prompts = [[model.tokenizer.opening, *ids] for ids in encoded]
+        prompts = [await asyncio.to_thread(model.prompt_ids, prompt) for prompt in body.prompts]
         return await self._answer("text", model, prompts, body, request)
 
-    async def score(self, body: ScoreRequest, request: Request) -> dict[str, Any]:
+    async def score(self, body: ScoreRequest, request: Request) -> Response:
         model = self._served(body.model)
         if not isinstance(model, ServedReward):
             raise ApiError(400, f"{model.name} is no reward model: serve one, as in RUN:reward", param="model")
         request.state.notes.model = model.name
+        return await whole_or_gone(self._scores(model, body), request)
+
+    async def _scores(self, model: ServedReward, body: ScoreRequest) -> dict[str, Any]:
         messages = [message.message() for message in body.messages]
         scores = await model.score(messages, body.answers, self.settings.timeout_seconds)
         data = [{"object": "score", "index": index, "score": value} for index, value in enumerate(scores)]

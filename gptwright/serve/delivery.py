@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from fastapi import Request
@@ -23,21 +23,27 @@ async def deliver(answer: Answer, request: Request, *, stream: bool, with_usage:
     notes: Notes = request.state.notes
     if stream:
         return StreamingResponse(_events(answer, notes, with_usage, timeout), media_type="text/event-stream")
-    whole = asyncio.ensure_future(answer.whole())
-    left = timeout
     try:
-        while not (await asyncio.wait([whole], timeout=min(left, GONE_SECONDS)))[0]:
-            if await request.is_disconnected():
-                return Response(status_code=499)
-            left -= GONE_SECONDS
-            if left <= 0:
-                raise _too_slow(timeout)
-        return JSONResponse(whole.result())
+        async with asyncio.timeout(timeout):
+            return await whole_or_gone(answer.whole(), request)
+    except TimeoutError:
+        raise _too_slow(timeout) from None
     except Exception as error:
         raise as_api_error(error) from error
     finally:
-        whole.cancel()
         _end(answer, notes)
+
+
+async def whole_or_gone(work: Coroutine[Any, Any, Any], request: Request) -> Response:
+    """What the work comes to, as JSON; it is cancelled once the client has left."""
+    whole = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait([whole], timeout=GONE_SECONDS))[0]:
+            if await request.is_disconnected():
+                return Response(status_code=499)
+        return JSONResponse(whole.result())
+    finally:
+        whole.cancel()
 
 
 async def _events(answer: Answer, notes: Notes, with_usage: bool, timeout: float) -> AsyncIterator[str]:

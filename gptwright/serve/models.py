@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from gptwright.model.transformer import ScalarModel
 from gptwright.records import Message
 from gptwright.serve.errors import ApiError
 from gptwright.serve.worker import Busy, Worker
-from gptwright.stages.scoring import score_all, scored_row
+from gptwright.stages.scoring import score_parts, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
 
@@ -61,6 +62,14 @@ class ServedModel:
         """Tell those that wait, and end."""
         self.worker.close()
 
+    def prompt_ids(self, prompt: str | list[int]) -> list[int]:
+        """A text to go on with, as the model reads it; ids stay as they are. Raises ApiError for one that is none."""
+        if isinstance(prompt, str):
+            return [self.tokenizer.opening, *self.tokenizer.encode(prompt)]
+        if max(prompt) >= (size := self.tokenizer.vocab_size):
+            raise ApiError(400, f"prompt names token {max(prompt)}: {self.name} has {size} tokens", param="prompt")
+        return prompt
+
     def room(self, prompt_ids: list[int]) -> int:
         """Tokens that an answer to this prompt may have. Raises ApiError when there is none."""
         room = self.context - len(prompt_ids)
@@ -94,25 +103,35 @@ class ServedReward:
 
     async def score(self, messages: Sequence[Message], answers: Sequence[str], timeout: float) -> list[float]:
         """The score of each answer to these messages, one request after the other. Raises InputError for an answer that
-        the context does not hold, Busy when too many wait, ApiError, 504, after `timeout` seconds.
+        the context does not hold, Busy when too many wait, ApiError, 504, after `timeout` seconds. Cancelled, it ends
+        after the pass through the model that is under way.
         """
         if self.waiting >= MAX_SCORES_WAITING:
             raise Busy(f"{self.waiting} requests wait already")
         self.waiting += 1
+        left = threading.Event()
         try:
             async with asyncio.timeout(timeout):
-                return await asyncio.get_running_loop().run_in_executor(self.pool, self._score, messages, answers)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self.pool, self._score, messages, answers, left)
         except TimeoutError:
             raise ApiError(504, f"the scores took longer than {timeout:g} s: ask for fewer", code="timeout") from None
         finally:
             self.waiting -= 1
+            left.set()
 
-    def _score(self, messages: Sequence[Message], answers: Sequence[str]) -> list[float]:
+    def _score(self, messages: Sequence[Message], answers: Sequence[str], left: threading.Event) -> list[float]:
+        """The scores, as far as it came before nobody waited for them any more."""
         rows, context = [scored_row(messages, answer, self.tokenizer) for answer in answers], self.model.config.context
         longest = max(len(row.ids) for row in rows)
         if longest > context:
             raise InputError(f"messages and answer have {longest} tokens, {self.name} reads {context}: shorten them")
-        return score_all(self.model, rows, self.tokenizer.pad, FastPath(self.model.bias.device.type, "float32"))
+        path, scores = FastPath(self.model.bias.device.type, "float32"), list[float]()
+        for part in score_parts(self.model, rows, self.tokenizer.pad, path):
+            scores += part
+            if left.is_set():
+                break
+        return scores
 
     def close(self) -> None:
         """What has not begun never will."""

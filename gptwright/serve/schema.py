@@ -9,22 +9,26 @@ from __future__ import annotations
 import json
 import secrets
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
-from gptwright.engine.constraint import Grammar
+from gptwright.engine.constraint import Grammar, nested_too_deeply
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.protocol import tool_grammar
 from gptwright.records import Message, call_text
 from gptwright.serve.errors import ApiError
 from gptwright.tokenizer.tokenizer import Tokenizer
 
+MAX_PATTERN = 10_000
+"""Characters. llguidance follows one rule into the next by recursion: some 3000 in a row would end the server."""
 MAX_STOPS = 4
 MAX_CHOICES = 16
 MAX_PROMPTS = 64
 """And answers to them, of one request."""
 Some = Annotated[str, Field(min_length=1)]
+Ids = Annotated[list[Annotated[StrictInt, Field(ge=0)]], Field(min_length=1)]
 Stops = Some | Annotated[list[Some], Field(max_length=MAX_STOPS)] | None
 
 
@@ -54,9 +58,9 @@ class Sampling(Strict, ABC):
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     stop: Stops = None
     seed: int | None = None
-    guided_regex: str | None = None
+    guided_regex: Annotated[str, Field(max_length=MAX_PATTERN)] | None = None
     guided_choice: Annotated[list[Some], Field(min_length=1)] | None = None
-    guided_grammar: str | None = None
+    guided_grammar: Annotated[str, Field(max_length=MAX_PATTERN)] | None = None
     """In llguidance's Lark."""
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -133,6 +137,12 @@ class TextPart(Strict):
     text: str
 
 
+def _flat(value: Any) -> Any:
+    if nested_too_deeply(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
 class CalledFunction(Strict):
     name: str
     arguments: str
@@ -150,7 +160,7 @@ class ToolCall(BaseModel):
     @classmethod
     def _json(cls, function: CalledFunction) -> CalledFunction:
         try:
-            json.loads(function.arguments)
+            _flat(json.loads(function.arguments))
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
         return function
@@ -163,7 +173,7 @@ class ToolCall(BaseModel):
 class ToolFunction(Strict):
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Annotated[dict[str, Any] | None, AfterValidator(_flat)] = None
     strict: bool | None = None
     """Taken, and not used: schemas are always followed."""
 
@@ -266,6 +276,12 @@ class ChatRequest(Sampling):
             raise ValueError("tool_choice asks for a call, and there are no tools")
         return self
 
+    @model_validator(mode="after")
+    def _top_of_what_is_told(self) -> Self:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs is given without logprobs: set logprobs to true")
+        return self
+
     def forms(self) -> list[str]:
         """Those of all completions, tools and response_format."""
         shaped = self.response_format is not None and self.response_format.type != "text"
@@ -304,18 +320,28 @@ class ChatRequest(Sampling):
 class CompletionRequest(Sampling):
     """POST /v1/completions"""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
-    """Several are continued each by itself: the first prompt's n choices come first."""
+    prompt: str | Ids | Annotated[list[str] | list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
+    """Text, or ids of tokens, which are taken as they are. Several prompts are continued each by itself: the first
+    one's n choices come first.
+    """
+    max_tokens: Annotated[int, Field(ge=1)] | None = 16
+    """OpenAI's default."""
     echo: Literal[False] = False
     """The prompt is not repeated in front of its continuation."""
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
 
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:
-        asked = self.n * (1 if isinstance(self.prompt, str) else len(self.prompt))
+        asked = self.n * len(self.prompts)
         if asked > MAX_PROMPTS:
             raise ValueError(f"n and prompt ask for {asked} answers: {MAX_PROMPTS} is the most")
         return self
+
+    @property
+    def prompts(self) -> Sequence[str | list[int]]:
+        """Each by itself."""
+        one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
+        return cast("Sequence[str | list[int]]", [self.prompt] if one else self.prompt)
 
     @property
     def told_logprobs(self) -> int | None:

@@ -8,7 +8,7 @@ predictions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ from torch.nn import functional
 from gptwright.losses.language import token_logprobs
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Comparison, Message
-from gptwright.stages.packing import Tree, groups_of_trees, pack_trees
+from gptwright.stages import packing
+from gptwright.stages.packing import Tree, groups_of_trees, pack_trees, tree_units
 from gptwright.stages.repetition import count_repeated
 from gptwright.tokenizer.chat import render_prompt, response_ids
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -105,10 +106,14 @@ def score_hidden(
 
 def score_all(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, path: FastPath) -> list[float]:
     """Scores of many rows, in order; rows that follow each other with one prompt read it once."""
+    return [score for part in score_parts(model, rows, pad, path) for score in part]
+
+
+def score_parts(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, path: FastPath) -> Iterator[list[float]]:
+    """What `score_all` gives, as one pass through the model after the other comes to it."""
     hidden_of, context = tree_trunk(model.model, path), model.config.context
-    same = [list(group) for _, group in groupby(rows, key=lambda row: row.ids[: row.start])]
+    same = _pieces(rows, context)
     trees = [tree_of(group) for group in same]
-    scores = []
     for group in groups_of_trees(trees):
         packed = pack_trees([trees[i] for i in group], context, pad).to(path.device)
         # A program compiled for training is read as it is: compiling one without gradients takes longer than it saves.
@@ -116,8 +121,21 @@ def score_all(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, path: Fas
             hidden_RTD = hidden_of(packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT)
         with torch.no_grad(), path.autocast():
             read, places = [row for i in group for row in same[i]], [place for tree in packed.places for place in tree]
-            scores += score_hidden(model, hidden_RTD.detach().flatten(0, 1), read, places).tolist()
-    return scores
+            scores = score_hidden(model, hidden_RTD.detach().flatten(0, 1), read, places).tolist()
+        yield scores
+
+
+def _pieces(rows: Sequence[ScoredRow], context: int) -> list[list[ScoredRow]]:
+    """Rows that share a prompt, in parts of about `ROW_TOKENS` that fit a row of the model each: a pass takes no more,
+    however many answers a prompt has.
+    """
+    found = list[list[ScoredRow]]()
+    for _, group in groupby(rows, key=lambda row: row.ids[: row.start]):
+        same = list(group)
+        stem, branches = tree_of(same)
+        room = min(context, len(stem) + max(packing.ROW_TOKENS, *map(len, branches)))
+        found += [[same[b] for b in held] for _, held in tree_units([(stem, branches)], room)]
+    return found
 
 
 def score_comparisons(

@@ -167,6 +167,7 @@ def test_constrained_and_free_requests_share_a_batch(engine: Engine) -> None:
     [
         (Grammar.json_schema({"type": "strin"}), "json schema"),
         (Grammar.json_schema({"type": "array", "uniqueItems": True}), "uniqueItems"),
+        (Grammar.json_schema({"const": "a\ud800"}), "the json schema cannot be read"),
         (Grammar.regex("(unclosed"), "regex"),
         (Grammar.lark("start: nothing_here"), "lark"),
         (Grammar.regex("a\ud800"), "half of a surrogate pair"),
@@ -175,6 +176,38 @@ def test_constrained_and_free_requests_share_a_batch(engine: Engine) -> None:
 def test_a_grammar_that_cannot_be_followed_is_refused_at_once(engine: Engine, grammar: Grammar, named: str) -> None:
     with pytest.raises(InputError, match=named):
         engine.row(Request([65], SamplingParams(grammar=grammar)))
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+def test_a_schema_may_be_nested_but_not_without_end(engine: Engine) -> None:
+    engine.row(Request([65], SamplingParams(grammar=Grammar.json_schema(nested(50)))))
+    for levels in (100, 900, 5000):
+        with pytest.raises(InputError, match="more than 120 levels"):
+            Grammar.json_schema(nested(levels))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda then: then,
+        lambda then: {"type": "array", "items": then},
+        lambda then: {"anyOf": [{"type": "object", "properties": {"a": then}}, {"type": "null"}]},
+    ],
+)
+def test_references_may_lead_on_but_not_so_far_that_the_process_ends(engine: Engine, link: Any) -> None:
+    def chain(length: int) -> dict[str, Any]:
+        places = {f"r{i}": link({"$ref": f"#/$defs/r{i + 1}"}) for i in range(length)}
+        return {"$ref": "#/$defs/r0", "$defs": places | {f"r{length}": {"type": "integer"}}}
+
+    engine.row(Request([65], SamplingParams(grammar=Grammar.json_schema(chain(100)))))
+    with pytest.raises(InputError, match="refers to 3001 places"):
+        Grammar.json_schema(chain(3000))
 
 
 def test_bad_choices_and_templates_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import string
 from typing import Any
 
@@ -45,7 +46,7 @@ schemas = st.fixed_dictionaries(
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "model": st.sampled_from(["assistant"] * 4 + ["base", "judge", "nobody"]),
     "messages": messages,
-    "prompt": st.text(max_size=30) | values,
+    "prompt": st.text(max_size=30) | st.lists(st.integers(0, 300), max_size=5) | values,
     "answers": st.lists(st.text(max_size=10), max_size=3) | values,
     "temperature": st.floats(0, 2) | values,
     "top_p": st.floats(0.1, 1) | values,
@@ -58,7 +59,12 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "top_logprobs": st.integers(0, 3) | values,
     "logit_bias": st.dictionaries(st.integers(0, 300).map(str), st.floats(-100, 100), max_size=2) | values,
     "repetition_penalty": st.floats(0.5, 2) | values,
+    "presence_penalty": st.floats(-2, 2) | values,
+    "frequency_penalty": st.floats(-2, 2) | values,
+    "max_completion_tokens": st.integers(1, 4) | values,
+    "parallel_tool_calls": st.booleans() | values,
     "stream": st.booleans(),
+    "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}) | values,
     "response_format": schemas | values,
     "tools": st.lists(calls, max_size=2) | values,
     "tool_choice": st.sampled_from(["auto", "none", "required"]) | values,
@@ -89,10 +95,33 @@ def send(address: str, method: str, path: str, body: bytes = b"", **headers: str
 def test_bodies_that_look_nearly_right(address: str, path: str, body: dict[str, Any]) -> None:
     status, told = send(address, "POST", path, json.dumps(body).encode("utf-8", "surrogatepass"))
     assert status < 500, told
+    assert b'"server_error"' not in told, told  # which a stream tells after its status
     if status != 200:
         error = json.loads(told)["error"]
         assert error["message"]
         assert error["type"] == "invalid_request_error"
+
+
+def nested(levels: int) -> str:
+    return '{"type":"object","properties":{"a":' * levels + '{"type":"integer"}' + "}}" * levels
+
+
+@pytest.mark.parametrize("levels", [50, 100, 450, 5000])  # of two each
+@pytest.mark.parametrize("place", ["response_format", "tools", "arguments"])
+def test_bodies_that_are_nested_deeply(address: str, place: str, levels: int) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": nested(levels)}}
+    past = [{"role": "assistant", "tool_calls": [call]}] * (place == "arguments")
+    wishes = {
+        "response_format": '{"type":"json_schema","json_schema":{"name":"x","schema":DEEP}}',
+        "tools": '[{"type":"function","function":{"name":"f","parameters":DEEP}}]',
+    }
+    body = {"model": "assistant", "max_tokens": 2, "messages": [*past, {"role": "user", "content": "x"}]}
+    deep = "" if place == "arguments" else f',"{place}":{wishes.get(place, "DEEP").replace("DEEP", nested(levels))}'
+    status, told = send(address, "POST", PATHS[0], f"{json.dumps(body)[:-1]}{deep}}}".encode())
+    assert status in (200, 400), told
+    assert b'"server_error"' not in told
+    too_deep = re.search(b"nested too deeply|more than 120 levels|error parsing the body", told)
+    assert bool(too_deep) == (levels > 50), told
 
 
 @FEW

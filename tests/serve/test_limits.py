@@ -69,6 +69,16 @@ def test_a_caller_who_asks_too_often_is_told_when_to_come_back(serving: Serving)
         assert get(address, "/v1/models", Authorization=f"Bearer {USER}")[0] == 200
 
 
+def test_a_header_makes_nobody_another_caller(serving: Serving) -> None:
+    body = json.dumps({"model": "assistant", "messages": HELLO, "max_tokens": 1})
+    with serving(requests_per_minute=2) as address:
+        asked = [
+            get(address, "/v1/chat/completions", "POST", body, Content_Type="application/json", **header)[0]
+            for header in ({"X_Forwarded_For": f"10.0.0.{number}"} for number in range(4))
+        ]
+    assert asked == [200, 200, 429, 429]
+
+
 def test_a_bucket_refills_as_time_goes_by() -> None:
     limiter = Limiter(6)
     assert [limiter.wait("a", now=0.0) for _ in range(7)] == [0, 0, 0, 0, 0, 0, pytest.approx(10)]

@@ -4,110 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from gptwright.tokenizer.tokenizer import Tokenizer
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which the extra dev brings")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, as in Debian's package chromium")
-
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
-POEM = "**Bread and cheese**\n\nThe bread is warm, the cheese is old,\na small good meal against the cold."
-ATTACK = (
-    "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">\n\n"
-    "[bad](javascript:alert(1)) [good](https://example.org) <iframe src='https://example.org'></iframe>"
-    "\n\n<form action='https://example.org'><input name=q></form><style>body{display:none}</style> ![p](https://example.org/x.png)"
-)
-MARKDOWN = "## Title\n\n- one\n- two\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n```\ncode <b>\n```\n"
-
-
-def script(prompt: str, tokenizer: Tokenizer) -> list[int]:
-    """The answer to what was asked last."""
-    asked = prompt.rsplit("<|user|>", 1)[-1].split("<|end_of_turn|>")[0]
-    if asked == "think":
-        ids = [tokenizer.think, *tokenizer.encode("2 and 2 is 4."), tokenizer.think_end, *tokenizer.encode("It is 4.")]
-        return [
-            *ids,
-            tokenizer.tool_call,
-            *tokenizer.encode('{"name":"add","arguments":{"a":2}}'),
-            tokenizer.end_of_turn,
-        ]
-    answers = {"attack": ATTACK, "markdown": MARKDOWN, "long": "word " * 600}
-    text = POEM if "bread" in asked else answers.get(asked, f"You said: {asked}")
-    return [*tokenizer.encode(text), tokenizer.end_of_turn]
-
-
-@dataclass
-class Site:
-    """A page of the server, what was asked of it, and where the browser went."""
-
-    page: Any
-    worker: Any
-    address: str
-    visited: list[str]
-
-    def ask(self, text: str) -> None:
-        self.page.get_by_label("Your question").fill(text)
-        self.page.keyboard.press("Enter")
-
-    def wait(self, text: str) -> None:
-        self.page.get_by_role("status").get_by_text(text).wait_for(timeout=15000)
-
-    def answers(self) -> list[str]:
-        return [article.inner_text() for article in self.page.locator("article.assistant .body").all()]
-
-
-@pytest.fixture(scope="session")
-def served(tokenizer: Tokenizer, scripted: Any, at_work: Any) -> Iterator[tuple[str, Any]]:
-    def says(text: str) -> Any:
-        return lambda _: [*tokenizer.encode(text), tokenizer.end_of_turn]
-
-    ours = scripted("ppo", tokenizer, lambda prompt: script(prompt, tokenizer))
-    sft = scripted("sft", tokenizer, says("Bread is good.\nCheese is good."))
-    base = scripted("base", tokenizer, says("Write a poem about tea.\nName three rivers."), assistant=False)
-    with at_work([ours, sft, base]) as address:
-        yield address, ours.worker
-
-
-@pytest.fixture(scope="module")  # while it is open, no other event loop runs in this thread
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def context(browser: Any) -> Iterator[Any]:
-    found = browser.new_context(viewport={"width": 1100, "height": 760}, accept_downloads=True)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def site(context: Any, served: tuple[str, Any]) -> Iterator[Site]:
-    address, worker = served
-    page, visited, errors = context.new_page(), list[str](), list[str]()
-    page.on("request", lambda request: visited.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.goto(address)
-    page.locator("#model option").first.wait_for(state="attached")
-    worker.requests.clear()
-    worker.tickets.clear()
-    yield Site(page, worker, address, visited)
-    # What a test makes fail, and what the browser keeps an answer from doing.
-    known = ("the server responded with a status of 503", "Content Security Policy")
-    assert [error for error in errors if not any(told in error for told in known)] == []
-    assert all(url.startswith((address, "blob:", "data:")) for url in visited)
 
 
 def picture(page: Any, name: str) -> None:
@@ -117,7 +17,7 @@ def picture(page: Any, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
-def test_a_question_is_answered_and_the_conversation_kept(site: Site) -> None:
+def test_a_question_is_answered_and_the_conversation_kept(site: Any) -> None:
     site.ask("Write a poem about bread and cheese.")
     site.wait("Answered")
     assert site.answers() == [
@@ -135,7 +35,7 @@ def test_a_question_is_answered_and_the_conversation_kept(site: Site) -> None:
     assert site.page.locator("#list .title").first.inner_text() == "Write a poem about bread and cheese."
 
 
-def test_an_answer_is_stopped_and_what_came_is_kept(site: Site) -> None:
+def test_an_answer_is_stopped_and_what_came_is_kept(site: Any) -> None:
     site.ask("long")
     site.page.get_by_text("word word").first.wait_for()
     site.page.keyboard.press("Escape")
@@ -151,7 +51,7 @@ def test_an_answer_is_stopped_and_what_came_is_kept(site: Site) -> None:
     site.page.get_by_text("You said: again").wait_for()
 
 
-def test_asking_again_and_editing_make_branches(site: Site) -> None:
+def test_asking_again_and_editing_make_branches(site: Any) -> None:
     site.ask("first")
     site.wait("Answered")
     site.page.get_by_role("button", name="Again").click()
@@ -170,7 +70,7 @@ def test_asking_again_and_editing_make_branches(site: Site) -> None:
     assert len(site.worker.requests) == 3
 
 
-def test_markdown_is_shown(site: Site) -> None:
+def test_markdown_is_shown(site: Any) -> None:
     site.ask("markdown")
     site.wait("Answered")
     body = site.page.locator("article.assistant .text")
@@ -179,7 +79,7 @@ def test_markdown_is_shown(site: Site) -> None:
     assert body.locator("pre").inner_text().strip() == "code <b>"
 
 
-def test_what_an_answer_holds_cannot_act(site: Site) -> None:
+def test_what_an_answer_holds_cannot_act(site: Any) -> None:
     site.ask("attack")
     site.wait("Answered")
     body = site.page.locator("article.assistant .text")
@@ -193,7 +93,7 @@ def test_what_an_answer_holds_cannot_act(site: Site) -> None:
     assert site.page.locator("article.user .text").last.inner_text() == "<img src=x onerror=alert(1)>"
 
 
-def test_thinking_is_folded_and_calls_are_shown(site: Site) -> None:
+def test_thinking_is_folded_and_calls_are_shown(site: Any) -> None:
     site.ask("think")
     site.wait("Answered")
     thinking = site.page.locator("details", has_text="Thinking")
@@ -206,9 +106,9 @@ def test_thinking_is_folded_and_calls_are_shown(site: Site) -> None:
     assert site.page.get_by_text("It is 4.", exact=True).is_visible()
 
 
-def test_settings_reach_the_model(site: Site) -> None:
+def test_settings_reach_the_model(site: Any) -> None:
     site.page.get_by_role("button", name="Settings").click()
-    for label, value in {"System prompt": "Be kind.", "Temperature": "0.3", "Seed": "7", "Top-k": "5"}.items():
+    for label, value in {"System prompt": "Be kind.", "Temperature": "0.75", "Seed": "7", "Top-k": "5"}.items():
         site.page.get_by_label(label).fill(value)
     site.page.get_by_label("Longest answer").fill("12")
     site.page.get_by_role("button", name="Done").click()
@@ -216,12 +116,12 @@ def test_settings_reach_the_model(site: Site) -> None:
     site.wait("Answered")
     (request,) = site.worker.requests
     params = request.params
-    assert (params.temperature, params.seed, params.top_k, params.max_new_tokens) == (0.3, 7, 5, 12)
+    assert (params.temperature, params.seed, params.top_k, params.max_new_tokens) == (0.75, 7, 5, 12)
     assert site.worker.engine.tokenizer.decode(request.prompt_ids).startswith("<|system|>Be kind.<|end_of_turn|>")
     assert "cut off" in site.answers()[0]
 
 
-def test_conversations_are_exported_taken_in_and_deleted(site: Site, tmp_path: Path) -> None:
+def test_conversations_are_exported_taken_in_and_deleted(site: Any, tmp_path: Path) -> None:
     site.ask("keep me")
     site.wait("Answered")
     with site.page.expect_download() as download:
@@ -248,7 +148,7 @@ def test_conversations_are_exported_taken_in_and_deleted(site: Site, tmp_path: P
     assert site.answers() == ["You said: keep me"]
 
 
-def test_two_tabs_keep_what_was_said_in_both(site: Site, context: Any) -> None:
+def test_two_tabs_keep_what_was_said_in_both(site: Any, context: Any) -> None:
     other = context.new_page()
     other.goto(site.page.url)
     site.ask("in the first tab")
@@ -261,14 +161,14 @@ def test_two_tabs_keep_what_was_said_in_both(site: Site, context: Any) -> None:
     assert {"in the first tab", "in the second tab"} <= set(other.locator("#list .title").all_inner_texts())
 
 
-def test_a_question_is_kept_while_its_answer_is_on_the_way(site: Site) -> None:
+def test_a_question_is_kept_while_its_answer_is_on_the_way(site: Any) -> None:
     site.page.route("**/v1/chat/completions", lambda route: None)  # never answered
     site.ask("do not lose me")
     site.page.reload()
     assert site.page.locator("article.user .text").inner_text() == "do not lose me"
 
 
-def test_a_server_that_fails_is_told_of_in_the_conversation(site: Site) -> None:
+def test_a_server_that_fails_is_told_of_in_the_conversation(site: Any) -> None:
     site.page.route("**/v1/chat/completions", lambda route: route.fulfill(
         status=503, content_type="application/json", body='{"error": {"message": "256 requests wait already"}}',
     ))  # fmt: skip
@@ -277,7 +177,7 @@ def test_a_server_that_fails_is_told_of_in_the_conversation(site: Site) -> None:
     assert "256 requests wait already" in site.answers()[0]
 
 
-def test_it_works_by_keyboard_alone(site: Site) -> None:
+def test_it_works_by_keyboard_alone(site: Any) -> None:
     page = site.page
     page.keyboard.type("line one")
     page.keyboard.press("Shift+Enter")
@@ -295,7 +195,57 @@ def test_it_works_by_keyboard_alone(site: Site) -> None:
     assert {"new", "export", "model", "settings", "send"} <= reached
 
 
-def test_what_has_not_changed_stays_where_it_is(site: Site) -> None:
+def test_a_question_that_is_being_changed_outlasts_the_answer_on_the_way(site: Any) -> None:
+    site.ask("first")
+    site.wait("Answered")
+    site.ask("long")
+    site.page.get_by_text("word word").first.wait_for()
+    site.page.get_by_role("button", name="Edit").first.click()
+    site.page.get_by_label("Your question, changed").fill("half a thought")
+    site.page.get_by_role("button", name="Stop").click()
+    site.wait("Answered")
+    assert site.page.get_by_label("Your question, changed").input_value() == "half a thought"
+    site.page.get_by_role("button", name="Cancel").click()
+    assert site.page.get_by_label("Your question, changed").count() == 0
+    assert site.page.locator("article.user .text").first.inner_text() == "first"
+
+
+def test_what_is_unfolded_stays_so_while_the_answer_goes_on(site: Any) -> None:
+    site.ask("ponder")
+    site.page.get_by_text("Thinking").focus()
+    site.page.keyboard.press("Enter")
+    assert site.page.get_by_text("Hm, words.").is_visible()
+    site.wait("Answered")  # many frames later
+    assert site.page.get_by_text("Hm, words.").is_visible()
+    assert site.page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_a_conversation_goes_on_when_it_is_longer_than_the_context(site: Any) -> None:
+    def asked() -> str:
+        return str(site.worker.engine.tokenizer.decode(site.worker.requests[-1].prompt_ids))
+
+    site.page.get_by_role("button", name="Settings").click()
+    site.page.get_by_label("System prompt").fill("Be kind.")
+    site.page.get_by_role("button", name="Done").click()
+    for letter in "abc":
+        site.ask(letter * 1000)
+        site.page.get_by_text(f"You said: {letter}").wait_for()
+        site.wait("Answered")
+        assert "not given the oldest" not in site.answers()[-1] or letter == "c"
+    assert "not given the oldest messages" in site.answers()[-1]
+    assert asked().startswith("<|system|>Be kind.<|end_of_turn|><|user|>bbb")
+    refused = len([url for url in site.visited if url.endswith("/completions")]) - len(site.worker.requests)
+    site.ask("d" * 10)
+    site.page.get_by_text("You said: d").wait_for()
+    site.wait("Answered")
+    assert asked().startswith("<|system|>Be kind.<|end_of_turn|><|user|>bbb")
+    assert len([url for url in site.visited if url.endswith("/completions")]) == len(site.worker.requests) + refused
+    site.ask("e" * 5000)
+    site.wait("The answer failed")
+    assert "the context of ppo holds 4096" in site.answers()[-1]
+
+
+def test_what_has_not_changed_stays_where_it_is(site: Any) -> None:
     """A screen reader is told of what is new alone, and the keyboard keeps its place."""
     page = site.page
     for question in ("first", "second"):
@@ -319,7 +269,7 @@ def test_what_has_not_changed_stays_where_it_is(site: Site) -> None:
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Previous branch"
 
 
-def test_a_value_out_of_range_is_left_as_it_was(site: Site) -> None:
+def test_a_value_out_of_range_is_left_as_it_was(site: Any) -> None:
     site.page.get_by_role("button", name="Settings").click()
     site.page.get_by_label("Temperature").fill("5")
     site.page.keyboard.press("Escape")
@@ -334,10 +284,10 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, select, textar
 
 
 @pytest.mark.parametrize("path", ["/", "/compare"])
-def test_everything_has_a_name_and_fits_a_phone(context: Any, served: tuple[str, Any], path: str) -> None:
+def test_everything_has_a_name_and_fits_a_phone(context: Any, pages: tuple[str, Any], path: str) -> None:
     page = context.new_page()
     page.set_viewport_size({"width": 360, "height": 640})
-    page.goto(served[0] + path)
+    page.goto(pages[0] + path)
     page.wait_for_timeout(300)
     assert page.evaluate(NAMELESS) == []
     assert page.locator("h1").count() == 1
@@ -358,19 +308,19 @@ def test_everything_has_a_name_and_fits_a_phone(context: Any, served: tuple[str,
     picture(page, "phone-chat" if path == "/" else "phone-compare")
 
 
-def test_light_and_dark_differ(browser: Any, served: tuple[str, Any]) -> None:
+def test_light_and_dark_differ(browser: Any, pages: tuple[str, Any]) -> None:
     colours = set()
     for scheme in ("light", "dark"):
         context = browser.new_context(color_scheme=scheme)
         page = context.new_page()
-        page.goto(served[0])
+        page.goto(pages[0])
         colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         picture(page, scheme)
         context.close()
     assert len(colours) == 2
 
 
-def test_models_are_compared_side_by_side(site: Site) -> None:
+def test_models_are_compared_side_by_side(site: Any) -> None:
     page = site.page
     page.goto(f"{site.address}/compare")
     page.get_by_label("ppo").wait_for()
@@ -389,3 +339,24 @@ def test_models_are_compared_side_by_side(site: Site) -> None:
     page.get_by_role("button", name="Ask all").click()
     site.wait("All have answered")
     assert page.locator("#answers h2").all_inner_texts() == ["ppo", "base"]
+
+
+def test_the_comparison_says_how_many_have_answered(site: Any) -> None:
+    page = site.page
+    page.goto(f"{site.address}/compare")
+    page.get_by_label("ppo").wait_for()
+    page.get_by_label("Temperature").fill("0.75")
+    page.get_by_label("Longest answer").fill("3000")
+    page.get_by_label("Prompt").fill("long")
+    page.get_by_role("button", name="Ask all").click()
+    page.locator("#answers .note", has_text="tokens").nth(1).wait_for()
+    page.get_by_role("button", name="Stop").click()
+    site.wait("2 of 3 have answered.")
+    assert site.worker.requests[-1].params.temperature == 0.75
+    page.route("**/v1/completions", lambda route: route.fulfill(
+        status=503, content_type="application/json", body='{"error": {"message": "256 requests wait already"}}',
+    ))  # fmt: skip
+    page.get_by_label("Prompt").fill("short")
+    page.get_by_role("button", name="Ask all").click()
+    page.get_by_text("256 requests wait already").wait_for()
+    site.wait("2 of 3 have answered.")

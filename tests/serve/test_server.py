@@ -115,6 +115,33 @@ def test_several_prompts_are_continued_each_by_itself(client: Any) -> None:
         client.completions.create(prompt=["x"] * 33, **wishes)
 
 
+def test_prompts_may_be_ids_of_tokens(client: Any, models: dict[str, ServedModel]) -> None:
+    wishes: dict[str, Any] = {"model": "base", "max_tokens": 6, "seed": 1}
+    tokenizer = models["base"].tokenizer
+    texts = ["Once", "There was"]
+    ids = [[tokenizer.opening, *tokenizer.encode(text)] for text in texts]
+    expected = [choice.text for choice in client.completions.create(prompt=texts, **wishes).choices]
+    assert [choice.text for choice in client.completions.create(prompt=ids, **wishes).choices] == expected
+    found = client.completions.create(prompt=ids[0], **wishes)
+    assert [choice.text for choice in found.choices] == expected[:1]
+    assert found.usage.prompt_tokens == len(ids[0])
+    size = tokenizer.vocab_size
+    with pytest.raises(openai.BadRequestError, match=f"prompt names token {size}: base has {size} tokens"):
+        client.completions.create(prompt=[[1], [size]], **wishes)
+    for wrong in ([-1], [True], [[]], [[1], "x"], [1, "x"], [2**70]):
+        with pytest.raises(openai.BadRequestError, match="prompt"):
+            client.completions.create(prompt=wrong, **wishes)
+
+
+def test_a_continuation_has_sixteen_tokens_unless_more_are_asked_for(
+    client: Any, models: dict[str, ServedModel]
+) -> None:
+    never = {str(token): -100 for token in models["base"].engine.stop_ids}
+    for wishes in ({}, {"max_tokens": None}):
+        found = client.completions.create(model="base", prompt="Once", logit_bias=never, extra_body=wishes)
+        assert found.usage.completion_tokens == 16
+
+
 def test_an_answer_goes_back_as_the_client_has_it(client: Any) -> None:
     """With all the fields that the official client writes, most of them null."""
     first = client.chat.completions.create(model="assistant", messages=HELLO, seed=5, max_tokens=5)
@@ -198,12 +225,18 @@ def test_a_client_that_leaves_frees_its_row(
         ({"model": "nobody"}, 404, "no model is called 'nobody': there is base, assistant"),
         ({"model": "base"}, 400, "base is a base model"),
         ({"messages": []}, 400, "messages"),
+        ({"top_logprobs": 2}, 400, "top_logprobs is given without logprobs"),
         ({"messages": [*HELLO, {"role": "assistant", "content": "Hi"}]}, 400, "nothing to answer"),
         ({"temperature": 3}, 400, "temperature"),
         ({"stop": ""}, 400, "stop"),
         ({"extra_body": {"echo": True}}, 400, "echo"),
         ({"extra_body": {"guided_regex": "a", "guided_choice": ["b"]}}, 400, "guided_regex and guided_choice exclude"),
         ({"logit_bias": {"100000": 1}}, 400, "logit_bias names token 100000"),
+        (
+            {"extra_body": {"guided_grammar": "start: r0" + "".join(f"\nr{i}: r{i + 1}" for i in range(5000))}},
+            400,
+            "10000",
+        ),
         ({"extra_body": {"best_of": 2}}, 400, "best_of: this parameter is not followed here"),
         ({"response_format": {"type": "json_schema"}}, 400, "response_format: json_schema is given with the type"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}}, 400, "json schema"),

@@ -28,6 +28,15 @@ ADD = {
         },
     },
 }
+# As openai.pydantic_function_tool writes a model that holds another.
+DIGIT = {"type": "integer", "minimum": 0, "maximum": 9}
+NESTED: dict[str, Any] = {
+    "$defs": {"Pair": {"type": "object", "properties": {"a": DIGIT}, "required": ["a"], "additionalProperties": False}},
+    "type": "object",
+    "properties": {"pair": {"$ref": "#/$defs/Pair"}},
+    "required": ["pair"],
+    "additionalProperties": False,
+}
 NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
 TOO_DEEP: dict[str, Any] = {
     "role": "assistant",
@@ -134,6 +143,19 @@ def test_a_model_that_knows_nothing_calls_a_tool_as_it_wants_to_be_called(client
         assert call.function.name == "add"
         assert 0 <= arguments["a"] <= 9
         assert arguments["b"] in (1, 2)
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "größe.x"}}])
+@pytest.mark.parametrize("parameters", [NESTED, {"$ref": "#/$defs/Pair", "$defs": NESTED["$defs"]}])
+def test_parameters_may_refer_to_definitions_of_their_own(client: Any, parameters: dict[str, Any], choice: Any) -> None:
+    tool = {"type": "function", "function": {"name": "größe.x", "parameters": parameters}}
+    (found,) = client.chat.completions.create(
+        model="assistant", messages=HELLO, tools=[tool], tool_choice=choice, seed=1, max_tokens=80
+    ).choices
+    (call,) = found.message.tool_calls
+    arguments = json.loads(call.function.arguments)
+    assert call.function.name == "größe.x"
+    assert 0 <= (arguments["pair"] if parameters is NESTED else arguments)["a"] <= 9
 
 
 def test_no_tools_may_be_said_as_null(client: Any) -> None:

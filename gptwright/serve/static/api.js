@@ -18,7 +18,8 @@ function headers() {
 
 async function refused(response) {
   const body = await response.json().catch(() => null);
-  return new Error(body?.error?.message || `the server answered with status ${response.status}`);
+  const error = new Error(body?.error?.message || `the server answered with status ${response.status}`);
+  return Object.assign(error, { code: body?.error?.code });
 }
 
 /** The models that the server has: [{id, kind}]. */

@@ -43,20 +43,28 @@ function draw() {
   const articles = path(current).map((node) => {
     const fresh = message(node);
     const old = before.get(node.id);
-    return old?.isEqualNode(fresh) ? old : fresh;
+    if (!old) return fresh;
+    keepOpen(old, fresh);
+    return old.querySelector(".edit") || old.isEqualNode(fresh) ? old : fresh; // what is being written there stays too
   });
   for (const article of [...log.children]) if (!articles.includes(article)) article.remove();
   articles.forEach((article, i) => {
     if (log.children[i] !== article) log.insertBefore(article, log.children[i] || null);
   });
   if (place >= 0 && !focused.isConnected) {
-    const buttons = [...(log.children[place]?.querySelectorAll("button") || [])];
-    (buttons.find((button) => button.textContent === focused.textContent) || at("question")).focus();
+    const there = [...(log.children[place]?.querySelectorAll("button, summary") || [])];
+    (there.find((each) => each.textContent === focused.textContent) || at("question")).focus();
   }
-  const there = [...at("model").options].map((option) => option.value);
-  if (there.length && !there.includes(current.settings.model)) current.settings.model = there[0];
+  const names = [...at("model").options].map((option) => option.value);
+  if (names.length && !names.includes(current.settings.model)) current.settings.model = names[0];
   at("model").value = current.settings.model;
   log.scrollTop = log.scrollHeight;
+}
+
+/** What a reader has unfolded stays so. */
+function keepOpen(old, fresh) {
+  const before = old.querySelectorAll("details");
+  fresh.querySelectorAll("details").forEach((each, i) => (each.open = Boolean(before[i]?.open)));
 }
 
 function action(text, run, label) {
@@ -109,6 +117,7 @@ function body(node) {
   }
   holder.append(node.role === "user" ? make("div", { className: "text as-is", textContent: node.content }) : shown(node.content));
   if (node.error) holder.append(make("p", { className: "error", textContent: node.error }));
+  if (node.dropped) holder.append(make("p", { className: "note", textContent: "The model was not given the oldest messages: its context does not hold them all." }));
   if (node.finish === "length") holder.append(make("p", { className: "note", textContent: "The answer was cut off: it reached its longest length." }));
   return holder;
 }
@@ -120,7 +129,12 @@ function folded(title, inner) {
 function edit(article, node) {
   const field = make("textarea", { value: node.content, rows: Math.min(12, node.content.split("\n").length + 1) });
   field.setAttribute("aria-label", "Your question, changed");
-  const form = make("form", { className: "edit" }, field, make("button", { textContent: "Ask this instead" }), action("Cancel", draw));
+  const cancel = () => {
+    form.remove();
+    draw();
+    at("question").focus();
+  };
+  const form = make("form", { className: "edit" }, field, make("button", { textContent: "Ask this instead" }), action("Cancel", cancel));
   form.onsubmit = (event) => {
     event.preventDefault();
     if (field.value.trim()) ask(field.value, node.parent);
@@ -165,13 +179,34 @@ function ask(text, parent) {
   answer(question.id);
 }
 
-function request(node) {
+/** How many of the oldest messages the answer before left out: this model's context holds no more. */
+function droppedBefore(node) {
+  const before = path({ ...current, leaf: node }).findLast(({ role }) => role === "assistant");
+  return before?.model === current.settings.model ? before.dropped || 0 : 0;
+}
+
+function request(node, dropped) {
   const { settings } = current;
-  const messages = path({ ...current, leaf: node }).map(({ role, content }) => ({ role, content }));
+  const said = path({ ...current, leaf: node }).slice(dropped);
+  const messages = said.map(({ role, content }) => ({ role, content }));
   if (settings.system.trim()) messages.unshift({ role: "system", content: settings.system });
   const found = { model: settings.model, messages };
   for (const name of NUMBERS) if (settings[name] !== null) found[name] = settings[name];
   return found;
+}
+
+/** The answer's chunks. A question and its answer are left out, the oldest first, until the context holds the rest. */
+async function* chunks(asked, node, signal) {
+  for (;;) {
+    try {
+      return yield* stream("/v1/chat/completions", asked, signal);
+    } catch (error) {
+      const oldest = asked.messages.findIndex(({ role }) => role !== "system");
+      if (error.code !== "context_length_exceeded" || asked.messages.length - oldest < 3) throw error;
+      asked.messages.splice(oldest, 2);
+      node.dropped += 2;
+    }
+  }
 }
 
 /** Answer the message `parent`, beside whatever answers it has. */
@@ -179,9 +214,10 @@ async function answer(parent) {
   answering?.abort();
   const controller = (answering = new AbortController());
   const conversation = current;
-  const asked = request(parent);
+  const dropped = droppedBefore(parent);
+  const asked = request(parent, dropped);
   const node = add(conversation, parent, "assistant", "");
-  node.model = asked.model;
+  Object.assign(node, { model: asked.model, dropped });
   draw();
   busy(true);
   let next = 0;
@@ -191,11 +227,16 @@ async function answer(parent) {
     if (!article) return;
     const log = at("log");
     const below = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-    article.querySelector(".body").replaceWith(body(node));
+    const old = article.querySelector(".body");
+    const fresh = body(node);
+    keepOpen(old, fresh);
+    const focused = [...old.querySelectorAll("summary")].indexOf(document.activeElement);
+    old.replaceWith(fresh);
+    fresh.querySelectorAll("summary")[focused]?.focus();
     if (below) log.scrollTop = log.scrollHeight;
   };
   try {
-    for await (const chunk of stream("/v1/chat/completions", asked, controller.signal)) {
+    for await (const chunk of chunks(asked, node, controller.signal)) {
       const choice = chunk.choices[0];
       if (!choice) {
         node.usage = chunk.usage;

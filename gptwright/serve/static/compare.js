@@ -28,6 +28,7 @@ function request(box, text) {
   return ["/v1/chat/completions", { ...found, messages: [{ role: "user", content: text }] }];
 }
 
+/** Ask one model; whether it has answered to the end. */
 async function fill(box, text, signal) {
   const holder = make("div", { className: "text" });
   const note = make("p", { className: "note" });
@@ -45,9 +46,11 @@ async function fill(box, text, signal) {
       else holder.replaceChildren(shown(said));
     }
     note.textContent = `${tokens} tokens, ${((performance.now() - began) / 1000).toFixed(1)} s`;
+    return true;
   } catch (error) {
     note.className = error.name === "AbortError" ? "note" : "error";
     note.textContent = error.name === "AbortError" ? "Stopped." : error.message;
+    return false;
   }
 }
 
@@ -64,10 +67,11 @@ at("form").onsubmit = async (event) => {
   at("answers").replaceChildren();
   at("stop").hidden = false;
   at("status").textContent = "Answering…";
-  await Promise.all(boxes.map((box) => fill(box, text, controller.signal)));
+  const ended = await Promise.all(boxes.map((box) => fill(box, text, controller.signal)));
   if (asking !== controller) return;
   at("stop").hidden = true;
-  at("status").textContent = "All have answered.";
+  const answered = ended.filter(Boolean).length;
+  at("status").textContent = answered === ended.length ? "All have answered." : `${answered} of ${ended.length} have answered.`;
 };
 at("stop").onclick = () => asking?.abort();
 at("key").onchange = () => {
