@@ -20,7 +20,7 @@ from gptwright.model.transformer import LanguageModel, initialise
 from gptwright.serve.models import ServedModel
 from gptwright.tokenizer.tokenizer import Tokenizer
 
-httpx = pytest.importorskip("httpx")
+httpx = pytest.importorskip("httpx", reason="needs httpx, which the extra dev brings")
 pytest.importorskip("uvicorn")
 
 TOKENS = 6000
