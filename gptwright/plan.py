@@ -10,6 +10,7 @@ of the rows that a device reads at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from gptwright.recipe import OptimizerSettings, Recipe, RewardSettings, nth
 from gptwright.train.fast_path import FastPath
 from gptwright.train.memory import working_bytes
 from gptwright.train.parallel import BYTES_PER_PARAMETER, SHARD_ABOVE
+from gptwright.train.room import rows_at_once
 
 SECONDS_PER_DAY = 86_400.0
 ANSWER_TOKENS = 64
@@ -108,7 +110,18 @@ def make_plan(
         stages.append(
             StagePlan(work.stage, parameters, work.tokens, work.flops, held, working, hours, hours * devices * dollars)
         )
-    return Plan(tuple(stages), _assumptions(recipe, config, machine, sharded, mfu, dollars))
+    return Plan(tuple(stages), _assumptions(recipe, config, machine, sharded, mfu, dollars) + _too_large(stages, kind))
+
+
+def _too_large(stages: Sequence[StagePlan], kind: Machine) -> tuple[str, ...]:
+    """What would not fit, said beside what was assumed."""
+    needed = {stage.stage: stage.bytes_per_device + (stage.working_bytes or 0.0) for stage in stages}
+    return tuple(
+        f"DOES NOT FIT: {stage} needs {taken / 1e9:.3g} GB of a device's {kind.memory / 1e9:g}; take fewer rows at "
+        "once (pretrain.micro_rows), machine.recompute=true, or a smaller model"
+        for stage, taken in needed.items()
+        if taken > kind.memory
+    )
 
 
 def _assumptions(
@@ -116,16 +129,22 @@ def _assumptions(
 ) -> tuple[str, ...]:
     name, kind, devices = machine_named(machine)
     placed = "sharded evenly over the devices" if sharded else "whole on every device"
+    rows = rows_per_device(recipe, config, name, devices, devices if sharded else 1)
     said = [
         f"{devices} x {name}: {kind.flops / 1e12:g} TFLOP/s and {kind.memory / 1e9:g} GB each",
         f"{mfu:.0%} of that peak is reached (MFU)",
         f"an hour of one device costs {dollars:g} dollars",
         "weights, gradients and optimizer (state) in float32" + (f", {placed}" if devices > 1 else ""),
         f"working memory (activations, or what the optimizer makes) at the peak of an eager step, "
-        f"{rows_per_device(recipe, devices)} x {config.context} tokens on a device at once"
+        f"{rows} x {config.context} tokens on a device at once"
         f"{', blocks recomputed' if recipe.machine.recompute else ''}; compiled, a step takes less",
         f"a prompt with its answer has {ANSWER_TOKENS} tokens; practice reads pretraining text besides (pretrain_mix)",
     ]
+    if sharded:
+        said.append(
+            "not counted: until training starts each device holds the model twice and whole, and the first one keeps "
+            "a copy to measure with"
+        )
     if devices > 1 and recipe.sft:
         said.append(
             "sft, reward, dpo and rejection run on one device while the others are paid; frozen models are whole"
@@ -154,22 +173,29 @@ def state_bytes(config: ModelConfig, optimizer: OptimizerSettings) -> float:
     return 16.0 * config.parameter_count() - 4.0 * matrices
 
 
-def rows_per_device(recipe: Recipe, devices: int) -> int:
-    """How many rows of a pretraining batch a device reads at once; with more devices than rows, one."""
-    return recipe.pretrain.micro_rows or max(1, recipe.pretrain.batch_rows // devices)
+def rows_per_device(recipe: Recipe, config: ModelConfig, machine: str, devices: int, parts: int) -> int:
+    """How many rows of a pretraining batch a device reads at once, as the trainer decides it; with more devices than
+    rows, one.
+    """
+    rows, recompute = max(1, recipe.pretrain.batch_rows // devices), recipe.machine.recompute
+    memory, path = MACHINES[machine].memory, _path(recipe, machine)
+    return recipe.pretrain.micro_rows or rows_at_once(config, rows, memory, path, recompute=recompute, shards=parts)
+
+
+def _path(recipe: Recipe, machine: str) -> FastPath:
+    precision = "float32" if recipe.machine.precision == "float32" else "bfloat16"
+    return FastPath("cpu" if machine == "laptop" else "cuda", precision)
 
 
 def _working(recipe: Recipe, config: ModelConfig, stage: str, machine: str, devices: int, parts: int) -> float | None:
     """Of the two stages whose rows are full contexts; answers differ in length and share their prompts."""
     if stage not in ("base", "sft") or (stage == "base" and not recipe.pretrain.tokens):
         return None
-    precision = "float32" if recipe.machine.precision == "float32" else "bfloat16"
-    path = FastPath("cpu" if machine == "laptop" else "cuda", precision)
-    rows, optimizer = rows_per_device(recipe, devices), recipe.pretrain.optimizer
+    rows, optimizer = rows_per_device(recipe, config, machine, devices, parts), recipe.pretrain.optimizer
     if stage == "sft" and recipe.sft:
         rows, optimizer = recipe.sft.batch_rows + recipe.sft.pretrain_rows, recipe.sft.optimizer
     recompute = recipe.machine.recompute
-    return float(working_bytes(config, rows, path, optimizer, recompute=recompute, devices=parts))
+    return float(working_bytes(config, rows, _path(recipe, machine), optimizer, recompute=recompute, devices=parts))
 
 
 @dataclass(frozen=True, slots=True)

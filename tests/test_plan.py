@@ -121,6 +121,20 @@ def test_what_is_trained_is_sharded_as_the_run_would_do_it_and_frozen_models_are
     assert large["auto"].bytes_per_device == pytest.approx(large["never"].bytes_per_device / 8)
 
 
+@pytest.mark.parametrize(("machine", "fits"), [("h100:8", True), ("a100:1", False)])
+def test_what_does_not_fit_is_said(machine: str, fits: bool) -> None:
+    assumed = plan_of("text", machine, "model.size=gpt2-1.5b" if fits else "model.size=llama-33b").assumptions
+    assert any(line.startswith("DOES NOT FIT: base needs") for line in assumed) != fits
+
+
+def test_rows_at_once_follow_the_devices_memory() -> None:
+    def rows(*overrides: str) -> str:
+        assumed = plan_of("text", "h100", "model.size=gpt2-124m", *overrides).assumptions
+        return next(line for line in assumed if "tokens on a device at once" in line).split("step, ")[1].split(" x")[0]
+
+    assert (rows(), rows("pretrain.micro_rows=16"), rows("pretrain.batch_rows=8")) == ("64", "16", "8")
+
+
 def test_a_reward_model_that_the_guard_watches_is_loaded_too() -> None:
     watching = "ppo.guard={watch: {second: {kind: model, folder: runs/other:reward}, short: {kind: length, over: 9}}}"
     alone, watched = (plan_of("quickstart", "h100", *asked).stages for asked in ((), (watching,)))
