@@ -144,13 +144,17 @@ class Batch:
         guided = [place for place, row in enumerate(self.rows) if row.guide is not None and row.going]
         if not guided:
             return logits_BV, {}
-        allowed_GV = np.stack([self.rows[place].allowed() for place in guided])
-        places = torch.tensor(guided, device=logits_BV.device)
+        vocabulary = logits_BV.shape[1]
+        packed = b"".join(self.rows[place].allowed(-(-vocabulary // 8)) for place in guided)
+        bits = np.frombuffer(packed, dtype=np.uint8).reshape(len(guided), -1)
+        allowed_GV = np.unpackbits(bits, axis=1, count=vocabulary, bitorder="little").view(bool)
         forbidden_GV = torch.from_numpy(~allowed_GV).to(logits_BV.device)
-        logits_BV = logits_BV.float().index_put(
-            (places,), logits_BV[places].float().masked_fill(forbidden_GV, -torch.inf)
-        )
-        return logits_BV, dict(zip(guided, allowed_GV.sum(axis=1).tolist(), strict=True))
+        left = dict(zip(guided, np.count_nonzero(allowed_GV, axis=1).tolist(), strict=True))
+        if len(guided) == len(self.rows):  # as a rule, and copying rows to and fro takes as long as the rest
+            return logits_BV.float().masked_fill(forbidden_GV, -torch.inf), left
+        places = torch.tensor(guided, device=logits_BV.device)
+        held_GV = logits_BV[places].float().masked_fill(forbidden_GV, -torch.inf)
+        return logits_BV.float().index_put((places,), held_GV), left
 
     def _go_on(self, taken: list[list[int]]) -> None:
         """Put each row's new tokens through the model, where they are followed by another one."""

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from gptwright.errors import InputError, pip_install
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -137,14 +135,16 @@ class Grammar:
 class Guide:
     """One answer on its way through a grammar."""
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
-        self.matcher, self.vocab_size = matcher, vocab_size
+    def __init__(self, matcher: LLMatcher) -> None:
+        self.matcher = matcher
 
-    def allowed(self) -> np.ndarray:
-        """Which tokens may come next (V,), bool. Raises InputError where the grammar is too much for llguidance."""
-        mask = self.matcher.compute_bitmask()
+    def allowed(self) -> bytes:
+        """Which tokens may come next, a bit for each, the lowest first. Raises InputError where the grammar is too much
+        for llguidance.
+        """
+        mask: bytes = self.matcher.compute_bitmask()
         self._check()
-        return np.unpackbits(np.frombuffer(mask, dtype=np.uint8), count=self.vocab_size, bitorder="little").astype(bool)
+        return mask
 
     def take(self, token: int) -> None:
         """The token that came."""
@@ -178,7 +178,7 @@ class Constraints:
 
     def guide(self, grammar: Grammar) -> Guide:
         """A new answer's guide. Raises InputError for a grammar that cannot be compiled, with the reason."""
-        return Guide(self.compiled(grammar).deep_copy(), self.vocab_size)
+        return Guide(self.compiled(grammar).deep_copy())
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
         from llguidance import LLMatcher  # noqa: PLC0415

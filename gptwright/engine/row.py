@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
-
 from gptwright.engine.constraint import Guide
 from gptwright.engine.request import Completion, Request
 from gptwright.engine.text import TextStream
@@ -52,11 +50,11 @@ class Row:
         if not self.going and self.guide is not None:
             completion.blanks = self.guide.blanks()
 
-    def allowed(self) -> np.ndarray:
-        """Which tokens may come next (V,), bool."""
+    def allowed(self, size: int) -> bytes:
+        """Which tokens may come next, a bit for each in so many bytes."""
         assert self.guide is not None
         allowed = self._try(self.guide.allowed)
-        return np.ones(self.guide.vocab_size, dtype=bool) if allowed is None else allowed
+        return b"\xff" * size if allowed is None else allowed[:size].ljust(size, b"\0")
 
     def _try(self, act: Callable[[], Result]) -> Result | None:
         """What a guide does; a grammar that fails ends its own row alone."""
