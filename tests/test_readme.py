@@ -28,12 +28,12 @@ def test_measured_section_is_what_the_results_give(table: ModuleType) -> None:
 
 
 def test_only_the_text_between_the_markers_changes(table: ModuleType) -> None:
-    figures = {"kills": [{"stage": "sft", "killed": True}], "sha256_unbroken": {"sft": "00"}, "identical": True}
+    figures = {"eager": {"kills": [{"stage": "sft", "killed": True}], "identical": True}}
     page = f"before\n{table.BEGIN}old\n{table.END}after\n"
     written = table.with_measured(page, {"kill_resume": {**SOURCE, "figures": figures}})
     assert written.startswith("before\n") and written.endswith("after\n")
     assert "old" not in written
-    assert "killed 1 times at random moments (in `sft`)" in written
+    assert "| eager | 1 | `sft` | the same bytes as unbroken |" in written
     assert "2026-11-20, commit 0123456, on 2 cores of Example CPU" in written
 
 
