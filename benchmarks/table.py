@@ -291,7 +291,8 @@ def decoding(result: dict[str, Any]) -> str:
         "memory gives."
     )
     if "guided" in figures:
-        lines.append(f"Following a JSON schema costs {figures['guided']['cost']:.1%} of the speed of eight answers.")
+        cost = f"{figures['guided']['cost']:.1%}"
+        lines.append(f"Following a JSON schema costs {cost} of the speed of eight answers of 26M parameters, over bytes.")
     return section(lines, result)
 
 
