@@ -292,7 +292,7 @@ def decoding(result: dict[str, Any]) -> str:
     )
     if "guided" in figures:
         cost = f"{figures['guided']['cost']:.1%}"
-        lines.append(f"Following a JSON schema costs {cost} of the speed of eight answers of 26M parameters, over bytes.")
+        lines.append(f"Following a JSON schema costs {cost} of the speed of eight answers (26M parameters, bytes).")
     return section(lines, result)
 
 
