@@ -17,6 +17,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def same_threads_everywhere() -> None:
+    """Say once more how many threads there are. Until it is said, which lanes do, MKL decides for itself how many a
+    product takes, and so its last bits: a stage that begins a process would end otherwise than behind one that samples.
+    """
+    torch.set_num_threads(torch.get_num_threads())
+
+
 class Lanes:
     """`count` threads; torch works in each of them with its share of the threads that it has now.
 

@@ -23,6 +23,7 @@ import yaml
 from gptwright import __version__
 from gptwright.data.atomic import write_bytes_atomically
 from gptwright.errors import InputError, RunError
+from gptwright.lanes import same_threads_everywhere
 from gptwright.recipe import Recipe
 from gptwright.train.checkpoint import file_checksum
 from gptwright.train.distributed import ALONE, Ranks, others_alive
@@ -121,6 +122,7 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
             stage.check()
     if run.text:
         ranks.of_first(partial(write_bytes_atomically, run.folder / "recipe.yaml", run.text.encode()))
+    same_threads_everywhere()
     for stage in stages:
         if ranks.of_first(partial(is_fresh, run, stage)):
             say(f"{stage.name:<12} is up to date")

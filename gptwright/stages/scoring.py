@@ -80,9 +80,16 @@ def answer_loglikelihood(output_VD: Tensor, hidden_ND: Tensor, rows: Sequence[Sc
     spans = [range(row.start, len(row.ids) - 1) for row in rows]
     before = [place[t - 1] for place, span in zip(places, spans, strict=True) for t in span]
     target = [row.ids[t] for row, span in zip(rows, spans, strict=True) for t in span]
-    logits_AV = functional.linear(hidden_ND[before], output_VD)  # A answer tokens, row after row
+    logits_AV = functional.linear(_picked(hidden_ND, before), output_VD)  # A answer tokens, row after row
     logprob_A = token_logprobs(logits_AV, torch.tensor(target, device=hidden_ND.device))
     return torch.stack([part.sum() for part in logprob_A.split([len(span) for span in spans])])
+
+
+def _picked(hidden_ND: Tensor, places: Sequence[int]) -> Tensor:
+    """The hidden states at these places. Indexed with a list, the backward pass would add up those of a place that is
+    picked several times, as a prompt's end is, in whatever order threads come to them.
+    """
+    return hidden_ND.index_select(0, torch.tensor(places, device=hidden_ND.device))
 
 
 def score_hidden(
@@ -93,7 +100,8 @@ def score_hidden(
     loglikelihood_B: Tensor | None = None,
 ) -> Tensor:
     """Scores from final hidden states -> (B,) float32; log-likelihoods that count and are not given are computed."""
-    score_B = model.read(hidden_ND[[place[len(row.ids) - 1] for place, row in zip(places, rows, strict=True)]])
+    ends = [place[len(row.ids) - 1] for place, row in zip(places, rows, strict=True)]
+    score_B = model.read(_picked(hidden_ND, ends))
     if model.repetition is not None:
         repeated_B = torch.tensor([float(row.repeated) for row in rows], device=score_B.device)
         score_B = score_B + model.repetition * repeated_B

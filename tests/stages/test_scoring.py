@@ -11,7 +11,7 @@ import torch
 
 from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
 from gptwright.records import Comparison, Message, Prompt
-from gptwright.stages.scoring import ScoredRow, comparison_rows, score_all, scored_row
+from gptwright.stages.scoring import ScoredRow, comparison_rows, score_all, score_hidden, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 
@@ -51,6 +51,21 @@ def test_likelihood_is_that_of_the_answer_and_its_end_alone(
         logp_TV = (hidden @ plain.model.embed_tokens.weight.detach().double().T).log_softmax(dim=-1)
         expected.append(head + 0.3 * sum(float(logp_TV[t - 1, ids[t]]) for t in range(start, len(ids) - 1)))
     assert score_all(model, rows, 0, make_workspace().path) == pytest.approx(expected, abs=1e-4)
+
+
+def test_no_gradient_is_added_up_in_the_order_of_threads(make_scalar: Callable[..., ScalarModel]) -> None:
+    """As indexing with a list would: on several threads the last bits would be another run's."""
+    model, (row,) = make_scalar(likelihood=0.3), random_rows([12])
+    hidden_ND = model.model(torch.tensor([row.ids])).flatten(0, 1)
+    places = [list(range(12))] * 3  # three answers that share all they have
+    waiting, seen = [score_hidden(model, hidden_ND, [row] * 3, places).sum().grad_fn], set[str]()
+    while waiting:
+        node = waiting.pop()
+        if node is not None:
+            seen.add(node.name())
+            waiting += [parent for parent, _ in node.next_functions]
+    assert any(name.startswith("IndexSelectBackward") for name in seen)
+    assert not any(name.startswith("IndexBackward") for name in seen)
 
 
 def test_what_is_said_again_counts_by_its_weight(
