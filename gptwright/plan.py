@@ -20,8 +20,8 @@ from gptwright.practice_settings import GrpoSettings, PpoSettings
 from gptwright.recipe import OptimizerSettings, Recipe, RewardSettings, nth
 from gptwright.train.fast_path import FastPath
 from gptwright.train.memory import working_bytes
-from gptwright.train.parallel import BYTES_PER_PARAMETER, SHARD_ABOVE
-from gptwright.train.room import rows_at_once
+from gptwright.train.parallel import SHARD_ABOVE
+from gptwright.train.room import BYTES_PER_PARAMETER, rows_at_once
 
 SECONDS_PER_DAY = 86_400.0
 ANSWER_TOKENS = 64

@@ -103,7 +103,8 @@ class Worker:
             )
         with self.changed:
             if self.closed or len(self.waiting) + len(tickets) > self.max_waiting:
-                raise Busy("the server is stopping" if self.closed else f"{len(self.waiting)} requests wait already")
+                told = f"{len(self.waiting)} requests wait, {len(tickets)} came, and {self.max_waiting} may wait"
+                raise Busy("the server is stopping" if self.closed else told)
             self.waiting += tickets
             self.changed.notify()
         return tickets

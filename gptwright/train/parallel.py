@@ -21,10 +21,8 @@ from gptwright.train.average import average_of
 from gptwright.train.distributed import Ranks, StragglerWatch
 from gptwright.train.fast_path import LossFunction
 from gptwright.train.progress import say
-from gptwright.train.room import device_memory
+from gptwright.train.room import BYTES_PER_PARAMETER, device_memory
 
-BYTES_PER_PARAMETER = 16
-"""Weight, gradient and AdamW's two moments, in float32."""
 SHARD_ABOVE = 0.25
 """'auto' shards a model whose weights, gradients and moments fill more than this share of a device's memory."""
 

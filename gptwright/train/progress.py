@@ -46,8 +46,8 @@ class Progress:
             return
         self.shown = now
         timing = f"took {clock(now - self.started)}" if done >= self.total else self._left(now)
-        line = f"{self.name:<12} {done:>6}/{self.total} {100 * done / max(1, self.total):3.0f}%  {timing}  {note}"
-        _show(line, self.live, ended=done >= self.total)
+        counted = f"{self.name:<12} {done:>6}/{self.total} {100 * done / max(1, self.total):3.0f}%"
+        _show("  ".join(part for part in (counted, timing, note) if part), self.live, ended=done >= self.total)
 
     def _left(self, now: float) -> str:
         assert self.warm is not None

@@ -12,8 +12,8 @@ from gptwright.train.fast_path import LOGITS_BYTES, FastPath
 
 FILLED = 0.8
 """Share of a device's memory that may be planned for; the rest is the allocator's and other programs'."""
-STATE_BYTES = 16.0
-"""Of a parameter in training: weight, gradient and AdamW's two moments in float32."""
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and AdamW's two moments, in float32."""
 
 
 def device_memory(device: str) -> float:
@@ -54,7 +54,7 @@ def rows_at_once(
     lane's, or the largest part of them that memory has room for beside weights, gradients and moments.
     """
     of_lane = rows // lanes
-    room = FILLED * memory - STATE_BYTES * config.parameter_count() / shards
+    room = FILLED * memory - BYTES_PER_PARAMETER * config.parameter_count() / shards
     parts = [part for part in range(1, of_lane + 1) if of_lane % part == 0]
     fitting = [part for part in parts if lanes * reading_bytes(config, part, path, recompute=recompute) <= room]
     return max(fitting, default=1)

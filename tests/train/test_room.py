@@ -8,7 +8,7 @@ from gptwright.model.config import ModelConfig
 from gptwright.recipe import OptimizerSettings
 from gptwright.train.fast_path import AttentionKernel, FastPath
 from gptwright.train.memory import working_bytes
-from gptwright.train.room import FILLED, STATE_BYTES, device_memory, reading_bytes, rows_at_once
+from gptwright.train.room import BYTES_PER_PARAMETER, FILLED, device_memory, reading_bytes, rows_at_once
 
 SMALL = ModelConfig(
     vocab_size=2048, context=256, width=128, layers=5, heads=2, kv_heads=2, head_dim=64, hidden=344, qk_norm=True
@@ -34,7 +34,7 @@ def test_the_estimate_is_no_less_than_what_is_counted_and_not_far_above(
 @pytest.mark.parametrize(("rows_of_room", "expected"), [(100, 48), (48, 48), (47, 24), (10, 8), (1, 1), (0, 1)])
 def test_rows_are_the_largest_even_part_that_fits(rows_of_room: int, expected: int) -> None:
     room = reading_bytes(MEDIUM, rows_of_room, PATH) * 1.0001
-    memory = (room + STATE_BYTES * MEDIUM.parameter_count()) / FILLED
+    memory = (room + BYTES_PER_PARAMETER * MEDIUM.parameter_count()) / FILLED
     assert rows_at_once(MEDIUM, 48, memory, PATH) == expected
     # Lanes share the room as well as the rows; in slices a model leaves more of it.
     assert rows_at_once(MEDIUM, 48, memory, PATH, lanes=2) <= min(24, expected)
