@@ -28,6 +28,8 @@ class Document:
     text: str
     source: str = "text"
     id: str = ""
+    language: str = ""
+    """As the document's origin names it; "" where it does not."""
 
 
 @dataclass(frozen=True, slots=True)

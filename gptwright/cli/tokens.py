@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gptwright.data.rows import ROW_SUFFIXES, Row, read_rows
-from gptwright.data.sources import find_files, read_found
+from gptwright.data.sources import read_documents
 from gptwright.pipeline.start import find_model
 from gptwright.pipeline.text import text_sources
 from gptwright.recipe import load_recipe
@@ -23,21 +21,19 @@ from gptwright.world.documents import SOURCES, documents
 SHOWN_CHARACTERS = 400
 COLOURS = (44, 45, 42, 43, 46)
 """Background colours of a terminal, taken in turn."""
-Tagged = tuple[Document, str]
-"""A document and its language, "" where its row does not say it."""
 
 
 def inspect_tokenizer(model: str, files: str | None, max_bytes: int, *, as_json: bool) -> None:
     """Print the inspection of a model's tokenizer on a file, folder or glob, or on what its run read."""
     folder = _tokenizer_folder(model)
     tokenizer = Tokenizer.load(folder)
-    found = list(_at_most(_of_files(files), max_bytes) if files else _of_the_run(folder.parent, max_bytes))
-    result = inspect(tokenizer, (document for document, _ in found), (language for _, language in found))
+    found = list(_at_most(read_documents(files), max_bytes) if files else _of_the_run(folder.parent, max_bytes))
+    result = inspect(tokenizer, found)
     if as_json:
         print(json.dumps(result.to_json()))
         return
     print(as_text(result))
-    print(f"\n{painted(pieces(tokenizer, found[0][0].text[:SHOWN_CHARACTERS]), sys.stdout.isatty())}")
+    print(f"\n{painted(pieces(tokenizer, found[0].text[:SHOWN_CHARACTERS]), sys.stdout.isatty())}")
 
 
 def _tokenizer_folder(model: str) -> Path:
@@ -46,32 +42,16 @@ def _tokenizer_folder(model: str) -> Path:
     return run if run.is_dir() else find_model(model)
 
 
-def _at_most(stream: Iterable[Tagged], max_bytes: int) -> Iterator[Tagged]:
+def _at_most(stream: Iterable[Document], max_bytes: int) -> Iterator[Document]:
     taken = 0
-    for document, language in stream:
-        yield document, language
+    for document in stream:
+        yield document
         taken += len(document.text.encode())
         if taken >= max_bytes:
             return
 
 
-def _of_files(files: str) -> Iterator[Tagged]:
-    for file in find_files(files):
-        found = read_found([file])
-        if file.name.endswith(ROW_SUFFIXES):
-            # Read a second time: a document does not keep what else its row says.
-            rows = (row for row in read_rows(file) if str(row.values.get("text") or "").strip())
-            yield from ((document, _language(row)) for document, row in zip(found, rows, strict=False))
-        else:
-            yield from _untagged(found)
-
-
-def _language(row: Row) -> str:
-    named = (row.values.get(key) for key in ("lang", "language"))
-    return next((name for name in named if isinstance(name, str)), "")
-
-
-def _of_the_run(run: Path, max_bytes: int) -> Iterator[Tagged]:
+def _of_the_run(run: Path, max_bytes: int) -> Iterator[Document]:
     """As much of every source, whatever its share, so that each figure is as exact. A folder that is no run's gets the
     built-in world's.
     """
@@ -82,11 +62,7 @@ def _of_the_run(run: Path, max_bytes: int) -> Iterator[Tagged]:
         streams = {name: documents(0, name) for name in SOURCES}
     for name, stream in streams.items():
         named = (replace(document, source=name) for document in stream)
-        yield from _at_most(_untagged(named), max_bytes // len(streams))
-
-
-def _untagged(stream: Iterable[Document]) -> Iterator[Tagged]:
-    return zip(stream, itertools.repeat(""), strict=False)
+        yield from _at_most(named, max_bytes // len(streams))
 
 
 def as_text(result: Inspection) -> str:

@@ -11,6 +11,7 @@ import gc
 from collections.abc import Generator, Iterator
 from typing import Any
 
+from gptwright.data.rows import LANGUAGE_KEYS, language_of
 from gptwright.errors import InputError, pip_install
 from gptwright.records import Document
 
@@ -36,7 +37,8 @@ def read_hub(
                     f"hub data set {name}, split {split}: no column {text_key!r} (columns: {found}); set text_key to "
                     "the one with the text"
                 )
-            for text in batch[text_key]:
+            said = {key: batch[key] for key in LANGUAGE_KEYS if key in batch}
+            for place, text in enumerate(batch[text_key]):
                 number += 1
                 if not isinstance(text, str | None):
                     raise InputError(
@@ -45,7 +47,8 @@ def read_hub(
                     )
                 if text and text.strip():
                     empty = False
-                    yield Document(text, source=name, id=f"{name}:{number}")
+                    language = language_of({key: column[place] for key, column in said.items()})
+                    yield Document(text, source=name, id=f"{name}:{number}", language=language)
     finally:
         # Threads of a Parquet scan that was not read to its end abort the interpreter when it exits before they are
         # collected (apache/arrow#45214).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from gptwright.data.jsonl import decode_text, existing_file, read_jsonl, read_li
 from gptwright.errors import InputError
 
 ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".json.gz", ".json.zst", ".parquet")
+LANGUAGE_KEYS = ("lang", "language")
 PARQUET_BATCH = 256  # rows held in memory at a time; long documents are common
 
 
@@ -22,6 +23,12 @@ class Row:
     values: dict[str, Any]
     where: str
     name: str
+
+
+def language_of(values: Mapping[str, Any]) -> str:
+    """What a row says of its text's language, under `lang` or `language`; "" where it says nothing."""
+    named = (values.get(key) for key in LANGUAGE_KEYS)
+    return next((name for name in named if isinstance(name, str)), "")
 
 
 def plain_name(path: Path) -> str:

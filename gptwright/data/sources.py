@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gptwright.data.jsonl import decode_text, read_lines
-from gptwright.data.rows import ROW_SUFFIXES, Row, plain_name, read_rows
+from gptwright.data.rows import ROW_SUFFIXES, Row, language_of, plain_name, read_rows
 from gptwright.data.webpages import PAGE_SUFFIXES, read_pages
 from gptwright.errors import InputError
 from gptwright.records import Document
@@ -133,6 +133,7 @@ def _read_file(file: Path, text_key: str) -> Iterator[Document]:
                 _text_of(row, text_key),
                 source=source if isinstance(source, str) and source else name,
                 id=str(row.values.get("id") or row.name),
+                language=language_of(row.values),
             )
 
 

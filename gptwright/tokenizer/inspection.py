@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -49,21 +48,19 @@ class Inspection:
         return values
 
 
-def inspect(tokenizer: Tokenizer, documents: Iterable[Document], languages: Iterable[str] | None = None) -> Inspection:
-    """Encode and decode every document; `languages` has one for each, "" where it is not known. Raises InputError
-    without a document.
-    """
+def inspect(tokenizer: Tokenizer, documents: Iterable[Document]) -> Inspection:
+    """Encode and decode every document. Raises InputError without one."""
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     by_source: dict[str, TokenStats] = {}
     by_language: dict[str, TokenStats] = {}
     changed, examples = 0, list[str]()
-    for document, language in zip(documents, languages or itertools.repeat(""), strict=False):
+    for document in documents:
         ids = tokenizer.encode(document.text)
         np.add.at(counts, ids, 1)
         if tokenizer.decode_bytes(ids) != document.text.encode():
             changed += 1
             examples += [document.id] if len(examples) < EXAMPLES else []
-        for counted, name in ((by_source, document.source), (by_language, language)):
+        for counted, name in ((by_source, document.source), (by_language, document.language)):
             if name:
                 counted[name] = counted.get(name, TokenStats()).plus(document.text, len(ids))
     if not by_source:

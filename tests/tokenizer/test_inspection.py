@@ -126,7 +126,7 @@ def test_a_run_is_inspected_with_the_text_that_it_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("books", "mail"):
-        write_jsonl(tmp_path / f"{name}.jsonl", [{"text": f"{name} {number}"} for number in range(50)])
+        write_jsonl(tmp_path / f"{name}.jsonl", [{"text": f"{name} {number}", "lang": "en"} for number in range(50)])
     sources = {name: {"files": f"{name}.jsonl", "share": 1} for name in ("books", "mail")}
     recipe = Recipe.model_validate({"name": "mine", "data": {"sources": sources}})
     run = open_run(recipe, tmp_path / "run")
@@ -135,6 +135,8 @@ def test_a_run_is_inspected_with_the_text_that_it_read(
     for folder in ("tokenizer", "sft"):
         tokenizer.save(run.folder / folder)
     result = CliRunner().invoke(app, ["tokenizer", "inspect", model, "--json"])
-    found = json.loads(result.stdout)["sources"]
+    told = json.loads(result.stdout)
+    found = told["sources"]
+    assert told["languages"]["en"]["texts"] == 98
     # All but what is held out, which is one of a hundred or so.
     assert {name: fit["texts"] for name, fit in found.items()} == {"books": 49, "mail": 49}
