@@ -106,6 +106,7 @@ def scores(found: dict[str, Any]) -> dict[str, Any]:
         "accuracy": {name: by_case["all"] for name, by_case in found["accuracy"].items()},
         "gold": {name: by_case["all"] for name, by_case in found["gold"].items()},
         "held_out_facts": found["held_out_facts"],
+        "held_out_phrasings": found["held_out_phrasings"],
         "win_rate": {name: win_rates[name] for name in WIN_RATES if name in win_rates},
     }
 

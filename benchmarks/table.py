@@ -46,6 +46,8 @@ QUICKSTART: list[Row] = [
         "held_out_facts/ppo",
         percent,
     ),
+    ("Accuracy in phrasings that nothing in training has: after SFT", "held_out_phrasings/sft", percent),
+    ("Accuracy in phrasings that nothing in training has: after PPO", "held_out_phrasings/ppo", percent),
     ("Accuracy at temperature 1: after SFT", "sampled/accuracy/sft", percent),
     ("Accuracy at temperature 1: after PPO", "sampled/accuracy/ppo", percent),
     ("Win rate by the gold judge: SFT over base", "win_rate/sft over base", percent),

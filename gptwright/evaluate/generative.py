@@ -34,13 +34,14 @@ def by_use_case(rows: Sequence[Scored], *, seed: int = 0) -> UseCaseFigures:
     if ALL in groups:
         raise InputError(f"a use case must not be named {ALL!r}, that is the figure over all of them: rename it")
     groups = {ALL: list(rows), **groups}
-    accuracies = {name: _accuracy(group) for name, group in groups.items()}
+    accuracies = {name: accuracy(group) for name, group in groups.items()}
     return UseCaseFigures(
         accuracy={name: figure for name, figure in accuracies.items() if figure is not None},
         gold={name: mean([row.score for row in group], seed=seed) for name, group in groups.items()},
     )
 
 
-def _accuracy(rows: Sequence[Scored]) -> Figure | None:
+def accuracy(rows: Sequence[Scored]) -> Figure | None:
+    """Of the answers that can be right or wrong; None where there are none."""
     verdicts = [row.correct for row in rows if row.correct is not None]
     return proportion(sum(verdicts), len(verdicts)) if verdicts else None

@@ -18,7 +18,7 @@ from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Completion, Request
 from gptwright.evaluate import compute, diversity
-from gptwright.evaluate.generative import by_use_case
+from gptwright.evaluate.generative import accuracy, by_use_case
 from gptwright.evaluate.intervals import proportion
 from gptwright.evaluate.likelihood import answer_statistics
 from gptwright.evaluate.pairwise import win_rate
@@ -156,15 +156,20 @@ def complete(
 
 
 def scores(answered: dict[str, Answered], seed: int) -> dict[str, Any]:
-    """Accuracy, gold score, held-out facts, win rates of each model over the ones before it, ratings of them all."""
-    found: dict[str, Any] = {"accuracy": {}, "gold": {}, "held_out_facts": {}, "win_rates": []}
+    """Accuracy, gold score, accuracy on held-out facts and phrasings, win rates of each model over the ones before it,
+    ratings of them all.
+    """
+    found: dict[str, Any] = {key: {} for key in ("accuracy", "gold", "held_out_facts", "held_out_phrasings")}
+    found["win_rates"] = []
     for name, answers in answered.items():
         figures = by_use_case(answers.scored, seed=seed)
         found["accuracy"][name] = {key: figure.to_json() for key, figure in figures.accuracy.items()}
         found["gold"][name] = {key: figure.to_json() for key, figure in figures.gold.items()}
-        facts = [row.correct for row in answers.scored if row.fact and row.correct is not None]
-        if facts:
-            found["held_out_facts"][name] = proportion(sum(facts), len(facts)).to_json()
+        facts = accuracy([row for row in answers.scored if row.fact])
+        phrasings = accuracy([row for row in answers.scored if row.new_phrasing])
+        for key, figure in (("held_out_facts", facts), ("held_out_phrasings", phrasings)):
+            if figure is not None:
+                found[key][name] = figure.to_json()
     pairs = [("sft", "base"), ("sft", "base_few_shot"), *((name, "sft") for name in PREFERRED)]
     pairs += [(nth("ppo", number), nth("ppo", number - 1)) for number in range(2, MOST_ROUNDS + 1)]
     pairs += [("ppo", "base"), ("ppo", "ppo_without_mix")]

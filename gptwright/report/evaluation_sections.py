@@ -37,6 +37,10 @@ _FIGURES = {
     "k3": lambda evaluation, model: wording.decimal(evaluation.get("kl", {}).get(model, {}).get("k3"), 2),
 }
 """The columns of the table of variety."""
+_HELD_OUT = {
+    "held_out_facts": "facts that only the pretraining text tells",
+    "held_out_phrasings": "prompts in phrasings that no text and no prompt of training has",
+}
 _BEHAVIOURS = {
     "continues_tasks": "Asked for something, continues the document instead of doing it",
     "writes_poem": 'Told "Here is a poem about ...:", writes it',
@@ -278,17 +282,16 @@ def _sampled_table(sampled: Row) -> list[Block]:
 def _base_blocks(evaluation: Row) -> list[Block]:
     blocks: list[Block] = []
     models = evaluation.get("models", [])
-    facts = {
-        model: evaluation["held_out_facts"][model] for model in models if model in evaluation.get("held_out_facts", {})
-    }
-    if facts:
-        cells = [
-            wording.measured_percent(figure_from_json(value, f"held_out_facts of {model}"))
-            for model, value in facts.items()
-        ]
-        head = ("", *(wording.spoken(model) for model in facts))
-        caption = "Questions about facts that stood in the pretraining text and in no demonstration."
-        blocks.append(Table(caption, head, (("Right answers", *cells),)))
+    shown = [model for model in models if any(model in evaluation.get(key, {}) for key in _HELD_OUT)]
+    if shown:
+
+        def cell(key: str, model: str) -> Cell:
+            value = evaluation.get(key, {}).get(model)
+            return wording.measured_percent(figure_from_json(value, f"{key} of {model}")) if value else wording.NOTHING
+
+        rows = tuple((asked, *(cell(key, model) for model in shown)) for key, asked in _HELD_OUT.items())
+        head = ("", *(wording.spoken(model) for model in shown))
+        blocks.append(Table("Right answers to what no stage after pretraining had seen.", head, rows))
     behaviour = evaluation.get("base_behaviour", {})
     rows = tuple(
         (_BEHAVIOURS.get(key, wording.spoken(key)), wording.measured_percent(figure_from_json(value, key)))

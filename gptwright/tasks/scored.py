@@ -16,3 +16,5 @@ class Scored:
     score: float
     fact: bool = False
     """Whether the prompt asked for a fact of the task's world."""
+    new_phrasing: bool = False
+    """Whether nothing that is trained on is worded like the prompt."""

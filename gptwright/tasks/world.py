@@ -17,9 +17,16 @@ def score(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Scored]:
     scored = []
     for prompt, answer in zip(prompts, answers, strict=True):
         verdict = world.judge(prompt, answer)
-        fact = bool(prompt.details.get("fact"))
         scored.append(
-            Scored(prompt.id, prompt.use_case, str(prompt.details["kind"]), verdict.correct, verdict.score, fact)
+            Scored(
+                prompt.id,
+                prompt.use_case,
+                str(prompt.details["kind"]),
+                verdict.correct,
+                verdict.score,
+                fact=bool(prompt.details.get("fact")),
+                new_phrasing=bool(prompt.details.get("held_out")),
+            )
         )
     return scored
 

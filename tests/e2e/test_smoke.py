@@ -18,9 +18,9 @@ COMMANDS = (
     "chat", "serve", "evaluate", "report", "doctor", "tokenizer inspect", "data clean", "data addition",
 )  # fmt: skip
 EVALUATION_KEYS = {
-    "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "win_rates", "sampled", "entropy",
-    "distinct", "self_bleu", "same_opening", "kl", "base_behaviour", "bits_per_byte", "panel", "stages", "reward_model",
-    "ratings",
+    "models", "temperature", "prompts", "accuracy", "gold", "held_out_facts", "held_out_phrasings", "win_rates",
+    "sampled", "entropy", "distinct", "self_bleu", "same_opening", "kl", "base_behaviour", "bits_per_byte", "panel",
+    "stages", "reward_model", "ratings",
 }  # fmt: skip
 EACH_MODEL_HOLDS = {
     "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "lineage.json", "metrics.jsonl",

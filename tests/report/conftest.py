@@ -167,6 +167,7 @@ def evaluation(rng):
         "accuracy": accuracy,
         "gold": gold,
         "held_out_facts": {model: proportion(round(80 * level), 80).to_json() for model, level in ACCURACY.items()},
+        "held_out_phrasings": {"sft": proportion(33, 48).to_json()},
         "win_rates": [
             win("sft", "base_few_shot", 391, 110, 99),
             win("ppo", "sft", 231, 240, 129),
