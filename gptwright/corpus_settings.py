@@ -11,8 +11,8 @@ from gptwright.settings import Positive, Section, Seed
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
-class Origin(Section):
-    """Where a source's text comes from, and its share."""
+class TextOrigin(Section):
+    """Where a source's text comes from."""
 
     files: str | None = None
     """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz."""
@@ -25,15 +25,9 @@ class Origin(Section):
     revision: str | None = None
     """Of a hub data set: a tag or commit, so that a later run reads the same; null is the newest."""
     builtin: Literal["python", "world"] | None = None
-    """'python' is the standard library of the Python that runs, as code; 'world' the built-in world's seven sources by
-    their shares.
-    """
+    """'python' is the standard library of the Python that runs, as code; 'world' the built-in world's seven sources."""
     text_key: str = "text"
     """The column or key that holds the text."""
-    licence: str | None = None
-    """A note for the data card."""
-    share: Positive
-    """Its part of the tokens that are read, beside those of the others; they need not sum to 1."""
 
     @property
     def origins(self) -> int:
@@ -47,6 +41,15 @@ class Origin(Section):
         if self.files is None and self.hub is None:
             self._refuse_changed(("text_key",), "without files or hub")
         return self
+
+
+class Origin(TextOrigin):
+    """A part of a mixture; of the built-in world its sources come by their own shares."""
+
+    licence: str | None = None
+    """A note for the data card."""
+    share: Positive
+    """Its part of the tokens that are read, beside those of the others; they need not sum to 1."""
 
 
 class SourceSettings(Origin):

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from gptwright.corpus_settings import TextOrigin
 from gptwright.errors import InputError
 from gptwright.settings import Count, Positive, Section, Seed, Share, apply_override, explain
 
@@ -22,25 +23,11 @@ ORIGINS = ("builtin", "hub")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
-class CleaningSource(Section):
-    """One source; its documents come out in a folder of its name."""
-
-    files: str | None = None
-    """A file, folder or glob of .txt, .jsonl, .parquet, .html or .warc.gz."""
-    hub: str | None = None
-    """A data set by its name on the Hugging Face hub, or the path of a local copy, read as a stream by one task (extra
-    hf).
+class CleaningSource(TextOrigin):
+    """One source; its documents come out in a folder of its name. A data set is read by one task, the world's sources
+    one by one.
     """
-    config: str | None = None
-    """Of a hub data set: which configuration; null is its default one."""
-    split: str = "train"
-    """Of a hub data set: which split."""
-    revision: str | None = None
-    """Of a hub data set: a tag or commit, so that another cleaning reads the same; null is the newest."""
-    builtin: Literal["python", "world"] | None = None
-    """'python' is the standard library of the Python that runs; 'world' the built-in world, its sources one by one."""
-    text_key: str = "text"
-    """Under which key or in which column a row has its text."""
+
     documents: Count = 20_000
     """With builtin: world: how many documents, shared out as the world's sources are."""
     prose: bool | None = None
@@ -50,12 +37,8 @@ class CleaningSource(Section):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if sum(origin is not None for origin in (self.files, self.hub, self.builtin)) != 1:
+        if self.origins != 1:
             raise ValueError("give either files or hub or builtin")
-        if self.hub is None:
-            self._refuse_changed(("config", "split", "revision"), "without hub")
-        if self.builtin is not None:
-            self._refuse_changed(("text_key",), "with builtin")
         if self.builtin != "world":
             self._refuse_changed(("documents",), "without builtin: world")
         return self
