@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from quiet import stolen_seconds
 from record import ROOT
 
 # What ru_maxrss counts in: bytes on macOS, KiB on Linux.
@@ -25,6 +26,8 @@ class Finished:
     """Largest resident memory of the process."""
     messages: str
     """What it wrote to stderr."""
+    stolen: float | None
+    """Share of the cores' time that the host of a virtual machine gave to others; None where nothing tells."""
 
 
 def start(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -38,13 +41,16 @@ def start(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 def run(arguments: Sequence[str], log: Path) -> Finished:
     """Run it to the end. Raises RuntimeError with its last lines when it fails."""
     begin = log.stat().st_size if log.exists() else 0
-    started = time.perf_counter()
+    started, stolen = time.perf_counter(), stolen_seconds()
     process = start(arguments, log)
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
+    seconds, stolen_now = time.perf_counter() - started, stolen_seconds()
     process.returncode = os.waitstatus_to_exitcode(status)
     messages = log.read_bytes()[begin:].decode("utf-8", errors="replace")
     if process.returncode:
         last = "\n".join(messages.splitlines()[-5:])
         raise RuntimeError(f"gptwright {' '.join(arguments)} ended with exit code {process.returncode}:\n{last}")
-    return Finished(seconds, usage.ru_maxrss * RSS_UNIT, messages)
+    share = None
+    if stolen is not None and stolen_now is not None:
+        share = (stolen_now - stolen) / seconds / (os.cpu_count() or 1)
+    return Finished(seconds, usage.ru_maxrss * RSS_UNIT, messages, share)

@@ -33,6 +33,7 @@ def run_seed(seed: int, folder: Path) -> dict[str, Any]:
     figures = {
         "seed": seed,
         "minutes": finished.seconds / 60,
+        "stolen": finished.stolen,
         "peak_gb": finished.peak_bytes / 1e9,
         "seconds": seconds_of_stages(finished.messages),
         "fast_path": fast_path_of(folder),

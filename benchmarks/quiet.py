@@ -34,12 +34,25 @@ def timed(work: Callable[[], None]) -> Timed:
     return Timed(seconds, max(0.0, (_others_seconds() - others) / seconds) if STATISTICS.exists() else None)
 
 
+def stolen_seconds() -> float | None:
+    """Seconds that all cores together stood still because the host of this virtual machine ran others; only
+    differences mean something. None where nothing tells.
+    """
+    return _core_seconds()[-1] if STATISTICS.exists() else None
+
+
 def _others_seconds() -> float:
     """Seconds that all cores together have worked for anyone but this process; only differences mean something."""
     if not STATISTICS.exists():
         return 0.0
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, STATISTICS.read_text().split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - _own_seconds()
+    user, nice, system, _idle, _iowait, irq, softirq, steal = _core_seconds()
+    return user + nice + system + irq + softirq + steal - _own_seconds()
+
+
+def _core_seconds() -> list[float]:
+    """What all cores together have spent on each of the kernel's first eight kinds of work."""
+    ticks = STATISTICS.read_text().split()[1:9]
+    return [int(each) / os.sysconf("SC_CLK_TCK") for each in ticks]
 
 
 def _own_seconds() -> float:

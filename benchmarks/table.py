@@ -31,6 +31,7 @@ def decimals(count: int) -> Callable[[float], str]:
 # What is said of the quickstart: words, where the figure stands in a run, and how it is written.
 QUICKSTART: list[Row] = [
     ("Minutes from nothing to the report", "minutes", decimals(1)),
+    ("Share of the cores' time that their host gave to other machines meanwhile", "stolen", percent),
     ("Peak memory, GB", "peak_gb", decimals(2)),
     ("Accuracy: base model, the question as a document", "accuracy/base", percent),
     ("Accuracy: base model after a few examples", "accuracy/base_few_shot", percent),
