@@ -32,7 +32,7 @@ def decimals(count: int) -> Callable[[float], str]:
 QUICKSTART: list[Row] = [
     ("Minutes from nothing to the report", "minutes", decimals(1)),
     ("Share of the cores' time that their host gave to other machines meanwhile", "stolen", percent),
-    ("Peak memory, GB", "peak_gb", decimals(2)),
+    ("Peak memory of the command's process, GB", "peak_gb", decimals(2)),
     ("Accuracy: base model, the question as a document", "accuracy/base", percent),
     ("Accuracy: base model after a few examples", "accuracy/base_few_shot", percent),
     ("Accuracy: after SFT", "accuracy/sft", percent),
@@ -108,9 +108,8 @@ def quickstart(result: dict[str, Any]) -> str:
             continue
         values = sorted(number(found) for found in (look_up(run, place) for run in runs) if found is not None)
         interval = f"{written(middle['low'])} to {written(middle['high'])}" if isinstance(middle, dict) else ""
-        lines.append(
-            f"| {words} | {written(number(middle))} | {written(values[0])} to {written(values[-1])} | {interval} |"
-        )
+        spread = f"{written(values[0])} to {written(values[-1])}" if len(values) == len(runs) else f"of {len(values)}"
+        lines.append(f"| {words} | {written(number(middle))} | {spread} | {interval} |")
     lines += ["", *sft_curve(median["sft_epochs"])]
     return section(lines, result)
 
