@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gptwright.data.atomic import open_atomically
+from gptwright.data.opened import opened
 from gptwright.errors import InputError, pip_install
 
 PACKED_BYTES, UNPACKED_BYTES = 1 << 17, 1 << 20
@@ -30,8 +31,12 @@ def existing_file(path: str | Path) -> Path:
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Numbered lines of a file, unpacked when its name ends in .gz or .zst."""
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            yield from enumerate(_unpacked_lines(path, file) if path.suffix == ".zst" else file, start=1)
+        with opened(path) as file:
+            if path.suffix == ".gz":
+                with gzip.open(file, "rb") as unpacked:
+                    yield from enumerate(unpacked, start=1)
+            else:
+                yield from enumerate(_unpacked_lines(path, file) if path.suffix == ".zst" else file, start=1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(
             f"{path} is not a whole gzip file ({error}): copy it again, or rename it if it is not gzipped"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gptwright.data.jsonl import decode_text, existing_file, read_jsonl, read_lines
+from gptwright.data.opened import opened
 from gptwright.errors import InputError
 
 ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".json.gz", ".json.zst", ".parquet")
@@ -80,8 +81,10 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
     number = 0
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=PARQUET_BATCH):
+        with opened(path) as content, pyarrow.parquet.ParquetFile(content) as file:
+            # Asked for all groups at once, pyarrow reads far ahead.
+            groups = ([group] for group in range(file.num_row_groups))
+            for batch in (batch for group in groups for batch in file.iter_batches(PARQUET_BATCH, row_groups=group)):
                 for values in batch.to_pylist():
                     number += 1
                     yield Row(values, f"{path}, row {number}", f"{plain_name(path)}:{number}")

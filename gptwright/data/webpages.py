@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from gptwright.data.opened import opened
 from gptwright.errors import InputError, pip_install
 
 PAGE_SUFFIXES = (".html", ".htm", ".html.gz", ".warc", ".warc.gz")
@@ -31,7 +32,7 @@ def read_pages(file: Path, content: bytes | None = None) -> Iterator[Page]:
     exceptions = _imported("warcio.exceptions")
     number = 0
     try:
-        with file.open("rb") as stream:
+        with opened(file) as stream:
             for record in archive.ArchiveIterator(stream):
                 number += 1
                 headers = record.http_headers if record.rec_type == "response" else None  # None of a name's address

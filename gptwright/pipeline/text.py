@@ -97,6 +97,7 @@ def _source(name: str, share: float, source: Origin, *, held_out: float, world_s
             train=partial(mixed_documents, world_seed),
             held_out=partial(mixed_documents, world_seed, HELD_OUT_START),
         )
+    files = tuple(find_files(source.files)) if source.files is not None else ()
     if source.files is not None:
         whole: Reader = partial(read_documents, source.files, text_key=source.text_key)
         sample: Reader = partial(read_interleaved, source.files, text_key=source.text_key)
@@ -108,6 +109,7 @@ def _source(name: str, share: float, source: Origin, *, held_out: float, world_s
         train=lambda: _only("train", split_stream(sample(), held_out)),
         held_out=lambda: _only("held_out", split_stream(whole(), held_out)),
         both=lambda: split_stream(whole(), held_out),
+        files=files,
     )
 
 

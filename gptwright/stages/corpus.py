@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from gptwright.data.atomic import write_bytes_atomically
+from gptwright.data.opened import share_read
 from gptwright.data.packing import Finish, PackedCorpus
 from gptwright.data.splitting import Part
 from gptwright.errors import InputError
@@ -58,6 +59,8 @@ class TextSource:
     """Both parts in one reading, as they are written; None for a source that is made by a program that never stops,
     which is taken until there is enough.
     """
+    files: tuple[Path, ...] = ()
+    """What `both` reads, one after the other: so it can be told how much is left."""
 
     finish: float = 0.0
     """The part of all tokens that is read last, from another mixture."""
@@ -193,18 +196,26 @@ def _write_source(
         resume_shard(shards["held_out"], tokenizer, written.get("held_out")) as held_out,
     ):
         writers: dict[Part, ShardWriter] = {"train": train, "held_out": held_out}
+
+        def tell(share: float | None, *, ended: bool = False) -> None:
+            written = sum(writer.bytes for writer in writers.values()) / 1e6
+            tally.update(written, "MB of text", source.name, share=share, ended=ended)
+
+        def of_tokens() -> float:
+            return sum(writer.tokens for writer in writers.values()) / sum(wanted.values())
+
         if source.both is None:
             for part, stream in zip(PARTS, (source.train, source.held_out), strict=True):
-                _write_enough(stream(), tokenizer, writers[part], wanted[part], lambda: _tell(tally, source, writers))
+                _write_enough(stream(), tokenizer, writers[part], wanted[part], lambda: tell(of_tokens()))
         else:
             kept = time.monotonic()
             for part, batch in encoder.encode(_unwritten(source.both(), writers)):
                 writers[part].add(batch.ids, len(batch.lengths))
-                _tell(tally, source, writers)
+                tell(share_read(source.files))
                 if time.monotonic() - kept > KEEP_SECONDS:
                     _note(begun, {part: writer.keep() for part, writer in writers.items()})
                     kept = time.monotonic()
-        _tell(tally, source, writers, ended=True)
+        tell(1.0, ended=True)
     infos = {part: writer.info() for part, writer in writers.items()}
     _note(finished, infos)
     begun.unlink(missing_ok=True)
@@ -244,10 +255,6 @@ def _write_enough(
         count = min(len(ends), int(np.searchsorted(ends, wanted - writer.tokens)) + 1)
         writer.add(batch.ids[: ends[count - 1]], count)
         tell()
-
-
-def _tell(tally: Tally, source: TextSource, writers: Mapping[Part, ShardWriter], *, ended: bool = False) -> None:
-    tally.update(sum(writer.bytes for writer in writers.values()) / 1e6, "MB of text", source.name, ended=ended)
 
 
 def _tell_epochs(entries: list[dict[str, Any]]) -> None:

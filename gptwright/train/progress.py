@@ -63,22 +63,37 @@ class Progress:
 
 
 class Tally:
-    """Counts work whose end nobody knows, such as a stream's: how much, and how fast."""
+    """Counts work whose end nobody has counted, such as a stream's: how much, how fast, and the time left where it can
+    be told what part is behind.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.started = self.shown = time.monotonic()
+        self.warm: tuple[float, float] | None = None
+        """When a part was told first, and which: a resumed stream begins in its middle."""
         self.live = sys.stderr.isatty()
 
-    def update(self, done: float, unit: str, note: str, *, ended: bool = False) -> None:
-        """Say that `done` units are done; prints as often as `Progress` does. At the end only what took that long."""
+    def update(self, done: float, unit: str, note: str, *, share: float | None = None, ended: bool = False) -> None:
+        """Say that `done` units are done, or of all `share`; prints as often as `Progress` does, at the end only what
+        took that long.
+        """
         now = time.monotonic()
+        if share is not None and self.warm is None:
+            self.warm = (now, share)
         due = now - self.shown >= (LIVE_SECONDS if self.live else PLAIN_SECONDS)
         if not due and not (ended and self.shown > self.started):
             return
         self.shown = now
         rate = done / max(1e-9, now - self.started)
-        _show(f"{self.name:<12} {done:>10,.1f} {unit}, {rate:,.1f} a second  {note}", self.live, ended=ended)
+        told = (f"{self.name:<12} {done:>10,.1f} {unit}, {rate:,.1f} a second", self._left(now, share), note)
+        _show("  ".join(part for part in told if part), self.live, ended=ended)
+
+    def _left(self, now: float, share: float | None) -> str:
+        if share is None or self.warm is None or not self.warm[1] < share < 1:
+            return ""
+        started, first = self.warm
+        return f"{clock((now - started) / (share - first) * (1 - share))} left"
 
 
 def _show(line: str, live: bool, *, ended: bool) -> None:

@@ -7,12 +7,15 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gptwright.data.splitting import Part
+from gptwright.data.jsonl import write_jsonl
+from gptwright.data.sources import read_found
+from gptwright.data.splitting import Part, split_stream
 from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
@@ -61,6 +64,22 @@ def test_an_endless_source_gives_what_one_epoch_needs_and_a_row_more(tokenizer: 
     assert entries["web"]["held_out_tokens"] == 95
     # A tenth of 250 is less than two rows: two rows are taken.
     assert entries["books"]["held_out_tokens"] == 44
+
+
+def test_the_time_left_is_told_of_files_and_of_what_never_ends(
+    tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptwright.train.progress.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("gptwright.tokenizer.parallel.BATCH_CHARACTERS", 10_000)
+    files = tuple(tmp_path / name for name in ("a.jsonl", "b.jsonl"))
+    for file in files:
+        write_jsonl(file, [{"text": "abcd " * 20}] * 2_000)
+    both = partial(split_stream, read_found([*files]), 0.1)
+    books = replace(finite("books", 0.5, 1, "x"), files=files, both=both)
+    build_corpus([endless("web", 0.5, "abcd"), books], tokenizer, tmp_path, tokens=10_000, held_out=0.1, context=16)
+    told = capsys.readouterr().err.splitlines()
+    for name in ("web", "books"):
+        assert sum(line.endswith(f"left  {name}") for line in told) > 2, told
 
 
 def test_epochs_are_how_often_a_source_is_gone_through(tokenizer: Tokenizer, tmp_path: Path) -> None:

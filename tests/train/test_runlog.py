@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gptwright.train.progress import Progress, clock
+from gptwright.train.progress import Progress, Tally, clock
 from gptwright.train.runlog import RunLog
 
 
@@ -75,3 +75,16 @@ def test_time_left_is_told_without_the_first_step_which_may_compile(
     first, second = capsys.readouterr().err.splitlines()
     assert "left" not in first
     assert "2:18 left" in second  # 69 steps of 2 seconds each
+
+
+def test_a_stream_tells_its_time_left_from_the_part_behind(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("gptwright.train.progress.time.monotonic", lambda: now)
+    tally = Tally("corpus")
+    for now, share in ((1020.0, 0.5), (1040.0, 0.6), (1060.0, None), (1080.0, 1.0)):  # noqa: B007
+        tally.update(10.0, "MB of text", "books", share=share)
+    first, second, third, last = capsys.readouterr().err.splitlines()
+    assert "left" not in first + third + last  # a resumed stream begins in its middle
+    assert "1:20 left  books" in second  # a tenth took 20 seconds
