@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 
 from gptwright.data.jsonl import write_jsonl
 from gptwright.data.sources import read_found
-from gptwright.data.splitting import Part, split_stream
+from gptwright.data.splitting import Part
 from gptwright.errors import InputError
 from gptwright.recipe import TokenizerSettings
 from gptwright.records import Document
@@ -74,12 +73,15 @@ def test_the_time_left_is_told_of_files_and_of_what_never_ends(
     files = tuple(tmp_path / name for name in ("a.jsonl", "b.jsonl"))
     for file in files:
         write_jsonl(file, [{"text": "abcd " * 20}] * 2_000)
-    both = partial(split_stream, read_found([*files]), 0.1)
+
+    def both() -> Iterator[tuple[Part, Document]]:
+        return (("train" if number % 10 else "held_out", read) for number, read in enumerate(read_found([*files])))
+
     books = replace(finite("books", 0.5, 1, "x"), files=files, both=both)
     build_corpus([endless("web", 0.5, "abcd"), books], tokenizer, tmp_path, tokens=10_000, held_out=0.1, context=16)
     told = capsys.readouterr().err.splitlines()
     for name in ("web", "books"):
-        assert sum(line.endswith(f"left  {name}") for line in told) > 2, told
+        assert sum(line.endswith(f"left  {name}") for line in told) > 2, "\n".join(told)
 
 
 def test_epochs_are_how_often_a_source_is_gone_through(tokenizer: Tokenizer, tmp_path: Path) -> None:
