@@ -112,7 +112,7 @@ def claim_of(sentence: str) -> Claim | None:
     """
     if sentence.endswith("?"):
         return None
-    written = f"{sentence.rstrip('.! ')}."
+    written = f"{sentence.rstrip('.! ')}.".replace(" comes right after ", " comes after ")
     return _sum_of(sentence) or _fact_of(written) or _fact_of(f"{written[0].upper()}{written[1:]}")
 
 

@@ -182,7 +182,8 @@ def _check_premise(details: Details, answer: str) -> Verdict:
     fitting = {other.key for other in _fitting_premise(fact, details["value"])}
     denied = corrected = added = closed = drift = 0
     for sentence in dict.fromkeys(sentences(answer)):
-        claim, said = claim_of(sentence), re.sub("^(?:No, )?(.)", lambda first: first[1].upper(), sentence)
+        said = re.sub("^(?:No, )?(.)", lambda first: first[1].upper(), sentence)
+        claim = claim_of(said)
         if said == denial:
             denied = 1
         elif claim and not claim.true:
