@@ -115,6 +115,24 @@ def tree_units(trees: Sequence[Tree], context: int) -> list[tuple[int, list[int]
     return units
 
 
+def picked(hidden_ND: Tensor, place_A: Tensor) -> Tensor:
+    """The hidden states at these places, of which one may be picked several times, as a prompt's end is -> (A, D).
+
+    Backward, such a one's gradients are added up in an order that is the same each time, which on a CPU indexing does
+    not do, and on a GPU index_select.
+    """
+    return hidden_ND.index_select(0, place_A) if hidden_ND.device.type == "cpu" else hidden_ND[place_A]
+
+
+def branches_at_once(tree: Tree, context: int | None = None) -> list[list[int]]:
+    """A tree's branches in parts of about `ROW_TOKENS` that fit a row of `context` with their stem: a pass through a
+    model takes no more, however many answers a prompt has.
+    """
+    stem, branches = tree
+    most = len(stem) + max(ROW_TOKENS, *map(len, branches))
+    return [held for _, held in tree_units([tree], most if context is None else min(context, most))]
+
+
 def tree_bins(trees: Sequence[Tree], context: int) -> list[list[tuple[int, list[int]]]]:
     """The units of each row."""
     units = tree_units(trees, context)

@@ -22,9 +22,8 @@ from gptwright.losses.language import token_entropy, token_logprobs
 from gptwright.model.transformer import LanguageModel, ScalarModel
 from gptwright.practice_settings import PracticeSettings
 from gptwright.records import Prompt
-from gptwright.stages import packing
 from gptwright.stages.answers import sample_answers
-from gptwright.stages.packing import PackedTrees, Tree, groups_of_trees, pack_trees
+from gptwright.stages.packing import PackedTrees, Tree, branches_at_once, groups_of_trees, pack_trees, picked
 from gptwright.stages.rewards import Reward, answered
 from gptwright.stages.server import RolloutServer
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -111,7 +110,7 @@ class Reader:
         packed = answers.packed
         hidden_RTD = self.hidden_of(packed.ids_RT, packed.segment_RT, packed.parent_RT, packed.position_RT)
         with self.path.autocast():
-            return self.head(hidden_RTD.flatten(0, 1).index_select(0, answers.place_A))
+            return self.head(picked(hidden_RTD.flatten(0, 1), answers.place_A))
 
 
 def reader(model: LanguageModel | ScalarModel, path: FastPath, learner: Learner[Any] | None = None) -> Reader:
@@ -181,21 +180,13 @@ def split_minibatches(
         for start, end in pairwise(borders)
         if end > start
     ]
-    pieces = [[piece for same in part for piece in _pieces(same)] for part in minibatches]
+    pieces = [
+        [[same[b] for b in held] for same in part for held in branches_at_once(_tree(same))] for part in minibatches
+    ]
     return [
         [[episode for i in micro for episode in part[i]] for micro in groups_of_trees([_tree(same) for same in part])]
         for part in pieces
     ]
-
-
-def _pieces(same: Sequence[Episode]) -> list[list[Episode]]:
-    """Answers to one prompt, in parts of about `ROW_TOKENS`."""
-    found: list[list[Episode]] = []
-    for episode in same:
-        if not found or sum(len(each.completion.ids) for each in found[-1]) >= packing.ROW_TOKENS:
-            found.append([])
-        found[-1].append(episode)
-    return found
 
 
 def _asked(episode: Episode) -> tuple[int, list[int]]:

@@ -19,8 +19,7 @@ from torch.nn import functional
 from gptwright.losses.language import token_logprobs
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Comparison, Message
-from gptwright.stages import packing
-from gptwright.stages.packing import Tree, groups_of_trees, pack_trees, tree_units
+from gptwright.stages.packing import Tree, branches_at_once, groups_of_trees, pack_trees, picked
 from gptwright.stages.repetition import count_repeated
 from gptwright.tokenizer.chat import render_prompt, response_ids
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -80,16 +79,11 @@ def answer_loglikelihood(output_VD: Tensor, hidden_ND: Tensor, rows: Sequence[Sc
     spans = [range(row.start, len(row.ids) - 1) for row in rows]
     before = [place[t - 1] for place, span in zip(places, spans, strict=True) for t in span]
     target = [row.ids[t] for row, span in zip(rows, spans, strict=True) for t in span]
-    logits_AV = functional.linear(_picked(hidden_ND, before), output_VD)  # A answer tokens, row after row
+    logits_AV = functional.linear(
+        picked(hidden_ND, torch.tensor(before, device=hidden_ND.device)), output_VD
+    )  # A answer tokens, row after row
     logprob_A = token_logprobs(logits_AV, torch.tensor(target, device=hidden_ND.device))
     return torch.stack([part.sum() for part in logprob_A.split([len(span) for span in spans])])
-
-
-def _picked(hidden_ND: Tensor, places: Sequence[int]) -> Tensor:
-    """The hidden states at these places. Indexed with a list, the backward pass would add up those of a place that is
-    picked several times, as a prompt's end is, in whatever order threads come to them.
-    """
-    return hidden_ND.index_select(0, torch.tensor(places, device=hidden_ND.device))
 
 
 def score_hidden(
@@ -101,7 +95,7 @@ def score_hidden(
 ) -> Tensor:
     """Scores from final hidden states -> (B,) float32; log-likelihoods that count and are not given are computed."""
     ends = [place[len(row.ids) - 1] for place, row in zip(places, rows, strict=True)]
-    score_B = model.read(_picked(hidden_ND, ends))
+    score_B = model.read(picked(hidden_ND, torch.tensor(ends, device=hidden_ND.device)))
     if model.repetition is not None:
         repeated_B = torch.tensor([float(row.repeated) for row in rows], device=score_B.device)
         score_B = score_B + model.repetition * repeated_B
@@ -120,7 +114,8 @@ def score_all(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, path: Fas
 def score_parts(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, path: FastPath) -> Iterator[list[float]]:
     """What `score_all` gives, as one pass through the model after the other comes to it."""
     hidden_of, context = tree_trunk(model.model, path), model.config.context
-    same = _pieces(rows, context)
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: row.ids[: row.start])]
+    same = [[group[b] for b in held] for group in groups for held in branches_at_once(tree_of(group), context)]
     trees = [tree_of(group) for group in same]
     for group in groups_of_trees(trees):
         packed = pack_trees([trees[i] for i in group], context, pad).to(path.device)
@@ -131,19 +126,6 @@ def score_parts(model: ScalarModel, rows: Sequence[ScoredRow], pad: int, path: F
             read, places = [row for i in group for row in same[i]], [place for tree in packed.places for place in tree]
             scores = score_hidden(model, hidden_RTD.detach().flatten(0, 1), read, places).tolist()
         yield scores
-
-
-def _pieces(rows: Sequence[ScoredRow], context: int) -> list[list[ScoredRow]]:
-    """Rows that share a prompt, in parts of about `ROW_TOKENS` that fit a row of the model each: a pass takes no more,
-    however many answers a prompt has.
-    """
-    found = list[list[ScoredRow]]()
-    for _, group in groupby(rows, key=lambda row: row.ids[: row.start]):
-        same = list(group)
-        stem, branches = tree_of(same)
-        room = min(context, len(stem) + max(packing.ROW_TOKENS, *map(len, branches)))
-        found += [[same[b] for b in held] for _, held in tree_units([(stem, branches)], room)]
-    return found
 
 
 def score_comparisons(
