@@ -11,7 +11,7 @@ of the rows that a device reads at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gptwright.errors import InputError
@@ -116,9 +116,13 @@ def make_plan(
 def _too_large(stages: Sequence[StagePlan], kind: Machine) -> tuple[str, ...]:
     """What would not fit, said beside what was assumed."""
     needed = {stage.stage: stage.bytes_per_device + (stage.working_bytes or 0.0) for stage in stages}
+    advice = {
+        "base": "take fewer rows at once (pretrain.micro_rows), machine.recompute=true, or a smaller model",
+        "sft": "take fewer rows (sft.batch_rows, sft.pretrain_rows), or a smaller model",
+    }
     return tuple(
-        f"DOES NOT FIT: {stage} needs {taken / 1e9:.3g} GB of a device's {kind.memory / 1e9:g}; take fewer rows at "
-        "once (pretrain.micro_rows), machine.recompute=true, or a smaller model"
+        f"DOES NOT FIT: {stage} needs {taken / 1e9:.3g} GB of a device's {kind.memory / 1e9:g}; "
+        + advice.get(stage, "take a smaller model, or devices with more memory")
         for stage, taken in needed.items()
         if taken > kind.memory
     )
@@ -177,9 +181,18 @@ def rows_per_device(recipe: Recipe, config: ModelConfig, machine: str, devices: 
     """How many rows of a pretraining batch a device reads at once, as the trainer decides it; with more devices than
     rows, one.
     """
-    rows, recompute = max(1, recipe.pretrain.batch_rows // devices), recipe.machine.recompute
-    memory, path = MACHINES[machine].memory, _path(recipe, machine)
-    return recipe.pretrain.micro_rows or rows_at_once(config, rows, memory, path, recompute=recompute, shards=parts)
+    pretrain, path = recipe.pretrain, _path(recipe, machine)
+    if path.device == "cpu" and recipe.machine.compile != "never":
+        path = replace(path, kernel="matmul")  # as a compiled run reads
+    return pretrain.micro_rows or rows_at_once(
+        config,
+        max(1, pretrain.batch_rows // devices),
+        MACHINES[machine].memory,
+        path,
+        recompute=recipe.machine.recompute,
+        shards=parts,
+        average=pretrain.ema > 0,
+    )
 
 
 def _path(recipe: Recipe, machine: str) -> FastPath:
@@ -194,7 +207,7 @@ def _working(recipe: Recipe, config: ModelConfig, stage: str, machine: str, devi
     rows, optimizer = rows_per_device(recipe, config, machine, devices, parts), recipe.pretrain.optimizer
     if stage == "sft" and recipe.sft:
         rows, optimizer = recipe.sft.batch_rows + recipe.sft.pretrain_rows, recipe.sft.optimizer
-    recompute = recipe.machine.recompute
+    recompute = recipe.machine.recompute and stage == "base"
     return float(working_bytes(config, rows, _path(recipe, machine), optimizer, recompute=recompute, devices=parts))
 
 

@@ -121,8 +121,11 @@ def to_json(record: Any) -> dict[str, Any]:
     return dataclasses.asdict(record, dict_factory=_without_what_most_lack)
 
 
+_LACKED_BY_MOST = ("thinking", "tool_calls", "all_bad", "language")
+
+
 def _without_what_most_lack(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in items if value or name not in ("thinking", "tool_calls", "all_bad")}
+    return {name: value for name, value in items if value or name not in _LACKED_BY_MOST}
 
 
 def message_from_json(value: dict[str, Any]) -> Message:

@@ -91,11 +91,13 @@ class Size:
 
 
 def _rows(batch_tokens: int, context: int) -> int:
-    """Rows of about so many tokens; large batches are multiples of what devices come in, so that they share them out
-    evenly. That moves none of the published ones by more than 5%.
+    """Rows of about so many tokens: a multiple of the largest power of two, up to `ROWS_MULTIPLE`, that moves them by
+    no more than 5%, so that devices can share them out evenly.
     """
-    rows = max(1, batch_tokens // context)
-    return round(rows / ROWS_MULTIPLE) * ROWS_MULTIPLE if rows > ROWS_MULTIPLE / 2 else rows
+    rows, multiple = max(1, batch_tokens // context), ROWS_MULTIPLE
+    while abs(round(rows / multiple) * multiple - rows) > 0.05 * rows:
+        multiple //= 2
+    return round(rows / multiple) * multiple
 
 
 def _own(layers: int, width: int, heads: int, context: int) -> Size:

@@ -127,6 +127,18 @@ def test_what_does_not_fit_is_said(machine: str, fits: bool) -> None:
     assert any(line.startswith("DOES NOT FIT: base needs") for line in assumed) != fits
 
 
+def test_what_does_not_fit_is_mended_by_what_its_stage_reads() -> None:
+    sections = ("sft={}", "reward={}", "ppo={}")
+    assumed = plan_of("text", "a100", "model.size=llama-33b", *sections).assumptions
+    told = {line.split()[3]: line for line in assumed if line.startswith("DOES NOT FIT")}
+    assert "pretrain.micro_rows" in told["base"]
+    assert "sft.batch_rows" in told["sft"]
+    assert all("pretrain.micro_rows" not in line for stage, line in told.items() if stage != "base")
+    whole, again = (plan_of("text", "a100", *sections, f"machine.recompute={on}").stages for on in ("false", "true"))
+    assert again[0].working_bytes < whole[0].working_bytes
+    assert again[1].working_bytes == whole[1].working_bytes
+
+
 def test_rows_at_once_follow_the_devices_memory() -> None:
     def rows(*overrides: str) -> str:
         assumed = plan_of("text", "h100", "model.size=gpt2-124m", *overrides).assumptions

@@ -73,6 +73,14 @@ def test_batches_are_the_published_ones_and_many_devices_share_them_evenly(name:
         assert rows % 64 == 0
 
 
+@pytest.mark.parametrize(("name", "context"), [("gpt3-175b", 8192), ("gpt2-124m", 3000), ("llama-7b", 12_000)])
+def test_another_context_keeps_the_batch_within_a_twentieth(name: str, context: int) -> None:
+    size = SIZES[name]
+    rows = size.budget(context)["batch_rows"]
+    assert rows * context == pytest.approx(size.batch_tokens, rel=0.05)
+    assert rows % 2 == 0
+
+
 def test_what_is_set_wins_over_the_size() -> None:
     recipe = recipe_of(
         "gpt3-13b", "model.layers=2", "model.context=128", "pretrain.tokens=1M", "tokenizer.vocab_size=600"

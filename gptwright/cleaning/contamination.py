@@ -88,7 +88,7 @@ def load_contamination(settings: Decontamination) -> Contamination:
     if not len(index):
         raise InputError(
             f"decontaminate: no evaluation text has {settings.shortest} words or more, and no question "
-            f"{settings.shortest_prompt}; lower decontaminate.shortest"
+            f"{settings.shortest_prompt}; lower decontaminate.shortest or decontaminate.shortest_prompt"
         )
     return index
 

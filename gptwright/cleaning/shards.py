@@ -19,7 +19,7 @@ from gptwright.data.hub import read_hub
 from gptwright.data.jsonl import write_jsonl
 from gptwright.data.sources import find_files, read_found, standard_library
 from gptwright.errors import InputError
-from gptwright.records import Document
+from gptwright.records import Document, to_json
 from gptwright.world.documents import SOURCES, documents
 
 SMALLEST_BYTES, LARGEST_BYTES = 1_000_000, 64_000_000
@@ -115,9 +115,13 @@ def read_kept(path: Path, rank: int, heartbeat: Callable[[], None]) -> Iterator[
         for line in file:
             row = json.loads(line)
             heartbeat()
-            yield TroveDocument(row["text"], row["id"], metadata={"source": row["source"], "rank": rank})
+            told = {"source": row["source"], "language": row.get("language", ""), "rank": rank}
+            yield TroveDocument(row["text"], row["id"], metadata=told)
 
 
 def write_kept(path: Path, kept: Iterable[Any]) -> int:
-    """One row a document, with the keys text, source and id; the file appears only when whole. Returns their number."""
-    return write_jsonl(path, ({"text": d.text, "source": d.metadata["source"], "id": d.id} for d in kept))
+    """One row a document, with the keys text, source and id, and language where it is known; the file appears only when
+    whole. Returns their number.
+    """
+    documents = (Document(d.text, d.metadata["source"], d.id, d.metadata["language"]) for d in kept)
+    return write_jsonl(path, map(to_json, documents))

@@ -97,7 +97,8 @@ class FilterShard:
         for document in shard.read():
             heartbeat.beat()
             tally.read.add(len(document.text))
-            yield TroveDocument(document.text, document.id, metadata={"source": shard.source})
+            told = {"source": shard.source, "language": document.language}
+            yield TroveDocument(document.text, document.id, metadata=told)
 
 
 def _remover(rule: Callable[[Any], str | None], tally: Tally) -> Callable[[Any], bool]:

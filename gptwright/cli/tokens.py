@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gptwright.data.sources import read_documents
+from gptwright.errors import InputError
 from gptwright.pipeline.start import find_model
 from gptwright.pipeline.text import text_sources
 from gptwright.recipe import load_recipe
@@ -27,7 +28,14 @@ def inspect_tokenizer(model: str, files: str | None, max_bytes: int, *, as_json:
     """Print the inspection of a model's tokenizer on a file, folder or glob, or on what its run read."""
     folder = _tokenizer_folder(model)
     tokenizer = Tokenizer.load(folder)
-    found = list(_at_most(read_documents(files), max_bytes) if files else _of_the_run(folder.parent, max_bytes))
+    try:
+        found = list(_at_most(read_documents(files), max_bytes) if files else _of_the_run(folder.parent, max_bytes))
+    except InputError as error:
+        if files:
+            raise
+        raise InputError(
+            f"what the run read is not at hand ({error}): give FILES to inspect its tokenizer on"
+        ) from None
     result = inspect(tokenizer, found)
     if as_json:
         print(json.dumps(result.to_json()))

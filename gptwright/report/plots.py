@@ -182,7 +182,7 @@ def amount_plot(name: str, labels: Sequence[str], values: Sequence[float], told:
         axes.bar_label(bars, told, padding=3, color=_INK, fontsize=8.5)
         axes.set_yticks(places, labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.set_xlim(0, 1.22 * max(values) or 1)
+        axes.set_xlim(min(0, 1.22 * min(values)), 1.22 * max(0, *values) or 1)
         axes.grid(axis="x")
         axes.grid(visible=False, axis="y")
 

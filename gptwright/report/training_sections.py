@@ -100,15 +100,17 @@ def _pretraining_plots(rows: Sequence[Row]) -> Plots:
 
 
 def _pretraining_table(rows: Sequence[Row]) -> Table:
+    ended = {key: last(rows, f"final_{key}") for key in ("validation_loss", "bits_per_byte")}
+    caption = "Where pretraining ended; held-out figures on far more text than those of the curves."
+    if None in ended.values():  # a run of an earlier version
+        ended, caption = {key: last(rows, key) for key in ended}, "Where pretraining ended."
     cells = (
         wording.count(last(rows, "step")),
         wording.count(last(rows, "tokens")),
         wording.decimal(last(rows, "loss")),
-        wording.decimal(last(rows, "final_validation_loss")),
-        wording.decimal(last(rows, "final_bits_per_byte")),
+        *map(wording.decimal, ended.values()),
     )
     head = ("", "steps", "tokens", "training loss", "held-out loss", "bits per byte")
-    caption = "Where pretraining ended; held-out figures on far more text than those of the curves."
     return Table(caption, head, (("Base", *cells),))
 
 

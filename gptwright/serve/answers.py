@@ -115,7 +115,7 @@ class Answer:
         self.kind, self.model, self.logprobs = kind, model, logprobs
         prompts = {id(each.prompt_ids): each.prompt_ids for each in requests}  # answered several times, it counts once
         self.prompt_tokens = sum(map(len, prompts.values()))
-        self.tickets = model.worker.submit_all(requests)
+        self.tickets = model.worker.submit(requests)
         self.choices = [Choice(index, ticket, model, kind) for index, ticket in enumerate(self.tickets)]
         prefix = "chatcmpl" if kind == "chat" else "cmpl"
         self.identity = f"{prefix}-{secrets.token_hex(12)}"

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, fi
 from gptwright.engine.constraint import Grammar, nested_too_deeply
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.protocol import tool_grammar
+from gptwright.errors import InputError
 from gptwright.records import Message, call_text
 from gptwright.serve.errors import ApiError
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -301,6 +302,8 @@ class ChatRequest(Sampling):
                 name=name,
                 several=self.parallel_tool_calls,
             )
+        except InputError as error:  # of a function's parameters
+            raise ApiError(400, str(error), param="tools") from None
         except ValueError as error:
             raise ApiError(400, str(error), param="tool_choice") from None
 

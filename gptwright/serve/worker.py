@@ -1,7 +1,7 @@
 """One model at work in a thread of its own: requests join its running batch before any step and leave when they end.
 
 worker = Worker(engine)
-ticket = worker.submit(request)          # from within an event loop
+(ticket,) = worker.submit([request])          # from within an event loop
 async for token in ticket.tokens(): ...
 """
 
@@ -85,11 +85,7 @@ class Worker:
         self.thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self.thread.start()
 
-    def submit(self, request: Request) -> Ticket:
-        """Queue one request; raises as `submit_all` does."""
-        return self.submit_all([request])[0]
-
-    def submit_all(self, requests: Sequence[Request]) -> list[Ticket]:
+    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
         """Queue requests that belong together: they begin at the same step where there is room, so that a prompt they
         share is read once. Raises InputError for one that the model cannot follow or that is larger than the memory,
         Busy when too many wait.

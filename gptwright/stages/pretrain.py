@@ -161,8 +161,12 @@ class _Pretrainer:
             recompute=machine.recompute,
             lanes=self.lanes.count,
             shards=ranks.size if self.parallel.sharded else 1,
+            average=settings.ema > 0,
         )
-        self.micro = settings.micro_rows or min(ranks.gather(fitting))  # unlike machines must take the same steps
+        # Unlike machines must take the same steps, and so must a run that goes on where there is more memory: with as
+        # many ranks a checkpoint brings its own number.
+        self.micro_rows = f"micro_rows/{ranks.size}"
+        self.trainee.counters[self.micro_rows] = settings.micro_rows or min(ranks.gather(fitting))
         self.log, self.skips = workspace.log(), SkipCounter(self.trainee.counters)
         self.spikes = SpikeWatch(self.log, self.trainee.counters)
         flops = model.config.flops_per_token(model.config.context)
@@ -181,11 +185,12 @@ class _Pretrainer:
         self.parallel.begin_step()
         inputs, targets = self.batch(step)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+        micro = int(self.trainee.counters[self.micro_rows])
 
         def micro_loss(part: slice) -> Tensor:
-            return self.parallel.loss_of(ids[part], wanted[part]) * (self.micro / settings.batch_rows)
+            return self.parallel.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
 
-        parts = [slice(start, start + self.micro) for start in range(0, self.rows, self.micro)]
+        parts = [slice(start, start + micro) for start in range(0, self.rows, micro)]
         losses = [partial(micro_loss, part) for part in parts]
         result = gradient_step(self.optimizers, losses, self.parallel.combine, self.lanes)
         self.spikes.see(step, result.loss, lambda: np.concatenate(self.ranks.gather(inputs)), skipped=result.skipped)

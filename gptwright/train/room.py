@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -12,6 +13,7 @@ from gptwright.train.fast_path import LOGITS_BYTES, FastPath
 
 FILLED = 0.8
 """Share of a device's memory that may be planned for; the rest is the allocator's and other programs'."""
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments, in float32."""
 
@@ -20,11 +22,22 @@ def device_memory(device: str) -> float:
     """Bytes that each process has of a kind of device; infinity where the system does not say."""
     if device == "cuda":
         return float(torch.cuda.get_device_properties(0).total_memory)
+    return min(_system_memory(), _container_memory()) / launch.local_world_size()
+
+
+def _system_memory() -> float:
     try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return float("inf")
-    return memory / launch.local_world_size()
+
+
+def _container_memory() -> float:
+    """What a container may use of its system's."""
+    try:
+        return float(CONTAINER_LIMIT.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # without a limit there is no file, or it says "max"
+        return float("inf")
 
 
 def reading_bytes(config: ModelConfig, rows: int, path: FastPath, *, recompute: bool = False) -> float:
@@ -49,12 +62,15 @@ def rows_at_once(
     recompute: bool = False,
     lanes: int = 1,
     shards: int = 1,
+    average: bool = False,
 ) -> int:
     """The rows of one forward pass where a device reads `rows` of a batch in as many `lanes` side by side: all of a
-    lane's, or the largest part of them that memory has room for beside weights, gradients and moments.
+    lane's, or the largest part of them that memory has room for beside weights, gradients and moments, their `average`
+    and, of a model in slices, the whole one that the first rank measures with.
     """
     of_lane = rows // lanes
-    room = FILLED * memory - BYTES_PER_PARAMETER * config.parameter_count() / shards
+    held = (BYTES_PER_PARAMETER + 4 * average) / shards + 4 * (shards > 1)
+    room = FILLED * memory - held * config.parameter_count()
     parts = [part for part in range(1, of_lane + 1) if of_lane % part == 0]
     fitting = [part for part in parts if lanes * reading_bytes(config, part, path, recompute=recompute) <= room]
     return max(fitting, default=1)

@@ -40,6 +40,10 @@ def small(engine: Engine) -> Iterator[Worker]:
     worker.close()
 
 
+def submitted(worker: Worker, request: Request) -> Ticket:
+    return worker.submit([request])[0]
+
+
 async def tokens_of(ticket: Ticket) -> list[int]:
     return [token async for token in ticket.tokens()]
 
@@ -52,7 +56,7 @@ def test_requests_wait_for_memory_and_all_are_answered(
     requests = [Request([1 + n, 2, 3], SamplingParams(40, seed=n)) for n in range(7)]
 
     async def all_of_them() -> list[list[int]]:
-        tickets = [small.submit(request) for request in requests]
+        tickets = [submitted(small, request) for request in requests]
         return list(await asyncio.gather(*map(tokens_of, tickets)))
 
     found = asyncio.run(all_of_them())
@@ -63,7 +67,7 @@ def test_requests_wait_for_memory_and_all_are_answered(
 
 def test_a_request_that_could_never_fit_is_refused(small: Worker) -> None:
     async def ask() -> None:
-        small.submit(Request(list(range(1, 41)), SamplingParams(100)))
+        submitted(small, Request(list(range(1, 41)), SamplingParams(100)))
 
     with pytest.raises(InputError, match="may take 160 tokens, and this server has room for 128"):
         asyncio.run(ask())
@@ -74,7 +78,7 @@ def test_a_long_answer_waits_for_short_ones_and_holds_up_the_next(small: Worker)
         ended = list[str]()
 
         async def ask(name: str, count: int) -> None:
-            await tokens_of(small.submit(Request([5, 6], SamplingParams(count, seed=1))))
+            await tokens_of(submitted(small, Request([5, 6], SamplingParams(count, seed=1))))
             ended.append(name)
 
         await asyncio.gather(ask("short", 30), ask("long", 110), ask("last", 30))
@@ -92,7 +96,7 @@ def test_more_than_may_wait_are_refused(engine: Engine) -> None:
         tickets = []
         for seed in range(40):
             try:
-                tickets.append(worker.submit(Request([1], SamplingParams(90, seed=seed))))
+                tickets.append(submitted(worker, Request([1], SamplingParams(90, seed=seed))))
             except Busy:
                 refused += 1
         await asyncio.gather(*map(tokens_of, tickets))
@@ -106,13 +110,13 @@ def test_who_leaves_while_waiting_makes_room(engine: Engine) -> None:
     worker = worker_with_room(engine, 128, max_waiting=2)
 
     async def leave() -> list[list[int]]:
-        first = worker.submit(Request([1], SamplingParams(110, seed=0)))
+        first = submitted(worker, Request([1], SamplingParams(110, seed=0)))
         while not worker.answered:
             await asyncio.sleep(0.001)
-        waiting = [worker.submit(Request([1], SamplingParams(110, seed=seed))) for seed in (1, 2)]
+        waiting = [submitted(worker, Request([1], SamplingParams(110, seed=seed))) for seed in (1, 2)]
         for ticket in waiting:
             worker.cancel(ticket)
-        last = worker.submit(Request([1], SamplingParams(5, seed=3)))
+        last = submitted(worker, Request([1], SamplingParams(5, seed=3)))
         worker.cancel(first)
         return list(await asyncio.gather(*map(tokens_of, (*waiting, last))))
 
@@ -125,7 +129,7 @@ def test_those_that_wait_are_told_when_the_server_stops(engine: Engine) -> None:
     worker = worker_with_room(engine, 320)
 
     async def stop() -> list[object]:
-        tickets = [worker.submit(Request([1], SamplingParams(290, seed=seed))) for seed in range(3)]
+        tickets = [submitted(worker, Request([1], SamplingParams(290, seed=seed))) for seed in range(3)]
         await asyncio.sleep(0.01)
         await asyncio.to_thread(worker.close)
         return list(await asyncio.gather(*map(tokens_of, tickets), return_exceptions=True))
@@ -135,8 +139,8 @@ def test_those_that_wait_are_told_when_the_server_stops(engine: Engine) -> None:
 
 def test_a_second_turn_reads_only_what_is_new(small: Worker) -> None:
     async def talk() -> None:
-        first = await tokens_of(small.submit(Request(list(range(1, 41)), SamplingParams(30, seed=1))))
-        await tokens_of(small.submit(Request([*range(1, 41), *first, 7, 8], SamplingParams(4))))
+        first = await tokens_of(submitted(small, Request(list(range(1, 41)), SamplingParams(30, seed=1))))
+        await tokens_of(submitted(small, Request([*range(1, 41), *first, 7, 8], SamplingParams(4))))
 
     asyncio.run(talk())
     assert len(small.prefixes.blocks) == 2  # of 40 + 29 tokens; the second turn made no other

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gptwright.model.config import ModelConfig
@@ -39,6 +41,24 @@ def test_rows_are_the_largest_even_part_that_fits(rows_of_room: int, expected: i
     # Lanes share the room as well as the rows; in slices a model leaves more of it.
     assert rows_at_once(MEDIUM, 48, memory, PATH, lanes=2) <= min(24, expected)
     assert rows_at_once(MEDIUM, 48, memory, PATH, shards=1000) >= expected
+
+
+def test_what_lies_beside_the_weights_leaves_less_room() -> None:
+    whole = BYTES_PER_PARAMETER * MEDIUM.parameter_count()
+    memory = (reading_bytes(MEDIUM, 48, PATH) * 1.0001 + whole) / FILLED
+    assert rows_at_once(MEDIUM, 48, memory, PATH) == 48
+    assert rows_at_once(MEDIUM, 48, memory, PATH, average=True) == 24
+    # An eighth of the weights, and on the first rank a whole copy in float32: 2 + 4 bytes of a parameter, not 2.
+    memory = (reading_bytes(MEDIUM, 48, PATH) * 1.0001 + 5 / 16 * whole) / FILLED
+    assert rows_at_once(MEDIUM, 48, memory, PATH, shards=8) == 24
+
+
+def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for said, expected in (("100000000\n", 1e8), ("max\n", None)):
+        limit = tmp_path / "memory.max"
+        limit.write_text(said, encoding="ascii")
+        monkeypatch.setattr("gptwright.train.room.CONTAINER_LIMIT", limit)
+        assert device_memory("cpu") == expected if expected else device_memory("cpu") > 1e8
 
 
 def test_the_quickstart_reads_its_batch_whole_on_any_machine_that_it_asks_for() -> None:
