@@ -12,6 +12,7 @@ from itertools import islice
 
 import pytest
 
+from gptwright import world
 from gptwright.errors import InputError
 from gptwright.world.arithmetic import ALL_SUMS
 from gptwright.world.documents import COPY_SHARE, SOURCES, document, documents, looks_like_tasks, mixed_documents
@@ -101,6 +102,35 @@ def test_texts_are_short_ascii_and_without_open_slots() -> None:
         assert all(len(text.split()) <= 200 for text in texts), source
         if source != "code":
             assert not any("{" in text for text in texts), source
+
+
+def asked_alike(phrasing: str, text: str) -> list[str]:
+    """Where a text has this phrasing, filled with whatever."""
+    literals = re.split(r"\{\w+\}", phrasing)
+    filled = "[^\n?]{1,60}".join(map(re.escape, literals))
+    return re.findall(filled, text) if max(literals, key=len) in text else []
+
+
+def test_no_document_has_a_phrasing_that_is_held_out() -> None:
+    asked = [prompt.details for prompt in world.prompts("test", 2000, seed=0)]
+    held_out, trained = ({each["phrasing"] for each in asked if each["held_out"] is kept} for kept in (True, False))
+    text = "\n".join(each for texts in corpus().values() for each in texts)
+    assert len(held_out) > 50
+    found = {match for phrasing in held_out for match in asked_alike(phrasing, text)}
+    # "Think of three names like Ada." is not "Think of three {category}."
+    assert [match for match in found if not any(asked_alike(phrasing, match) for phrasing in trained)] == []
+    assert sum(bool(asked_alike(phrasing, text)) for phrasing in trained) > 0.5 * len(trained)
+
+
+def test_the_crawl_has_what_crawls_have() -> None:
+    texts = corpus()["web"]
+    for pattern, least in (
+        (r" \| ", 0.1),
+        (r"(?i)cookies?", 0.02),
+        (r"\b555\b", 0.02),
+        (r"(?i)\b(buy|sale|offer|free)\b", 0.02),
+    ):
+        assert sum(re.search(pattern, text) is not None for text in texts) > least * len(texts), pattern
 
 
 def test_every_fact_is_stated_about_equally_often() -> None:
