@@ -173,7 +173,7 @@ def test_a_data_set_of_the_hub_is_cleaned(
     pytest.importorskip("datasets")
     copy = tmp_path / "copy"
     copy.mkdir()
-    rows = [{"body": row["text"]} for _, row in read_jsonl(Path(corpus["web"]))]
+    rows = [{"body": row["text"], "lang": "en"} for _, row in read_jsonl(Path(corpus["web"]))]
     write_jsonl(copy / "test.jsonl", rows)
     settings = load_settings(
         None,
@@ -183,6 +183,7 @@ def test_a_data_set_of_the_hub_is_cleaned(
     found = cleaned(settings, tmp_path / "out")["sources"]["web"]
     assert (found["documents_in"], found["removed"]["language/de"], found["removed"]["duplicate/exact"]) == (6, 1, 1)
     assert ids_in(tmp_path / "out") == [f"{copy}:1", f"{copy}:6"]
+    assert {document.language for document in read_documents(tmp_path / "out" / "documents")} == {"en"}
     write_jsonl(copy / "test.jsonl", rows[:2])
     with pytest.raises(InputError, match="holds a cleaning of other files"):
         clean(settings, tmp_path / "out", no_page)

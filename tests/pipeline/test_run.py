@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from gptwright.errors import InputError, RunError
@@ -192,6 +193,14 @@ def test_only_what_reads_a_changed_setting_runs_again(work: Callable[..., list[s
 def test_a_run_can_end_at_a_stage_and_go_on_later(work: Callable[..., list[str]]) -> None:
     assert work(until="two") == ["one", "two"]
     assert work() == ["three"]
+
+
+def test_the_number_of_threads_is_said_before_any_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Until then MKL takes as many as it likes, and a stage ends at other bits than behind one that says it.
+    said, seen = list[int](), list[list[int]]()
+    monkeypatch.setattr("torch.set_num_threads", said.append)
+    execute(open_run(Recipe(name="test"), tmp_path), [Stage("one", (), (), lambda _: seen.append(list(said)))])
+    assert seen == [[torch.get_num_threads()]]
 
 
 def test_an_unknown_last_stage_is_refused(work: Callable[..., list[str]]) -> None:

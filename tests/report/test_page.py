@@ -168,6 +168,17 @@ def test_one_missing_file_does_not_hide_the_rest_of_its_section(run_dir):
     assert len(section.missing) == 1
 
 
+def test_a_run_of_an_earlier_version_shows_where_its_curve_ended(run_dir):
+    path = run_dir / "base" / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    held_out = [row["validation_loss"] for row in rows if "validation_loss" in row][-1]
+    rows = [{key: value for key, value in row.items() if not key.startswith("final_")} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (table,) = (b for b in pretraining_section(read_run(run_dir)).blocks if "ended" in getattr(b, "caption", ""))
+    assert table.caption == "Where pretraining ended."
+    assert f"{held_out:.3f}" in str(table.rows)
+
+
 def test_a_part_missing_from_the_evaluation_is_named(run_dir):
     change_evaluation(run_dir, lambda evaluation: evaluation.pop("win_rates"))
     assert "win_rates in evaluation.json" in win_rate_section(read_run(run_dir)).missing[0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from gptwright.evaluate.intervals import Figure
 from gptwright.report import plots
-from gptwright.report.plots import Series, bar_plot, interval_plot, line_plot
+from gptwright.report.plots import Series, amount_plot, bar_plot, interval_plot, line_plot
 
 
 def draw(name="loss", label="training", alt="Loss falls."):
@@ -50,6 +50,11 @@ def test_a_missing_figure_leaves_its_bar_out():
     one = bar_plot("x", ["a", "b"], {"SFT": [present, None]}, alt="x", percent=True)
     bar = r'<path d="[^"]*" clip-path="[^"]*" style="fill: var\(--series-1\)"'
     assert (len(re.findall(bar, both)), len(re.findall(bar, one))) == (2, 1)
+
+
+def test_an_amount_below_zero_has_room_for_its_bar():
+    drawn = amount_plot("x", ["a", "b"], [-0.01, 0.02], ["a little less", "more"], alt="x")
+    assert "\N{MINUS SIGN}0.01" in drawn  # a tick on the other side of 0
 
 
 def test_a_value_outside_its_interval_is_still_drawn():

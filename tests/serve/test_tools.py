@@ -158,6 +158,18 @@ def test_parameters_may_refer_to_definitions_of_their_own(client: Any, parameter
     assert 0 <= (arguments["pair"] if parameters is NESTED else arguments)["a"] <= 9
 
 
+def test_parameters_that_refer_too_much_are_refused_by_their_own_name(client: Any) -> None:
+    deep: dict[str, Any] = {"$ref": "#/$defs/0"}
+    for _ in range(20):
+        deep = {"type": "object", "properties": {"a": deep}}
+    many = {"$defs": {str(i): {"$ref": f"#/$defs/{i}"} for i in range(60)}, "type": "object", "properties": {"a": deep}}
+    tool = {"type": "function", "function": {"name": "look", "parameters": many}}
+    openai = pytest.importorskip("openai")
+    with pytest.raises(openai.BadRequestError, match="make it smaller") as refused:
+        client.chat.completions.create(model="assistant", messages=HELLO, tools=[tool])
+    assert refused.value.param == "tools"
+
+
 def test_no_tools_may_be_said_as_null(client: Any) -> None:
     asked = {"model": "assistant", "messages": [{"role": "user", "content": "2"}], "max_tokens": 3}
     assert client.chat.completions.create(**asked, extra_body={"tools": None}).choices

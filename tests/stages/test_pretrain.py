@@ -21,6 +21,7 @@ from gptwright.recipe import OptimizerSettings, PretrainSettings
 from gptwright.stages.corpus import Corpus
 from gptwright.stages.pretrain import VALIDATION_ROWS, evaluate_language, measure_untrained, pretrain, samples
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.parallel import DataParallel
 
 CONTEXT = 16
 
@@ -204,6 +205,35 @@ def test_four_micro_batches_of_one_row_equal_one_of_four(
     for one, four in zip(*logs, strict=True):
         assert one["loss"] == pytest.approx(four["loss"], rel=1e-6)
         assert one["grad_norm"] == pytest.approx(four["grad_norm"], rel=1e-5)
+
+
+def test_a_run_goes_on_with_its_rows_at_once_where_there_is_more_memory(
+    tokenizer: Tokenizer,
+    make_model: Callable[..., LanguageModel],
+    make_workspace: Callable[..., Any],
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, spot = (
+        PretrainSettings(tokens=6 * 2 * CONTEXT, batch_rows=2, evaluations=1),
+        make_workspace("spot", 0, 0.0),
+    )
+    at_once, loss_of = list[int](), DataParallel.loss_of
+
+    def watched(self: DataParallel, *batch: torch.Tensor) -> Any:
+        at_once.append(len(batch[0]))
+        return loss_of(self, *batch)
+
+    monkeypatch.setattr(DataParallel, "loss_of", watched)
+    dying = corpus_of(tokenizer, {"web": "the cat sat on the mat"}, {"web": 1.0}, rows=DyingRows)
+    monkeypatch.setattr("gptwright.stages.pretrain.rows_at_once", lambda *_, **__: 1)
+    with pytest.raises(Killed):
+        pretrain(make_model(context=CONTEXT), tokenizer, dying, settings, spot)
+    before = len(at_once)
+    monkeypatch.setattr("gptwright.stages.pretrain.rows_at_once", lambda *_, **__: 2)
+    pretrain(make_model(context=CONTEXT), tokenizer, corpus, settings, spot)
+    assert 0 < before < len(at_once)
+    assert set(at_once) == {1}
 
 
 def test_a_killed_run_ends_at_the_same_bits(

@@ -140,3 +140,7 @@ def test_a_run_is_inspected_with_the_text_that_it_read(
     assert told["languages"]["en"]["texts"] == 98
     # All but what is held out, which is one of a hundred or so.
     assert {name: fit["texts"] for name, fit in found.items()} == {"books": 49, "mail": 49}
+    (tmp_path / "mail.jsonl").unlink()
+    gone = CliRunner().invoke(app, ["tokenizer", "inspect", model])
+    assert isinstance(gone.exception, InputError)
+    assert "give FILES" in str(gone.exception)
