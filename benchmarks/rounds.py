@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,12 @@ from gptwright.recipe import Recipe, load_recipe, nth
 SHARED = ("tokenizer", "corpus", "base", "sft")
 
 
-def copied(run: Path, folder: Path) -> None:
-    """What both ways start from."""
+def copied(run: Path, folder: Path, stages: Sequence[str] = SHARED) -> None:
+    """These stages of a run in a folder of their own, to go on from."""
     if folder.exists():
         return
     folder.mkdir(parents=True)
-    for name in (*SHARED, "recipe.yaml", "fast_path.json"):
+    for name in (*stages, "recipe.yaml", "fast_path.json"):
         source = run / name
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
 
