@@ -153,20 +153,8 @@ class _Pretrainer:
         # A stored path may come from another number of rows, which lanes shared out evenly.
         lanes = workspace.path.lanes
         self.lanes = Lanes(lanes if ranks.size == 1 and self.rows % lanes == 0 else 1)
-        fitting = rows_at_once(
-            model.config,
-            self.rows,
-            device_memory(workspace.path.device),
-            workspace.path,
-            recompute=machine.recompute,
-            lanes=self.lanes.count,
-            shards=ranks.size if self.parallel.sharded else 1,
-            average=settings.ema > 0,
-        )
-        # Unlike machines must take the same steps, and so must a run that goes on where there is more memory: with as
-        # many ranks a checkpoint brings its own number.
         self.micro_rows = f"micro_rows/{ranks.size}"
-        self.trainee.counters[self.micro_rows] = settings.micro_rows or min(ranks.gather(fitting))
+        self.trainee.counters[self.micro_rows] = settings.micro_rows or self._rows_at_once()
         self.log, self.skips = workspace.log(), SkipCounter(self.trainee.counters)
         self.spikes = SpikeWatch(self.log, self.trainee.counters)
         flops = model.config.flops_per_token(model.config.context)
@@ -177,6 +165,22 @@ class _Pretrainer:
         shares = SAMPLE_SHARES if settings.sample_prompts else ()
         self.sampled_at = {round(self.total * share) for share in shares}
         self.last = HeldOut(float("nan"), float("nan"), {})
+
+    def _rows_at_once(self) -> int:
+        """As many on each rank, since unlike machines must take the same steps. A checkpoint brings its own number, so
+        that a run that goes on where there is more memory ends at the same bits; with other ranks it is found anew.
+        """
+        fitting = rows_at_once(
+            self.model.config,
+            self.rows,
+            device_memory(self.workspace.path.device),
+            self.workspace.path,
+            recompute=self.workspace.machine.recompute,
+            lanes=self.lanes.count,
+            shards=self.ranks.size if self.parallel.sharded else 1,
+            average=self.settings.ema > 0,
+        )
+        return min(self.ranks.gather(fitting))
 
     def step(self, step: int) -> Metrics:
         """One optimizer step; its rows go through in micro-batches whose losses add up to their mean."""

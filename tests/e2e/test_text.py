@@ -12,9 +12,9 @@ import pytest
 from gptwright.data.jsonl import write_jsonl
 
 SMALL = (
-    "model.layers=1", "model.width=32", "model.heads=2", "model.context=32", "tokenizer.vocab_size=300",
-    "pretrain.tokens=4k", "pretrain.batch_rows=8", "pretrain.evaluations=1", "machine.device=cpu",
-    "machine.precision=float32", "machine.compile=never",
+    "model.size=null", "model.layers=1", "model.width=32", "model.heads=2", "model.context=32",
+    "tokenizer.vocab_size=300", "pretrain.tokens=4k", "pretrain.batch_rows=8", "pretrain.evaluations=1",
+    "machine.device=cpu", "machine.precision=float32", "machine.compile=never",
 )  # fmt: skip
 
 

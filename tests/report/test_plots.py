@@ -54,7 +54,7 @@ def test_a_missing_figure_leaves_its_bar_out():
 
 def test_an_amount_below_zero_has_room_for_its_bar():
     drawn = amount_plot("x", ["a", "b"], [-0.01, 0.02], ["a little less", "more"], alt="x")
-    assert "\N{MINUS SIGN}0.01" in drawn  # a tick on the other side of 0
+    assert ">-0.01<" in drawn  # a tick on the other side of 0
 
 
 def test_a_value_outside_its_interval_is_still_drawn():
