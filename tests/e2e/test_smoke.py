@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -121,14 +120,11 @@ def test_every_stage_runs_on_a_gpu(cli: Any, tiny: Path) -> None:
 
 def test_second_run_does_nothing(cli: Any, tiny: Path, run_copy: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.safetensors")}
-    started = os.times().children_user
     result = cli("run", tiny, "--dir", run_copy)
     assert result.returncode == 0
     assert " done in" not in result.stderr.split("\ntiny done")[0]
     assert result.stderr.count("is up to date") == 12
     assert {path: path.stat().st_mtime_ns for path in run_copy.rglob("*.safetensors")} == before
-    # Processor time, since other work may share the machine.
-    assert os.times().children_user - started < 5
 
 
 def test_override_runs_only_what_depends_on_it(cli: Any, tiny: Path, run_copy: Path, weights: Any) -> None:
