@@ -79,9 +79,8 @@ def answer_loglikelihood(output_VD: Tensor, hidden_ND: Tensor, rows: Sequence[Sc
     spans = [range(row.start, len(row.ids) - 1) for row in rows]
     before = [place[t - 1] for place, span in zip(places, spans, strict=True) for t in span]
     target = [row.ids[t] for row, span in zip(rows, spans, strict=True) for t in span]
-    logits_AV = functional.linear(
-        picked(hidden_ND, torch.tensor(before, device=hidden_ND.device)), output_VD
-    )  # A answer tokens, row after row
+    before_A = torch.tensor(before, device=hidden_ND.device)  # A answer tokens, row after row
+    logits_AV = functional.linear(picked(hidden_ND, before_A), output_VD)
     logprob_A = token_logprobs(logits_AV, torch.tensor(target, device=hidden_ND.device))
     return torch.stack([part.sum() for part in logprob_A.split([len(span) for span in spans])])
 
