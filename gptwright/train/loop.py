@@ -18,6 +18,9 @@ from gptwright.train.runlog import RunLog
 
 Metrics = dict[str, float]
 
+SAVING_SHARE = 0.1
+"""Of the time, at most, that checkpoints take where they are slow to write."""
+
 
 def run_loop(
     name: str,
@@ -36,7 +39,8 @@ def run_loop(
     """Run steps up to `total` and return the seconds all of them took, those of earlier, killed processes included.
 
     `before_step(s)` is called with the weights after s steps, for s = 0..total: the place to measure and to print
-    samples. Checkpoints go to `folder`. Of several ranks the first one's clock and log count. Once `ended` says so,
+    samples. Checkpoints go to `folder`, `checkpoint_seconds` apart or as much further as the time that writing them
+    takes asks for. Of several ranks the first one's clock and log count. Once `ended` says so,
     which must follow from what checkpoints keep, no further step is done.
     """
     checkpoints = Checkpoints(folder, ranks)
@@ -46,6 +50,7 @@ def run_loop(
         first, earlier = state["step"], state["seconds"]
     log.rewind(state["logs"] if state else {})
     started = saved = time.monotonic()
+    wait = checkpoint_seconds
     progress = Progress(name, total, first)
     last = first
     for step in range(first, total):
@@ -57,11 +62,13 @@ def run_loop(
         log.metrics({"step": step + 1, **metrics})
         progress.update(step + 1, note(metrics) if note else "")
         now, last = time.monotonic(), step + 1
-        due = now - saved >= checkpoint_seconds or last == total or bool(ended and ended())
+        due = now - saved >= wait or last == total or bool(ended and ended())
         if ranks.gather(due)[0]:
             details = {"seconds": earlier + now - started, "logs": log.positions()}
             checkpoints.save(trainee, step + 1, details)
-            saved = now
+            saved = time.monotonic()
+            if checkpoint_seconds:
+                wait = max(checkpoint_seconds, (saved - now) * (1 - SAVING_SHARE) / SAVING_SHARE)
     if before_step:
         before_step(last)
     return earlier + time.monotonic() - started

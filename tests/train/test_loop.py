@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+
+from gptwright.train.checkpoint import Checkpoints
 
 NewProcess = Callable[..., Any]
 
@@ -99,3 +102,30 @@ def test_time_of_killed_processes_counts(new_process: NewProcess, tmp_path: Path
     values = json.loads(state.read_text(encoding="utf-8"))
     state.write_text(json.dumps(values | {"seconds": 1000.0}), encoding="utf-8")
     assert 1000 < new_process().run() < 1100
+
+
+def test_checkpoints_that_are_slow_to_write_are_further_apart(
+    new_process: NewProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a clock by which a step takes one second and a checkpoint four: every four seconds would be all the time."""
+    seconds, saved = 0.0, list[int]()
+    job = new_process()
+    do_step, save = job.do_step, Checkpoints.save
+
+    def one_second(step: int) -> Any:
+        nonlocal seconds
+        seconds += 1
+        return do_step(step)
+
+    def four_seconds(checkpoints: Checkpoints, trainee: Any, step: int, details: Any) -> None:
+        nonlocal seconds
+        seconds += 4
+        saved.append(step)
+        save(checkpoints, trainee, step, details)
+
+    monkeypatch.setattr("gptwright.train.loop.time", SimpleNamespace(monotonic=lambda: seconds))
+    monkeypatch.setattr("gptwright.train.loop.SAVING_SHARE", 0.5)
+    monkeypatch.setattr(Checkpoints, "save", four_seconds)
+    job.do_step = one_second
+    job.run(checkpoint_seconds=3.0)
+    assert saved == [3, 7, 11, 12]
