@@ -30,7 +30,7 @@ from gptwright.settings import (
     explain,
     read_named,
 )
-from gptwright.sizes import size_named
+from gptwright.sizes import size_named, with_own_budget
 
 SHIPPED = Path(__file__).parent / "recipes"
 SHAPE = ("size", "layers", "width", "heads", "kv_heads", "head_dim", "hidden", "qk_norm", "tied", "rope_theta")
@@ -256,11 +256,19 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _take_size(cls, values: Any) -> Any:
-        """The shape, vocabulary, batch, learning rate and tokens of model.size, where the recipe sets none."""
+        """The shape, vocabulary, batch, optimizer and tokens of model.size, or batch, learning rate and tokens for a
+        width or depth of one's own, where the recipe sets none.
+        """
         model = values.get("model") if isinstance(values, dict) else None
-        if not isinstance(model, dict) or not isinstance(model.get("size"), str):
+        if not isinstance(model, dict):
             return values
-        return size_named(model["size"]).under(values)
+        if isinstance(model.get("size"), str):
+            return size_named(model["size"]).under(values)
+        pretrain = values.get("pretrain")
+        begun = isinstance(pretrain, dict) and pretrain.get("start") is not None
+        if begun or not {"layers", "width"} & model.keys():
+            return values
+        return with_own_budget(values, ModelSettings().model_dump() | model, TokenizerSettings().vocab_size)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,5 @@
-"""One dial: published model sizes by name, with the budget that their makers trained them on.
+"""One dial: published model sizes by name, with the budget and the optimizer that their makers trained them with, and
+what follows for a shape of one's own.
 
 Shapes are the papers'; the architecture is ours (RMSNorm, RoPE, SwiGLU), so a GPT's feed-forward of 4 * width becomes a
 SwiGLU of 8/3 * width, which has as many weights.
@@ -13,17 +14,29 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+from gptwright.settings import parse_count
 
 TOKENS_PER_PARAMETER = 20
 """The horizon where none was published (Hoffmann et al., arXiv:2203.15556, table 3)."""
 ROWS_MULTIPLE = 256
+LEAST_BATCH = 8192
+"""Tokens of a step; fewer are no cheaper."""
+OWN_TOKENS = 5_000_000
+"""The horizon up to which `LEAST_BATCH` is a shape of one's own's batch."""
+OWN_RATE, OWN_WIDTH = 3e-3, 128
+LONGEST_WARMUP = 0.02
+ADAMW = {"muon": False, "weight_decay": 0.1, "betas": [0.9, 0.95], "schedule": "cosine", "final": 0.1}
+"""GPT-3's (appendix B) and LLaMA's (section 2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A shape, and the tokens per step, peak learning rate and tokens in all that it was trained with.
+    """A shape, and the tokens per step, peak learning rate, tokens in all, tokens of warmup and other settings of the
+    optimizer that it was trained with.
 
     0 stands for what was not published, and for what follows: as many key/value heads as heads, heads that share the
     width, a SwiGLU of 8/3 of the width.
@@ -43,6 +56,8 @@ class Size:
     batch_tokens: int = 0
     learning_rate: float = 0.0
     tokens: int = 0
+    warmup_tokens: int = 0
+    optimizer: dict[str, Any] = field(default_factory=dict)
 
     def shape(self) -> dict[str, Any]:
         """The settings of a recipe's model section."""
@@ -59,35 +74,74 @@ class Size:
             "rope_theta": self.rope_theta,
         }
 
-    def budget(self, context: int) -> dict[str, Any]:
-        """Tokens, rows per step and peak learning rate of a recipe's pretrain section, for rows of that length."""
+    def budget(self, context: int, tokens: int | None = None) -> dict[str, Any]:
+        """Tokens, rows per step and optimizer of a recipe's pretrain section, for rows of that length. Of fewer tokens
+        than the published ones the batch is smaller by the root of their share, as the largest batch that still pays
+        is (Zhang et al., arXiv:2410.21676: an exponent of 0.47), and the warmup is at most the usual share.
+        """
         weights = 12 * self.layers * self.width**2
         scaling_law = 0.003239 - 0.0001395 * math.log(weights)  # Kaplan et al., arXiv:2001.08361, equation D.1
-        found: dict[str, Any] = {
-            "tokens": self.tokens or TOKENS_PER_PARAMETER * (weights + self.vocab_size * self.width),
-            "optimizer": {"learning_rate": self.learning_rate or round(scaling_law, 6)},
-        }
-        return found | ({"batch_rows": _rows(self.batch_tokens, context)} if self.batch_tokens else {})
+        horizon = self.tokens or TOKENS_PER_PARAMETER * (weights + self.vocab_size * self.width)
+        tokens = tokens or horizon
+        optimizer = {"learning_rate": self.learning_rate or round(scaling_law, 6), **self.optimizer}
+        if self.warmup_tokens:
+            optimizer["warmup"] = min(LONGEST_WARMUP, self.warmup_tokens / tokens)
+        found: dict[str, Any] = {"tokens": tokens, "optimizer": optimizer}
+        if self.batch_tokens:
+            batch = self.batch_tokens * math.sqrt(min(1.0, tokens / horizon))
+            found["batch_rows"] = _rows(round(max(batch, min(LEAST_BATCH, self.batch_tokens))), context)
+        return found
 
     def under(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A recipe's raw values with this size's shape, vocabulary and budget where they say nothing.
+        """A recipe's raw values with this size's shape, vocabulary and budget where they say nothing; another width or
+        depth has the budget of a shape of one's own.
 
         Raises ValueError where another shape is set in full.
         """
-        model, tokenizer, pretrain = (values.get(name) or {} for name in ("model", "tokenizer", "pretrain"))
+        model, tokenizer = (values.get(name) or {} for name in ("model", "tokenizer"))
         shape = self.shape()
         if all(model.get(part, shape[part]) != shape[part] for part in ("layers", "width", "heads")):
             raise ValueError("model.size has no effect beside other layers, width and heads; remove it or them")
         found = values | {"model": shape | model}
         if isinstance(tokenizer, dict) and tokenizer.get("kind", "bpe") == "bpe":
             found["tokenizer"] = {"vocab_size": self.vocab_size} | tokenizer
-        if isinstance(pretrain, dict):
-            budget = self.budget(found["model"]["context"])
-            optimizer = pretrain.get("optimizer") or {}
-            found["pretrain"] = budget | pretrain
-            if isinstance(optimizer, dict):
-                found["pretrain"]["optimizer"] = budget["optimizer"] | optimizer
-        return found
+        if any(found["model"][part] != shape[part] for part in ("layers", "width")):
+            return with_own_budget(found, found["model"], self.vocab_size)
+        return _with_budget(found, self, found["model"])
+
+
+def with_own_budget(values: dict[str, Any], model: dict[str, Any], vocab_size: int) -> dict[str, Any]:
+    """A recipe's raw values whose pretrain section has what follows from `model`, a shape of one's own, where it says
+    nothing: 20 tokens per parameter, a learning rate that falls with the root of the width, as `sweep` has it, and a
+    batch that grows with the root of the tokens.
+    """
+    layers, width = (_count_in(model, part) for part in ("layers", "width"))
+    if not layers or not width:
+        return values  # for the settings to refuse
+    vocab_size = _count_in(values.get("tokenizer"), "vocab_size") or vocab_size
+    parameters = 12 * layers * width**2 + vocab_size * width
+    tokens = _count_in(values.get("pretrain"), "tokens") or TOKENS_PER_PARAMETER * parameters
+    batch = round(LEAST_BATCH * math.sqrt(max(1.0, tokens / OWN_TOKENS)))
+    rate = float(f"{OWN_RATE * math.sqrt(OWN_WIDTH / width):.3g}")
+    size = Size(layers, width, 0, 0, vocab_size, batch_tokens=batch, learning_rate=rate, tokens=tokens)
+    return _with_budget(values, size, model)
+
+
+def _with_budget(values: dict[str, Any], size: Size, model: dict[str, Any]) -> dict[str, Any]:
+    pretrain, context = values.get("pretrain") or {}, _count_in(model, "context")
+    if not isinstance(pretrain, dict) or not context:
+        return values
+    budget = size.budget(context, _count_in(pretrain, "tokens"))
+    optimizer = pretrain.get("optimizer") or {}
+    if isinstance(optimizer, dict):
+        pretrain = pretrain | {"optimizer": budget["optimizer"] | optimizer}
+    return values | {"pretrain": budget | pretrain}
+
+
+def _count_in(section: Any, name: str) -> int | None:
+    """A count above 0 among a section's raw values; None for anything else, which the settings refuse."""
+    value = parse_count(section.get(name)) if isinstance(section, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _rows(batch_tokens: int, context: int) -> int:
@@ -106,8 +160,13 @@ def _own(layers: int, width: int, heads: int, context: int) -> Size:
 
 
 def _gpt(layers: int, width: int, heads: int, context: int, batch: float, rate: float, tokens: float) -> Size:
-    vocab = 40_478 if context == 512 else 50_257
-    return Size(layers, width, heads, context, vocab, batch_tokens=int(batch), learning_rate=rate, tokens=int(tokens))
+    size = partial(Size, layers, width, heads, context, batch_tokens=int(batch), learning_rate=rate, tokens=int(tokens))
+    if context == 512:  # section 4.1: 2,000 steps of warmup, cosine to 0
+        published = {"muon": False, "weight_decay": 0.01, "schedule": "cosine", "final": 0.0}
+        return size(vocab_size=40_478, warmup_tokens=int(2000 * batch), optimizer=published)
+    if not tokens:
+        return size(vocab_size=50_257)
+    return size(vocab_size=50_257, warmup_tokens=375_000_000, optimizer=ADAMW)
 
 
 def _llama(layers: int, width: int, heads: int, hidden: int, rate: float, tokens: float) -> Size:
@@ -122,6 +181,8 @@ def _llama(layers: int, width: int, heads: int, hidden: int, rate: float, tokens
         batch_tokens=4_000_000,
         learning_rate=rate,
         tokens=int(tokens),
+        warmup_tokens=2000 * 4_000_000,
+        optimizer=ADAMW,
     )
 
 

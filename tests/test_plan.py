@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_mended_by_what_its_stage_reads() -> None:
 
 def test_rows_at_once_follow_the_devices_memory() -> None:
     def rows(*overrides: str) -> str:
-        assumed = plan_of("text", "h100", "model.size=gpt2-124m", *overrides).assumptions
+        assumed = plan_of("text", "h100", "model.size=gpt2-124m", "pretrain.tokens=10B", *overrides).assumptions
         return next(line for line in assumed if "tokens on a device at once" in line).split("step, ")[1].split(" x")[0]
 
     assert (rows(), rows("pretrain.micro_rows=16"), rows("pretrain.batch_rows=8")) == ("64", "16", "8")

@@ -60,8 +60,15 @@ def test_a_size_fills_shape_vocabulary_and_budget(tmp_path: Path) -> None:
     assert recipe.tokenizer.vocab_size == 50_257
     assert recipe.pretrain.tokens == 300_000_000_000
     assert recipe.pretrain.batch_rows == 1024  # 2M tokens in rows of 2,048, as many devices share them out
-    assert recipe.pretrain.optimizer.learning_rate == 1e-4
-    assert recipe.pretrain.optimizer.muon  # what the size does not name keeps its default
+    optimizer = recipe.pretrain.optimizer
+    assert (optimizer.learning_rate, optimizer.muon, optimizer.schedule, optimizer.final) == (
+        1e-4,
+        False,
+        "cosine",
+        0.1,
+    )
+    assert optimizer.warmup == 375e6 / 300e9
+    assert optimizer.eps == 1e-8  # what the size does not name keeps its default
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
@@ -87,7 +94,39 @@ def test_what_is_set_wins_over_the_size() -> None:
     )
     assert (recipe.model.layers, recipe.model.width, recipe.pretrain.tokens) == (2, 5120, 1_000_000)
     assert recipe.tokenizer.vocab_size == 600
-    assert recipe.pretrain.batch_rows == 61 * 256  # 2M tokens in rows of 128 are 15,625
+    assert recipe.pretrain.batch_rows == 64  # another depth's: the smallest batch in rows of 128
+
+
+def test_fewer_tokens_than_published_have_a_smaller_batch_and_the_usual_warmup() -> None:
+    """A hundredth of the tokens has a tenth of the 4M tokens of a step: 8 billion tokens of warmup would be most."""
+    pretrain = recipe_of("llama-7b", "pretrain.tokens=10B").pretrain
+    assert pretrain.batch_rows * 2048 == pytest.approx(400_000, rel=0.05)
+    assert (pretrain.optimizer.warmup, pretrain.optimizer.learning_rate) == (0.02, 3e-4)
+
+
+def test_a_shape_of_ones_own_has_what_follows_from_it(tmp_path: Path) -> None:
+    """512 is four times nano's width: half its rate. 12 * 8 * 512**2 weights and 2048 * 512: 524M tokens, 105 times 5M:
+    a batch of 8,192 * 10.2 tokens.
+    """
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nmodel: {layers: 8, width: 512, heads: 8, context: 1k}\n", encoding="utf-8")
+    pretrain = load_recipe(str(path)).pretrain
+    assert pretrain.optimizer.learning_rate == 1.5e-3
+    assert pretrain.tokens == 20 * (12 * 8 * 512**2 + 2048 * 512)
+    assert pretrain.batch_rows * 1000 == pytest.approx(8192 * 10.24, rel=0.05)
+    given = load_recipe(str(path), ["pretrain.tokens=5M", "pretrain.optimizer.learning_rate=1e-3"]).pretrain
+    assert (given.tokens, given.batch_rows, given.optimizer.learning_rate) == (5_000_000, 8, 1e-3)
+
+
+def test_another_width_than_the_sizes_has_what_follows_from_it() -> None:
+    pretrain = recipe_of("nano", "model.width=512", "pretrain.tokens=500M").pretrain
+    assert pretrain.optimizer.learning_rate == 1.5e-3
+    assert pretrain.batch_rows * 256 == pytest.approx(81_920, rel=0.05)
+
+
+def test_counts_may_be_written_short_beside_a_size() -> None:
+    recipe = recipe_of("nano", "model.context=1k", "pretrain.tokens=2M")
+    assert (recipe.model.context, recipe.pretrain.batch_rows) == (1000, 8)
 
 
 def test_unpublished_budgets_follow_the_scaling_laws(tmp_path: Path) -> None:
@@ -119,6 +158,11 @@ def test_characters_have_no_vocabulary_to_fill() -> None:
         (["model.size=zzz"], ["model.size", "'zzz'", "use one of", "llama-7b"]),
         (["model.size=micro", "model.layers=2", "model.width=64", "model.heads=2"], ["no effect", "remove"]),
         (["model.size=3"], ["model.size"]),
+        (["model.context=0"], ["model.context"]),
+        (["model.context=null"], ["model.context"]),
+        (["model.context=many"], ["model.context"]),
+        (["model.width=wide"], ["model.width"]),
+        (["model.size=null", "model.width=wide"], ["model.width"]),
     ],
 )
 def test_what_cannot_be_is_refused(overrides: list[str], words: list[str]) -> None:

@@ -1,8 +1,8 @@
 """`gptwright run`: the stages that are missing or stale, in order, each leaving one folder.
 
 A stage is fresh when the fingerprint in its `lineage.json` equals the one computed now, from its settings, the
-fingerprints of the stages it reads, the files it reads and the version of gptwright. Machine settings are left out:
-they change rounding, not results.
+fingerprints of the stages it reads, the files it reads and the version of gptwright. Machine settings are left out,
+and so is `micro_rows`: they change rounding, not results.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,6 +120,7 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
     for stage in stages:
         if stage.check and not ranks.of_first(partial(is_fresh, run, stage)):
             stage.check()
+    changed = _changed_settings(run) if ranks.first else []
     if run.text:
         ranks.of_first(partial(write_bytes_atomically, run.folder / "recipe.yaml", run.text.encode()))
     same_threads_everywhere()
@@ -127,13 +128,14 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
         if ranks.of_first(partial(is_fresh, run, stage)):
             say(f"{stage.name:<12} is up to date")
         else:
-            ranks.of_first(partial(_forget_stale, run, stage))
+            ranks.of_first(partial(_find_checkpoints, run, stage, changed))
             started = time.monotonic()
             if stage.ranks == "all":
                 with others_alive():
                     stage.work(run)
             else:
                 ranks.of_first(partial(stage.work, run))
+            ranks.of_first(partial(shutil.rmtree, _aside(run, stage), ignore_errors=True))
             say(f"{stage.name:<12} done in {clock(time.monotonic() - started)}")
 
 
@@ -171,7 +173,7 @@ def fingerprint(run: Run, stage: Stage) -> str:
         value: Any = run.recipe.model_dump(mode="json")
         for key in section.split("."):
             value = value[key]
-        parts[section] = value
+        parts[section] = value | {"micro_rows": None} if section == "pretrain" else value
     parts["files"] = [_file_state(Path(name)) for name in stage.files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -201,11 +203,49 @@ def is_fresh(run: Run, stage: Stage) -> bool:
     return bool(fresh)
 
 
-def _forget_stale(run: Run, stage: Stage) -> None:
-    """Checkpoints resume only the work they were made for; those of other settings are removed."""
-    checkpoints = run.folder / "checkpoints" / stage.name
+def _find_checkpoints(run: Run, stage: Stage, changed: list[str]) -> None:
+    """Checkpoints resume only the work they were made for. Those of other settings are set aside until the stage is
+    done: whoever gives those settings again goes on from them.
+    """
+    checkpoints, aside = run.folder / "checkpoints" / stage.name, _aside(run, stage)
     mark = checkpoints / "fingerprint"
-    if checkpoints.exists() and (not mark.is_file() or mark.read_text() != run.fingerprints[stage.name]):
-        shutil.rmtree(checkpoints)
+    if checkpoints.exists() and not _made_for(run, stage, checkpoints):
+        if _made_for(run, stage, aside):
+            checkpoints.rename(swapped := aside.with_suffix(".swapped"))
+            aside.rename(checkpoints)
+            swapped.rename(aside)
+        elif any(checkpoints.glob("step-*")):
+            shutil.rmtree(aside, ignore_errors=True)
+            checkpoints.rename(aside)
+            why = f"other settings ({', '.join(changed)})" if changed else "other settings or another gptwright"
+            say(f"{stage.name:<12} begins anew: its checkpoint is of {why}; until the stage is done it is in {aside}")
+        else:
+            shutil.rmtree(checkpoints)
     if not mark.is_file():  # never rewritten: a full disk would empty it, and the checkpoints would pass for stale
         write_bytes_atomically(mark, run.fingerprints[stage.name].encode())
+
+
+def _aside(run: Run, stage: Stage) -> Path:
+    return run.folder / "checkpoints" / f"{stage.name}.aside"
+
+
+def _made_for(run: Run, stage: Stage, checkpoints: Path) -> bool:
+    mark = checkpoints / "fingerprint"
+    return mark.is_file() and mark.read_text() == run.fingerprints[stage.name]
+
+
+def _changed_settings(run: Run) -> list[str]:
+    """Dotted names of the settings that the folder's recipe, as it was, has otherwise or lacks."""
+    try:
+        before = yaml.safe_load((run.folder / "recipe.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return []
+    return [name for name, value in _flat(run.recipe.model_dump(mode="json")) if dict(_flat(before)).get(name) != value]
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from _flat(part, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value

@@ -189,14 +189,16 @@ class _Pretrainer:
         self.parallel.begin_step()
         inputs, targets = self.batch(step)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-        micro = int(self.trainee.counters[self.micro_rows])
+        micro = settings.micro_rows or int(self.trainee.counters[self.micro_rows])
 
         def micro_loss(part: slice) -> Tensor:
             return self.parallel.loss_of(ids[part], wanted[part]) * (micro / settings.batch_rows)
 
         parts = [slice(start, start + micro) for start in range(0, self.rows, micro)]
         losses = [partial(micro_loss, part) for part in parts]
-        result = gradient_step(self.optimizers, losses, self.parallel.combine, self.lanes)
+        # An odd part would have a lane's few threads, and the others none.
+        lanes = self.lanes if len(parts) % self.lanes.count == 0 else None
+        result = gradient_step(self.optimizers, losses, self.parallel.combine, lanes)
         self.spikes.see(step, result.loss, lambda: np.concatenate(self.ranks.gather(inputs)), skipped=result.skipped)
         self.skips.see(result, step)
         if self.average is not None:

@@ -94,7 +94,8 @@ def test_how_comparisons_are_split_is_dpos_too(setting: str, value: Any) -> None
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("machine.precision", "bfloat16"), ("machine.compile", "never"), ("machine.checkpoint_seconds", 5.0)],
+    [("machine.precision", "bfloat16"), ("machine.compile", "never"), ("machine.checkpoint_seconds", 5.0)]
+    + [("pretrain.micro_rows", 8)],
 )
 def test_machine_settings_make_nothing_stale(key: str, value: Any) -> None:
     assert fingerprints(Recipe.model_validate(WHOLE)) == fingerprints(with_setting(key, value))
@@ -235,8 +236,8 @@ def test_changed_weights_end_the_run(work: Callable[..., list[str]], tmp_path: P
         work()
 
 
-def test_checkpoints_are_kept_for_the_same_settings_and_removed_for_others(
-    work: Callable[..., list[str]], tmp_path: Path
+def test_checkpoints_of_other_settings_are_set_aside_until_the_stage_is_done(
+    work: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     half_done = tmp_path / "checkpoints" / "two" / "step-00000005"
     with pytest.raises(KeyboardInterrupt):
@@ -245,9 +246,16 @@ def test_checkpoints_are_kept_for_the_same_settings_and_removed_for_others(
     with pytest.raises(KeyboardInterrupt):
         work(fails="two")
     assert half_done.is_dir()
+    capsys.readouterr()
     with pytest.raises(KeyboardInterrupt):
         work(fails="two", world_seed=1)
     assert not half_done.exists()
+    assert "its checkpoint is of other settings (data.world_seed)" in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        work(fails="two")
+    assert half_done.is_dir()
+    work()
+    assert list((tmp_path / "checkpoints").glob("two*")) == []
 
 
 def test_checks_come_before_any_work(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -207,7 +208,10 @@ def test_four_micro_batches_of_one_row_equal_one_of_four(
         assert one["grad_norm"] == pytest.approx(four["grad_norm"], rel=1e-5)
 
 
-def test_a_run_goes_on_with_its_rows_at_once_where_there_is_more_memory(
+@pytest.mark.parametrize(("given", "expected"), [(None, 1), (2, 2)])
+def test_a_run_goes_on_with_its_rows_at_once_where_there_is_more_memory_unless_told_otherwise(
+    given: int | None,
+    expected: int,
     tokenizer: Tokenizer,
     make_model: Callable[..., LanguageModel],
     make_workspace: Callable[..., Any],
@@ -231,9 +235,10 @@ def test_a_run_goes_on_with_its_rows_at_once_where_there_is_more_memory(
         pretrain(make_model(context=CONTEXT), tokenizer, dying, settings, spot)
     before = len(at_once)
     monkeypatch.setattr("gptwright.stages.pretrain.rows_at_once", lambda *_, **__: 2)
+    settings = settings.model_copy(update={"micro_rows": given})
     pretrain(make_model(context=CONTEXT), tokenizer, corpus, settings, spot)
     assert 0 < before < len(at_once)
-    assert set(at_once) == {1}
+    assert (set(at_once[:before]), set(at_once[before:])) == ({1}, {expected})
 
 
 def test_a_killed_run_ends_at_the_same_bits(
@@ -329,3 +334,27 @@ def test_halves_side_by_side_learn_the_same_in_the_same_bits_each_time(
     for rows in (3, 1):
         whole, halves = weights(f"{rows}-1", 1, rows), weights(f"{rows}-2", 2, rows)
         assert all(torch.equal(halves[name], value) for name, value in whole.items())
+
+
+@pytest.mark.parametrize(("micro_rows", "side_by_side"), [(2, True), (4, False)])
+def test_a_part_without_a_neighbour_has_all_threads(
+    tokenizer: Tokenizer,
+    make_model: Callable[..., LanguageModel],
+    make_workspace: Callable[..., Any],
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+    micro_rows: int,
+    side_by_side: bool,
+) -> None:
+    threads, loss_of = set[str](), DataParallel.loss_of
+
+    def watched(self: DataParallel, *batch: torch.Tensor) -> Any:
+        threads.add(threading.current_thread().name)
+        return loss_of(self, *batch)
+
+    monkeypatch.setattr(DataParallel, "loss_of", watched)
+    settings = PretrainSettings(tokens=2 * 4 * CONTEXT, batch_rows=4, micro_rows=micro_rows, evaluations=1)
+    spot = make_workspace()
+    spot = replace(spot, path=replace(spot.path, lanes=2))
+    pretrain(make_model(context=CONTEXT), tokenizer, corpus, settings, spot)
+    assert all(name.startswith("lane") is side_by_side for name in threads)
