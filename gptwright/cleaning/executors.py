@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ from typing import Any
 from gptwright.cleaning.heartbeat import documents_so_far
 from gptwright.cleaning.settings import Executor
 from gptwright.cleaning.stages import Places, Stage
+from gptwright.processes import available_cores
 from gptwright.train.progress import Progress
 
 LOOK_SECONDS = 1.0
-PRELOADED = ["gptwright.cleaning.quiet_local", "gptwright.cleaning.rules", "datatrove.pipeline.filters"]
 
 
 def build_executors(stages: list[Stage], settings: Executor, work: Path) -> list[Any]:
@@ -33,7 +32,7 @@ def _build(stage: Stage, settings: Executor, logs: Path, before: Any) -> Any:
         from gptwright.cleaning.quiet_local import QuietLocalExecutor  # noqa: PLC0415
 
         # Stages are started one by one, with a progress line for each, so none depends on another here.
-        workers = min(settings.workers or os.cpu_count() or 1, stage.tasks)
+        workers = min(settings.workers or available_cores(), stage.tasks)
         return QuietLocalExecutor(pipeline, tasks=stage.tasks, workers=workers, logging_dir=str(logs))
     if settings.kind == "slurm":
         from datatrove.executor.slurm import SlurmPipelineExecutor  # noqa: PLC0415
@@ -66,12 +65,9 @@ def _build(stage: Stage, settings: Executor, logs: Path, before: Any) -> Any:
 def run_here(stages: list[Stage], settings: Executor, places: Places) -> None:
     """All stages in processes of this machine; those that are done are not run again."""
     executors = build_executors(stages, settings, places.work)
-    import multiprocess  # noqa: PLC0415
     from loguru import logger  # noqa: PLC0415
 
     logger.disable("datatrove")
-    # Loaded once by the process from which all workers of all stages are forked.
-    multiprocess.set_forkserver_preload(PRELOADED)
     for stage, executor in zip(stages, executors, strict=True):
         with _progress(stage, executor, places):
             executor.run()

@@ -26,6 +26,7 @@ PLACEHOLDERS = {"telephone": "[phone]"} | {kind: f"[{kind}]" for kind in KINDS i
 
 
 _CUE_REACH = 40
+_LONGEST_NUMBER = 64
 """Characters before a number in which a word that says what it is may stand."""
 
 
@@ -187,7 +188,8 @@ _CUE = re.compile(
     r"|\banswer(?:ing)? at\b|\bmessages? (?:to|on)\b",
     re.IGNORECASE,
 )
-_CUE_AFTER = re.compile(r"[ \t]*[-,(]?[ \t]*(?:office|home|mobile|cell|work|fax)\b", re.IGNORECASE)
+# Anchored and bounded: a page of blanks has as many places where it could begin as blanks.
+_CUE_AFTER = re.compile(r"(?<=[\d)])[ \t]{0,3}[-,(]?[ \t]{0,3}(?:office|home|mobile|cell|work|fax)\b", re.IGNORECASE)
 _DATE = re.compile(
     r"(?:19|20)\d\d[ .-]\d{1,2}[ .-]\d{1,2}|\d{1,2}[ .-]\d{1,2}[ .-](?:19|20)?\d\d"
     r"|\(?(?:1\d|20)\d\d ?- ?(?:1\d|20)\d\d\)?"
@@ -208,8 +210,9 @@ def _telephones(text: str) -> Iterator[tuple[int, int]]:
             if 7 <= digits <= 15 and not _DATE.fullmatch(match[0]):
                 yield match.span()
     for after in _CUE_AFTER.finditer(text):
-        line = text.rfind("\n", 0, after.start()) + 1
-        for match in _SOME_NUMBER.finditer(text, line, after.start()):
+        earliest = max(0, after.start() - _LONGEST_NUMBER)
+        line = text.rfind("\n", earliest, after.start()) + 1
+        for match in _SOME_NUMBER.finditer(text, max(line, earliest), after.start()):
             digits = sum(character.isdigit() for character in match[0])
             if match.end() == after.start() and 7 <= digits <= 15 and not _DATE.fullmatch(match[0]):
                 yield match.span()

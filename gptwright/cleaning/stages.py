@@ -270,8 +270,9 @@ def _exact_stages(places: Places, shards: int) -> list[Stage]:
 
 
 def _near_stages(settings: CleaningSettings, places: Places, shards: int) -> list[Stage]:
-    from datatrove.pipeline.dedup.minhash import MinhashDedupBuckets, MinhashDedupSignature  # noqa: PLC0415
+    from datatrove.pipeline.dedup.minhash import MinhashDedupBuckets  # noqa: PLC0415
 
+    from gptwright.cleaning.signatures import BookSignature  # noqa: PLC0415
     from gptwright.cleaning.words import WORDS  # noqa: PLC0415
 
     assert settings.near_duplicates  # the caller asked
@@ -282,7 +283,7 @@ def _near_stages(settings: CleaningSettings, places: Places, shards: int) -> lis
     read = [ReadKept(places, "near_hash"), *([exact_filter(places)] if settings.exact_duplicates else [])]
     keep = KeepFirst(signatures, pairs, folder / "removals", near)
     return [
-        Stage("near_hash", (*read, MinhashDedupSignature(str(signatures), config, language=WORDS)), shards),
+        Stage("near_hash", (*read, BookSignature(str(signatures), config, language=WORDS)), shards),
         Stage("near_meet", (many_files, MinhashDedupBuckets(str(signatures), str(pairs), config=config)), near.buckets),
         Stage("near_keep", (keep,), 1),
     ]

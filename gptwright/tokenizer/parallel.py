@@ -10,21 +10,18 @@ one, only what the workers are busy with is in memory.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
 
 from gptwright.errors import RunError
+from gptwright.processes import available_cores, end_with_parent
 from gptwright.tokenizer.shards import shard_dtype
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -45,11 +42,6 @@ class EncodedBatch:
     ids: np.ndarray
     lengths: np.ndarray
     """Ids of each document, its end included; int64."""
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def encode_batch(tokenizer: Tokenizer, texts: list[str]) -> EncodedBatch:
@@ -136,19 +128,9 @@ _tokenizer: Tokenizer
 
 
 def _start_worker(tokenizer: Tokenizer) -> None:
-    """What a worker process does first: it keeps the tokenizer, and ends with the process that it works for."""
     global _tokenizer
+    end_with_parent()
     _tokenizer = tokenizer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker is started by the Encoder alone"
-
-    def leave_with_parent() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    # A parent that was killed tells nobody, and a worker would wait for its next batch for ever.
-    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
 def _encode_in_worker(texts: list[str]) -> EncodedBatch:

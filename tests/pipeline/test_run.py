@@ -94,8 +94,12 @@ def test_how_comparisons_are_split_is_dpos_too(setting: str, value: Any) -> None
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("machine.precision", "bfloat16"), ("machine.compile", "never"), ("machine.checkpoint_seconds", 5.0)]
-    + [("pretrain.micro_rows", 8)],
+    [
+        ("machine.precision", "bfloat16"),
+        ("machine.compile", "never"),
+        ("machine.checkpoint_seconds", 5.0),
+        ("pretrain.micro_rows", 8),
+    ],
 )
 def test_machine_settings_make_nothing_stale(key: str, value: Any) -> None:
     assert fingerprints(Recipe.model_validate(WHOLE)) == fingerprints(with_setting(key, value))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
