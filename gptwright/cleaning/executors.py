@@ -11,6 +11,8 @@ from typing import Any
 from gptwright.cleaning.heartbeat import documents_so_far
 from gptwright.cleaning.settings import Executor
 from gptwright.cleaning.stages import Places, Stage
+from gptwright.data.atomic import write_bytes_atomically
+from gptwright.errors import InputError, RunError
 from gptwright.processes import available_cores
 from gptwright.train.progress import Progress
 
@@ -18,7 +20,7 @@ LOOK_SECONDS = 1.0
 
 
 def build_executors(stages: list[Stage], settings: Executor, work: Path) -> list[Any]:
-    """One datatrove executor per stage, each waiting for the one before it."""
+    """One datatrove executor per stage; Slurm's wait for the one before them, the others are run one by one."""
     executors: list[Any] = []
     for stage in stages:
         before = executors[-1] if executors else None
@@ -31,7 +33,6 @@ def _build(stage: Stage, settings: Executor, logs: Path, before: Any) -> Any:
     if settings.kind == "local":
         from gptwright.cleaning.quiet_local import QuietLocalExecutor  # noqa: PLC0415
 
-        # Stages are started one by one, with a progress line for each, so none depends on another here.
         workers = min(settings.workers or available_cores(), stage.tasks)
         return QuietLocalExecutor(pipeline, tasks=stage.tasks, workers=workers, logging_dir=str(logs))
     if settings.kind == "slurm":
@@ -58,12 +59,13 @@ def _build(stage: Stage, settings: Executor, logs: Path, before: Any) -> Any:
         workers=workers,
         mem_per_cpu_gb=settings.memory_gb,
         logging_dir=str(logs),
-        depends=before,
     )
 
 
-def run_here(stages: list[Stage], settings: Executor, places: Places) -> None:
-    """All stages in processes of this machine; those that are done are not run again."""
+def run_stages(stages: list[Stage], settings: Executor, places: Places) -> None:
+    """All stages, one after the other, in processes of this machine or of a Ray cluster; those that are done are not
+    run again. Raises RunError where tasks failed without a word, as they do on a cluster.
+    """
     executors = build_executors(stages, settings, places.work)
     from loguru import logger  # noqa: PLC0415
 
@@ -71,6 +73,26 @@ def run_here(stages: list[Stage], settings: Executor, places: Places) -> None:
     for stage, executor in zip(stages, executors, strict=True):
         with _progress(stage, executor, places):
             executor.run()
+            if failed := executor.get_incomplete_ranks():
+                raise RunError(
+                    f"{len(failed)} of the {stage.tasks} tasks of stage {stage.name} failed; "
+                    f"{places.work / 'logs' / stage.name / 'logs'} says why: mend it and give the same command again"
+                )
+
+
+def hand_over(stages: list[Stage], settings: Executor, places: Places) -> None:
+    """All stages to Slurm, as jobs that wait for each other. Raises InputError when they are with it already: two
+    jobs would write the same files.
+    """
+    mark = places.work / "submitted"
+    if mark.is_file():
+        raise InputError(
+            f"this cleaning is with Slurm already (last job {mark.read_text(encoding='utf-8')}): wait for it, or, when "
+            f"squeue no longer shows it, remove {mark} and give the same command again, which goes on from what is done"
+        )
+    last = build_executors(stages, settings, places.work)[-1]
+    last.run()
+    write_bytes_atomically(mark, str(last.job_id).encode())
 
 
 @contextmanager

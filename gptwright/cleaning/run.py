@@ -18,7 +18,7 @@ from typing import Any
 
 import gptwright
 from gptwright.cleaning.contamination import load_contamination
-from gptwright.cleaning.executors import build_executors, run_here
+from gptwright.cleaning.executors import hand_over, run_stages
 from gptwright.cleaning.settings import CleaningSettings
 from gptwright.cleaning.shards import Shard, plan_shards
 from gptwright.cleaning.stages import Places, stages_of
@@ -35,7 +35,7 @@ NEEDED = ("datatrove", "xxhash", "py3langid")
 def clean(settings: CleaningSettings, out: Path, draw: Callable[[Path], None]) -> dict[str, Any] | None:
     """Clean all sources into a folder; `draw` makes the page from what lies there. Returns cleaning.json's content.
 
-    On a cluster the jobs are only handed over, and None is returned. Raises InputError for a source that cannot be
+    With Slurm the jobs are only handed over, and None is returned. Raises InputError for a source that cannot be
     read, an extra that is not installed, and a folder that holds another cleaning.
     """
     _require_extra()
@@ -49,14 +49,11 @@ def clean(settings: CleaningSettings, out: Path, draw: Callable[[Path], None]) -
     finished = _finished(places, fingerprint)
     if finished is None:
         stages = stages_of(settings, shards, places, fingerprint=fingerprint, draw=draw)
-        if settings.executor.kind != "local":
-            build_executors(stages, settings.executor, places.work)[-1].run()
-            say(
-                f"handed over to {settings.executor.kind}: when {out / FILE_NAME} is there all is done, "
-                f"and {places.work} can go"
-            )
+        if settings.executor.kind == "slurm":
+            hand_over(stages, settings.executor, places)
+            say(f"handed over to Slurm: when {out / FILE_NAME} is there all is done, and {places.work} can go")
             return None
-        run_here(stages, settings.executor, places)
+        run_stages(stages, settings.executor, places)
         finished = _finished(places, fingerprint)
     shutil.rmtree(places.work, ignore_errors=True)
     return finished

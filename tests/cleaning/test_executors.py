@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -10,10 +11,11 @@ import dill
 import pytest
 
 from gptwright.cleaning.executors import build_executors
+from gptwright.cleaning.run import clean
 from gptwright.cleaning.settings import load_settings
 from gptwright.cleaning.shards import plan_shards
 from gptwright.cleaning.stages import MOST_FILES, Places, many_files, stages_of
-from gptwright.errors import RunError
+from gptwright.errors import InputError, RunError
 
 STAGES = ["filter", "exact_hash", "exact_find", "near_hash", "near_meet", "near_keep", "write", "summary"]
 
@@ -50,12 +52,11 @@ def test_slurm_jobs_wait_for_each_other_and_travel_whole(corpus: dict[str, str],
     assert (tmp_path / "out" / "work" / "kept" / "00001.jsonl.gz").is_file()
 
 
-def test_ray_executors_wait_for_each_other(corpus: dict[str, str], tmp_path: Path) -> None:
+def test_ray_executors_have_the_tasks_and_workers(corpus: dict[str, str], tmp_path: Path) -> None:
     from datatrove.executor.ray import RayPipelineExecutor  # noqa: PLC0415
 
     jobs = executors_of(corpus, tmp_path / "out", "executor={kind: ray, workers: 3, memory_gb: 2}")
     assert {type(job) for job in jobs} == {RayPipelineExecutor}
-    assert [job.depends for job in jobs] == [None, *jobs[:-1]]
     assert (jobs[4].world_size, jobs[4].workers, jobs[4].mem_per_cpu_gb) == (24, 3, 2)
 
 
@@ -96,3 +97,39 @@ def test_a_step_that_reads_all_shards_may_open_that_many_files() -> None:
         assert raised == (MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_jobs_that_slurm_has_are_not_handed_over_again(
+    corpus: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs would write the same files. sbatch is a stand-in that notes its calls."""
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f"#!/bin/sh\necho call >> {tmp_path / 'calls'}\necho Submitted batch job 17\n", encoding="utf-8")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    given = ["executor={kind: slurm, slurm: {partition: cpu, time: '1:00:00'}}"]
+    settings = load_settings(None, {"web": corpus["web"]}, given)
+    assert clean(settings, tmp_path / "out", draw_nothing) is None
+    calls = (tmp_path / "calls").read_text(encoding="utf-8")
+    assert calls.count("call") >= len(STAGES)  # besides, one that gathers statistics for each
+    with pytest.raises(InputError, match=r"with Slurm already \(last job 17\)"):
+        clean(settings, tmp_path / "out", draw_nothing)
+    assert (tmp_path / "calls").read_text(encoding="utf-8") == calls
+
+
+def test_tasks_that_fail_without_a_word_are_told(corpus: dict[str, str], tmp_path: Path) -> None:
+    """A cluster logs what a task raised, and goes on."""
+    from gptwright.cleaning.quiet_local import QuietLocalExecutor  # noqa: PLC0415
+
+    class Silent(QuietLocalExecutor):
+        def run(self) -> None:
+            with contextlib.suppress(InputError):
+                super().run()
+
+    (tmp_path / "broken.jsonl").write_text('{"text": "one"}\n{"te', encoding="utf-8")
+    settings = load_settings(None, {"broken": str(tmp_path / "broken.jsonl")}, ["executor.workers=1"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gptwright.cleaning.quiet_local.QuietLocalExecutor", Silent)
+        with pytest.raises(RunError, match="1 of the 1 tasks of stage filter failed"):
+            clean(settings, tmp_path / "out", draw_nothing)
