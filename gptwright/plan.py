@@ -149,6 +149,8 @@ def _assumptions(
             "not counted: until training starts each device holds the model twice and whole, and the first one keeps "
             "a copy to measure with"
         )
+    if recipe.tokenizer.kind == "characters":
+        said.append(f"a vocabulary of {config.vocab_size}, all of ASCII, since the text is not read")
     if devices > 1 and recipe.sft:
         said.append(
             "sft, reward, dpo and rejection run on one device while the others are paid; frozen models are whole"

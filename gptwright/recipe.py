@@ -33,6 +33,7 @@ from gptwright.settings import (
 from gptwright.sizes import size_named, with_own_budget
 
 SHIPPED = Path(__file__).parent / "recipes"
+ASCII, SPECIAL = 128, 12
 SHAPE = ("size", "layers", "width", "heads", "kv_heads", "head_dim", "hidden", "qk_norm", "tied", "rope_theta")
 
 
@@ -48,6 +49,11 @@ class TokenizerSettings(Section):
         if self.kind == "characters":
             self._refuse_changed(("vocab_size", "sample_bytes"), "with kind: characters")
         return self
+
+    @property
+    def most_tokens(self) -> int:
+        """What `vocab_size` says or, of characters, which follow from the text: all of ASCII and the special tokens."""
+        return self.vocab_size if self.kind == "bpe" else ASCII + SPECIAL
 
 
 class ModelSettings(Section):

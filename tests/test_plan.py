@@ -13,13 +13,14 @@ from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.wiring import model_config
 from gptwright.plan import MACHINES, Plan, machine_named, make_plan, state_bytes
-from gptwright.recipe import OptimizerSettings, load_recipe
+from gptwright.recipe import OptimizerSettings, TokenizerSettings, load_recipe
+from gptwright.tokenizer.bpe import train_characters
 from gptwright.train.optimizers import Optimizers
 
 
 def plan_of(name: str, machine: str, *overrides: str) -> Plan:
     recipe = load_recipe(name, list(overrides))
-    return make_plan(recipe, model_config(recipe, recipe.tokenizer.vocab_size), machine)
+    return make_plan(recipe, model_config(recipe, recipe.tokenizer.most_tokens), machine)
 
 
 def test_gpt3_has_its_parameters_and_operations() -> None:
@@ -210,3 +211,12 @@ def test_the_command_prints_one_json_object_or_a_table() -> None:
     }
     table = CliRunner().invoke(app, ["plan", "llama-65b", "--machine", "a100:2048"]).stdout
     assert "65.3B parameters" in table and "days" in table and "Assumed:" in table
+
+
+def test_characters_are_at_most_ascii() -> None:
+    result = CliRunner().invoke(app, ["plan", "shakespeare", "--machine", "laptop", "--json"])
+    plan = json.loads(result.stdout)
+    assert plan["stages"][0]["parameters"] == pytest.approx(0.80e6, rel=0.02)
+    assert any("all of ASCII" in line for line in plan["assumptions"])
+    ascii_alone = train_characters([bytes(range(128)).decode("ascii")], strict=True)
+    assert TokenizerSettings(kind="characters").most_tokens == ascii_alone.vocab_size

@@ -13,7 +13,7 @@ from gptwright.recipe import Recipe
 def print_plan(recipe: Recipe, machine: str, mfu: float | None, dollars: float | None, *, as_json: bool) -> None:
     """One row per stage, then what was assumed. Raises InputError for a grid of trainings."""
     refuse_grid(recipe)
-    plan = make_plan(recipe, model_config(recipe, recipe.tokenizer.vocab_size), machine, mfu, dollars)
+    plan = make_plan(recipe, model_config(recipe, recipe.tokenizer.most_tokens), machine, mfu, dollars)
     print(json.dumps(plan.to_json()) if as_json else as_text(recipe.name, plan))
 
 

@@ -10,19 +10,23 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
 from gptwright.errors import InputError
 
-FIRST_ROWS = 4096
+BLOCK = 16_384
+"""Rows that are worked out together."""
+KEPT_BLOCKS = 64
 
 
 class Mixture:
     """Sources in fixed shares; row i's source is a pure function of the proportions, the seed and i.
 
     The seed decides which of two sources goes first when both are due. The schedule is worked out from row 0 on demand
-    (about a microsecond a row and source, once per process) and kept: ten bytes a row.
+    (about a microsecond a row and source, once per process) in blocks. Of all of them it is kept how often each source
+    has had its turn before, of the last ones the rows.
     """
 
     def __init__(self, proportions: Mapping[str, float], seed: int) -> None:
@@ -37,9 +41,8 @@ class Mixture:
         total = math.fsum(proportions.values())
         self.shares = tuple(proportions[name] / total for name in self.names)
         self._precedence = random.Random(f"mixture {seed}").sample(range(len(self.names)), len(self.names))
-        self._counts = [0] * len(self.names)
-        self._sources = np.empty(0, dtype=np.int16)
-        self._turns = np.empty(0, dtype=np.int64)
+        self._counts = [(0,) * len(self.names)]
+        self._block = lru_cache(KEPT_BLOCKS)(self._work_out)
 
     def source_at(self, position: int) -> str:
         """The source of one row."""
@@ -50,10 +53,23 @@ class Mixture:
         """For rows start to start + count: the index of each one's source, and which turn of that source it is."""
         if len(self.names) == 1:
             return np.zeros(count, dtype=np.int16), np.arange(start, start + count)
-        end = start + count
-        if end > len(self._sources):
-            self._extend(max(FIRST_ROWS, end, 2 * len(self._sources)))
-        return self._sources[start:end], self._turns[start:end]
+        if not count:
+            return np.empty(0, dtype=np.int16), np.empty(0, dtype=np.int64)
+        first, last = start // BLOCK, (start + count - 1) // BLOCK
+        sources, turns = (
+            np.concatenate(parts) for parts in zip(*map(self._block, range(first, last + 1)), strict=True)
+        )
+        begin = start - first * BLOCK
+        return sources[begin : begin + count], turns[begin : begin + count]
+
+    def turns_before(self, position: int) -> dict[str, int]:
+        """How many of the rows before `position` each source has had."""
+        if len(self.names) == 1:
+            return {self.names[0]: position}
+        self._reach(position // BLOCK)
+        counts = np.array(self._counts[position // BLOCK])
+        sources, _ = self.schedule(position - position % BLOCK, position % BLOCK)
+        return dict(zip(self.names, (counts + np.bincount(sources, minlength=len(counts))).tolist(), strict=True))
 
     def epochs(self, tokens_needed: int, tokens_available: Mapping[str, int]) -> dict[str, float]:
         """How often each source is gone through when `tokens_needed` tokens are drawn."""
@@ -62,22 +78,27 @@ class Mixture:
             for name, share in zip(self.names, self.shares, strict=True)
         }
 
-    def _extend(self, rows: int) -> None:
-        counts, shares, order = self._counts, self.shares, self._precedence
+    def _reach(self, block: int) -> None:
+        while len(self._counts) <= block:
+            self._work_out(len(self._counts) - 1)
+
+    def _work_out(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        self._reach(block)
+        counts, shares, order = list(self._counts[block]), self.shares, self._precedence
         slack = 1 / (2 * len(shares) - 2)
-        sources, turns = [], []
-        for row in range(len(self._sources) + 1, rows + 1):
-            chosen, earliest = order[0], math.inf
+        sources, turns = np.empty(BLOCK, dtype=np.int16), np.empty(BLOCK, dtype=np.int64)
+        for place in range(BLOCK):
+            row, chosen, earliest = block * BLOCK + place + 1, order[0], math.inf
             for source in order:
                 owed = row * shares[source] - counts[source]
                 deadline = (1 - slack - owed) / shares[source]
                 if owed >= slack - 1e-9 and deadline < earliest - 1e-9:
                     chosen, earliest = source, deadline
-            sources.append(chosen)
-            turns.append(counts[chosen])
+            sources[place], turns[place] = chosen, counts[chosen]
             counts[chosen] += 1
-        self._sources = np.concatenate([self._sources, np.array(sources, dtype=np.int16)])
-        self._turns = np.concatenate([self._turns, np.array(turns, dtype=np.int64)])
+        if len(self._counts) == block + 1:
+            self._counts.append(tuple(counts))
+        return sources, turns
 
 
 class PhasedMixture:
@@ -89,8 +110,7 @@ class PhasedMixture:
         self.names = tuple(sorted({*first.names, *second.names}))
         self.border, self.phases = border, (first, second)
         self._places = [np.array([self.names.index(name) for name in phase.names]) for phase in self.phases]
-        sources, _ = first.schedule(0, border)
-        taken = dict(zip(first.names, np.bincount(sources, minlength=len(first.names)).tolist(), strict=True))
+        taken = first.turns_before(border)
         self._taken = np.array([taken.get(name, 0) for name in second.names])
 
     def schedule(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,7 @@ _opened: dict[Path, BinaryIO] = {}
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, to be read; `share_read` sees how far it has come."""
+    """The file, to be read; `ShareRead` sees how far it has come."""
     with path.open("rb") as file:
         _opened[path] = file
         try:
@@ -22,10 +23,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 del _opened[path]
 
 
-def share_read(files: Sequence[Path]) -> float | None:
-    """What part is behind, from 0 to 1, of files that are read one after the other; None where none is open."""
-    place = next((place for place, file in enumerate(files) if file in _opened), None)
-    if place is None:
-        return None
-    sizes = [file.stat().st_size for file in files]
-    return (sum(sizes[:place]) + _opened[files[place]].tell()) / max(1, sum(sizes))
+class ShareRead:
+    """What part is behind, from 0 to 1, of files that are read one after the other; None while none is open."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.places = {file: place for place, file in enumerate(files)}
+        self.before = list(accumulate((file.stat().st_size for file in files), initial=0))
+
+    def __call__(self) -> float | None:
+        place, file = min(((self.places[path], path) for path in _opened if path in self.places), default=(None, None))
+        if place is None or file is None:
+            return None
+        return (self.before[place] + _opened[file].tell()) / max(1, self.before[-1])

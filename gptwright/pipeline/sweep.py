@@ -87,7 +87,7 @@ def _point(recipe: Recipe, model: GridModel, tokens: int) -> GridPoint:
     return GridPoint(
         f"{own.model.layers}x{own.model.width}-{short_count(tokens)}",
         own,
-        model_config(own, own.tokenizer.vocab_size),
+        model_config(own, own.tokenizer.most_tokens),
     )
 
 

@@ -71,7 +71,7 @@ def check_sizes(recipe: Recipe) -> None:
     """Refuse a model or a training that cannot be, before the corpus is written. Raises InputError."""
     if recipe.pretrain.start is not None:
         start_tokenizer(recipe.pretrain.start)
-    model_config(recipe, recipe.tokenizer.vocab_size)
+    model_config(recipe, recipe.tokenizer.most_tokens)
     rows_of_rank(recipe.pretrain, launch.world_size())
     step = recipe.pretrain.batch_rows * recipe.model.context
     if 0 < recipe.pretrain.tokens < step:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from gptwright.data.atomic import write_bytes_atomically
-from gptwright.data.opened import share_read
+from gptwright.data.opened import ShareRead
 from gptwright.data.packing import Finish, PackedCorpus
 from gptwright.data.splitting import Part
 from gptwright.errors import InputError
@@ -208,10 +208,10 @@ def _write_source(
             for part, stream in zip(PARTS, (source.train, source.held_out), strict=True):
                 _write_enough(stream(), tokenizer, writers[part], wanted[part], lambda: tell(of_tokens()))
         else:
-            kept = time.monotonic()
+            kept, share_read = time.monotonic(), ShareRead(source.files)
             for part, batch in encoder.encode(_unwritten(source.both(), writers)):
                 writers[part].add(batch.ids, len(batch.lengths))
-                tell(share_read(source.files))
+                tell(share_read())
                 if time.monotonic() - kept > KEEP_SECONDS:
                     _note(begun, {part: writer.keep() for part, writer in writers.items()})
                     kept = time.monotonic()

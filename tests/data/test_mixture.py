@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptwright.data.mixture import Mixture
+from gptwright.data.mixture import BLOCK, Mixture
 from gptwright.data.packing import Finish, PackedCorpus
 from gptwright.errors import InputError
 
@@ -168,3 +170,30 @@ def test_a_source_of_both_phases_goes_on_where_it_stopped() -> None:
 def test_epochs_of_two_phases_by_hand() -> None:
     # 8 rows of 5 tokens, then 60 tokens: 10 of 23 from "a", 30 + 30 of 40 from "b", 30 of 40 from "c".
     assert phased(8).epochs_for(100) == {"a": 10 / 23, "b": 60 / 40, "c": 30 / 40}
+
+
+def test_rows_and_turns_go_on_over_the_borders_of_blocks() -> None:
+    mixture = Mixture({"a": 1, "b": 2.5, "c": 0.3}, seed=1)
+    sources, turns = mixture.schedule(0, 3 * BLOCK)
+    for source in range(3):
+        assert turns[sources == source].tolist() == list(range((sources == source).sum()))
+    for start, count in ((BLOCK - 3, 7), (2 * BLOCK, 5), (BLOCK, BLOCK)):
+        piece = Mixture({"a": 1, "b": 2.5, "c": 0.3}, seed=1).schedule(start, count)
+        assert piece[0].tolist() == sources[start : start + count].tolist()
+        assert piece[1].tolist() == turns[start : start + count].tolist()
+    for position in (0, 5, BLOCK, 2 * BLOCK + 1):
+        counted = [(sources[:position] == source).sum() for source in range(3)]
+        assert list(mixture.turns_before(position).values()) == counted
+
+
+def test_memory_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gptwright.data.mixture.BLOCK", 256)
+    mixture = Mixture({"a": 1, "b": 2}, seed=0)
+    for start in range(0, 100 * 256, 256):
+        mixture.schedule(start, 256)
+    tracemalloc.start()
+    for start in range(100 * 256, 400 * 256, 256):
+        mixture.schedule(start, 256)
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 300 * 256 * 10 / 2  # ten bytes a row, had all been kept
