@@ -56,9 +56,8 @@ class Mixture:
         if not count:
             return np.empty(0, dtype=np.int16), np.empty(0, dtype=np.int64)
         first, last = start // BLOCK, (start + count - 1) // BLOCK
-        sources, turns = (
-            np.concatenate(parts) for parts in zip(*map(self._block, range(first, last + 1)), strict=True)
-        )
+        blocks = [self._block(block) for block in range(first, last + 1)]
+        sources, turns = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
         begin = start - first * BLOCK
         return sources[begin : begin + count], turns[begin : begin + count]
 
@@ -86,19 +85,20 @@ class Mixture:
         self._reach(block)
         counts, shares, order = list(self._counts[block]), self.shares, self._precedence
         slack = 1 / (2 * len(shares) - 2)
-        sources, turns = np.empty(BLOCK, dtype=np.int16), np.empty(BLOCK, dtype=np.int64)
-        for place in range(BLOCK):
-            row, chosen, earliest = block * BLOCK + place + 1, order[0], math.inf
+        sources, turns = [], []
+        for row in range(block * BLOCK + 1, (block + 1) * BLOCK + 1):
+            chosen, earliest = order[0], math.inf
             for source in order:
                 owed = row * shares[source] - counts[source]
                 deadline = (1 - slack - owed) / shares[source]
                 if owed >= slack - 1e-9 and deadline < earliest - 1e-9:
                     chosen, earliest = source, deadline
-            sources[place], turns[place] = chosen, counts[chosen]
+            sources.append(chosen)
+            turns.append(counts[chosen])
             counts[chosen] += 1
         if len(self._counts) == block + 1:
             self._counts.append(tuple(counts))
-        return sources, turns
+        return np.array(sources, dtype=np.int16), np.array(turns, dtype=np.int64)
 
 
 class PhasedMixture:

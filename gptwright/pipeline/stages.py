@@ -25,7 +25,7 @@ from gptwright.pipeline.wiring import (
     MEASURE_PROMPTS,
     check_corpus,
     check_drawn,
-    check_sizes,
+    check_pretraining,
     finish_model,
     gold_measure,
     model_config,
@@ -53,10 +53,11 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     files, start = input_files(recipe), tuple[str, ...]()
     if recipe.pretrain.start is not None:
         start = (str(find_model(recipe.pretrain.start)),)
+    fits = partial(check_pretraining, recipe)
     stages = [
         Stage("tokenizer", ("data", "tokenizer", "pretrain.start"), (), _tokenizer, (*files, *start), ranks="first"),
         Stage("corpus", ("data", "model.context", "pretrain.tokens"), ("tokenizer",), _corpus, files, ranks="first"),
-        Stage("base", ("model", "pretrain"), ("corpus",), train_base, check=lambda: check_sizes(recipe), ranks="all"),
+        Stage("base", ("model", "pretrain"), ("corpus",), train_base, check=fits, ranks="all"),
     ]
     if recipe.sft:
         chats = recipe.sft.data

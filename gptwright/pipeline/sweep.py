@@ -28,7 +28,7 @@ from gptwright.grid import GridModel
 from gptwright.model.config import ModelConfig
 from gptwright.pipeline.run import Run, Stage, execute, fingerprint, is_fresh, open_run
 from gptwright.pipeline.stages import stages_of, train_base
-from gptwright.pipeline.wiring import check_sizes, model_config
+from gptwright.pipeline.wiring import check_pretraining, model_config
 from gptwright.recipe import OptimizerSettings, Recipe
 from gptwright.report.sweep_page import check_extras, write_sweep_page
 from gptwright.train.fast_path import choose
@@ -71,7 +71,7 @@ def grid_points(recipe: Recipe) -> list[GridPoint]:
         raise InputError(f"sweep.models: two of them are {twice.split('-')[0]} (layers x width): keep one of the two")
     check_grid(len({point.config.parameter_count() for point in points}), len(recipe.sweep.tokens))
     for point in points:
-        check_sizes(point.recipe)
+        check_pretraining(point.recipe)
     return sorted(points, key=lambda point: point.flops)
 
 

@@ -31,6 +31,7 @@ from gptwright.stages.workspace import Workspace
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath, choose
+from gptwright.train.machine import check_machine
 from gptwright.world import Pool
 
 MEASURE_PROMPTS = 200
@@ -67,8 +68,9 @@ def model_config(recipe: Recipe, vocab_size: int) -> ModelConfig:
         raise InputError(str(error)) from error
 
 
-def check_sizes(recipe: Recipe) -> None:
-    """Refuse a model or a training that cannot be, before the corpus is written. Raises InputError."""
+def check_pretraining(recipe: Recipe) -> None:
+    """Refuse a model or a training that cannot be here, before the corpus is written. Raises InputError."""
+    check_machine(recipe.machine)
     if recipe.pretrain.start is not None:
         start_tokenizer(recipe.pretrain.start)
     model_config(recipe, recipe.tokenizer.most_tokens)

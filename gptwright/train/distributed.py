@@ -20,6 +20,7 @@ import torch.distributed as dist
 
 from gptwright import launch
 from gptwright.errors import InputError, RunError
+from gptwright.train.machine import device_for
 
 WAIT = timedelta(days=14)
 """How long ranks wait for what rank 0 does alone. One that ends wakes the others at once."""
@@ -182,7 +183,7 @@ def joined(device: str) -> Iterator[Ranks]:
     if launch.world_size() == 1:
         yield ALONE
         return
-    cuda = torch.cuda.is_available() if device == "auto" else device == "cuda"
+    cuda = device_for(device) == "cuda"
     if cuda:
         if torch.cuda.device_count() < launch.local_world_size():
             raise InputError(

@@ -39,6 +39,7 @@ from gptwright.model.transformer import (
     use_attention,
 )
 from gptwright.recipe import MachineSettings
+from gptwright.train.machine import device_for
 from gptwright.train.progress import say
 from gptwright.train.step import accumulate
 
@@ -244,8 +245,9 @@ def choose(
 
     A stored path that the settings now rule out is measured anew: whoever asks for another precision gets it. So is one
     that was found for another model, or for a run too short to compile where this one is longer. One that was
-    found `for_all` holds for every model.
+    found `for_all` holds for every model. Raises InputError where the device that is asked for is not there.
     """
+    device_for(settings.device)
     stored = folder / "fast_path.json"
     measured_for = None if for_all else {"parameters": config.parameter_count(), "context": config.context}
     if stored.is_file():
@@ -266,15 +268,14 @@ def choose(
 def _allowed(path: FastPath, settings: MachineSettings) -> bool:
     return (
         settings.device in ("auto", path.device)
+        and (path.device != "cuda" or torch.cuda.is_available())  # the folder may come from another machine
         and settings.precision in ("auto", path.precision)
         and settings.compile in ("auto", "always" if path.compiled else "never")
     )
 
 
 def _choose(config: ModelConfig, settings: MachineSettings, *, rows: int, tokens: int) -> FastPath:
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_for(settings.device)
     precisions = ["float32", "bfloat16"] if settings.precision == "auto" else [settings.precision]
     eager = [FastPath(device, precision) for precision in precisions]
     if len(eager) == 1 and settings.compile == "never":

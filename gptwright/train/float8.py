@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import warnings
 
@@ -16,6 +17,16 @@ FIRST_CAPABILITY = (8, 9)
 """The first CUDA compute capability with float8 products: Ada and Hopper."""
 
 
+def require_float8(device: str) -> None:
+    """Raises InputError where the device or torchao is missing."""
+    if device != "cuda" or torch.cuda.get_device_capability() < FIRST_CAPABILITY:
+        raise InputError(
+            "machine.float8 needs an NVIDIA GPU of compute capability 8.9 (Ada, Hopper): set machine.float8=false"
+        )
+    if importlib.util.find_spec("torchao") is None:
+        raise InputError(f"machine.float8 needs torchao: {pip_install('float8')}")
+
+
 def use_float8(model: nn.Module, device: str, *, emulate: bool = False) -> int:
     """Replace the linear layers inside `model`'s blocks by torchao's, weights and names unchanged; returns how many.
 
@@ -23,17 +34,12 @@ def use_float8(model: nn.Module, device: str, *, emulate: bool = False) -> int:
     arXiv:2209.05433); weights, optimizer and everything outside the blocks keep their precision. `emulate` computes the
     same numbers on any device, slowly. Raises InputError where the device or torchao is missing.
     """
-    if not emulate and (device != "cuda" or torch.cuda.get_device_capability() < FIRST_CAPABILITY):
-        raise InputError(
-            "machine.float8 needs an NVIDIA GPU of compute capability 8.9 (Ada, Hopper): set machine.float8=false"
-        )
+    if not emulate:
+        require_float8(device)
     logging.getLogger("torchao").setLevel(logging.ERROR)  # it tells of each kernel library that is not for this machine
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from torchao.float8 import Float8LinearConfig, convert_to_float8_training  # noqa: PLC0415
-    except ImportError as error:
-        raise InputError(f"machine.float8 needs torchao: {pip_install('float8')}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torchao.float8 import Float8LinearConfig, convert_to_float8_training  # noqa: PLC0415
     chosen = 0
 
     def wanted(module: nn.Module, name: str) -> bool:

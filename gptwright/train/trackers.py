@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,24 @@ Tracker = Callable[[dict[str, float]], None]
 """Takes one row of metrics, with its "step"."""
 
 
+def require_trackers(names: Sequence[str]) -> None:
+    """Raises InputError when a package is missing, with the command that installs it."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            raise InputError(f"machine.trackers names {name}, which is not installed: {pip_install('track')}") from None
+
+
 def trackers_for(names: Sequence[str], run: Path, stage: str) -> list[Tracker]:
-    """One per name. Raises InputError when its package is missing, with the command that installs it."""
+    """One per name. Raises InputError when its package is missing."""
+    require_trackers(names)
     return [_MAKERS[name](run, stage) for name in names]
 
 
 def _tensorboard(run: Path, stage: str) -> Tracker:
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
-    except ImportError as error:
-        raise _missing("tensorboard") from error
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+
     writers: list[Any] = []
 
     def log(row: dict[str, float]) -> None:
@@ -37,10 +46,8 @@ def _tensorboard(run: Path, stage: str) -> Tracker:
 
 
 def _wandb(run: Path, stage: str) -> Tracker:
-    try:
-        import wandb  # noqa: PLC0415
-    except ImportError as error:
-        raise _missing("wandb") from error
+    import wandb  # noqa: PLC0415
+
     # The same folder and stage are the same run there, before a kill and after.
     name = hashlib.sha256(f"{run.resolve()}/{stage}".encode()).hexdigest()[:16]
     session = wandb.init(
@@ -56,10 +63,6 @@ def _wandb(run: Path, stage: str) -> Tracker:
         session.log({key: value for key, value in row.items() if key != "step"}, step=int(row["step"]))
 
     return log
-
-
-def _missing(package: str) -> InputError:
-    return InputError(f"machine.trackers names {package}, which is not installed: {pip_install('track')}")
 
 
 _MAKERS: dict[str, Callable[[Path, str], Tracker]] = {"tensorboard": _tensorboard, "wandb": _wandb}

@@ -59,4 +59,4 @@ def test_many_files_are_measured_once(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "stat", lambda path, **options: looked.append(path) or stat(path, **options))
     shares = [share_read() for _ in read_found(files)]
     assert len(shares) == 50 and shares[-1] == 1.0
-    assert len(looked) <= 2 * len(files)  # reading may look at each
+    assert len(looked) < len(shares)  # reading looks at each a few times

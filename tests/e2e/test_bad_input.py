@@ -124,6 +124,8 @@ def test_bad_conversations_are_found_before_pretraining(cli: Any, tiny: Path) ->
         (("-o", "model.width=33"), ("model.width (33)", "multiple of model.heads (2)")),
         (("-o", "pretrain.tokens=100"), ("pretrain.tokens (100)", "raise it")),
         (("-o", "model.layers"), ("'model.layers'", "key=value")),
+        (("-o", "model.context=many"), ("model.context", "many")),
+        (("-o", "machine.float8=true", "-o", "machine.device=cpu"), ("machine.float8", "set machine.float8=false")),
     ],
 )
 def test_settings_that_cannot_be(cli: Any, tiny: Path, arguments: tuple[str, ...], said: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ from gptwright.model.rope import RopeScaling
 from gptwright.pipeline.run import Run, fingerprint
 from gptwright.pipeline.stages import stages_of
 from gptwright.pipeline.start import find_model, start_config, start_model, start_tokenizer
-from gptwright.pipeline.wiring import check_sizes, finish_step, model_config
+from gptwright.pipeline.wiring import check_pretraining, finish_step, model_config
 from gptwright.recipe import Recipe
 from gptwright.train.schedule import rate
 
@@ -49,25 +49,25 @@ def test_the_grown_model_says_of_text_what_it_said_before(foreign_model: MakeFol
 def test_a_longer_context_is_checked_and_kept(foreign_model: MakeFolder) -> None:
     folder = foreign_model("qwen")
     with pytest.raises(InputError, match=r"trained with a context of 256 tokens, and model\.context is 512: set model"):
-        check_sizes(recipe_from(folder, 512))
+        check_pretraining(recipe_from(folder, 512))
     recipe = recipe_from(folder, 512, model={"rope_scaling": {"kind": "yarn"}})
-    check_sizes(recipe)
+    check_pretraining(recipe)
     config = start_config(recipe, str(folder))
     assert (config.context, config.rope_scaling) == (512, RopeScaling("yarn", 2.0, 256))
 
 
 def test_folders_that_will_not_do_are_refused(foreign_model: MakeFolder) -> None:
     folder = foreign_model("qwen")
-    check_sizes(recipe_from(folder))
+    check_pretraining(recipe_from(folder))
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(config | {"model_type": "mamba"}), encoding="utf-8")
     with pytest.raises(InputError, match="model_type 'mamba' is not supported: use one of llama, qwen2, qwen3"):
-        check_sizes(recipe_from(folder))
+        check_pretraining(recipe_from(folder))
     path.write_text(json.dumps(config), encoding="utf-8")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"has no tokenizer\.json, and a model is worth nothing without its tokenizer"):
-        check_sizes(recipe_from(folder))
+        check_pretraining(recipe_from(folder))
     with pytest.raises(InputError, match="model folder nowhere does not exist"):
         stages_of(recipe_from(Path("nowhere")))
 
@@ -112,4 +112,4 @@ def test_a_phase_without_a_step_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"share_of_tokens \(0\.1\) of 4 steps leaves one of the two phases without any"
     ):
-        check_sizes(recipe)
+        check_pretraining(recipe)

@@ -15,7 +15,7 @@ from gptwright.pipeline.run import Run
 from gptwright.pipeline.stages import stages_of
 from gptwright.pipeline.wiring import (
     check_drawn,
-    check_sizes,
+    check_pretraining,
     held_out_of,
     model_config,
     set_aside,
@@ -54,8 +54,8 @@ def test_sizes_that_do_not_fit_are_refused(model: dict[str, int], message: str) 
 def test_tokens_for_less_than_one_step_are_refused_before_the_corpus_is_written() -> None:
     short = {"tokens": 32 * 256 - 1, "batch_rows": 32}
     with pytest.raises(InputError, match=r"pretrain\.tokens \(8191\) is less than one step"):
-        check_sizes(recipe_of(pretrain=short))
-    check_sizes(recipe_of(pretrain={**short, "tokens": 32 * 256}))
+        check_pretraining(recipe_of(pretrain=short))
+    check_pretraining(recipe_of(pretrain={**short, "tokens": 32 * 256}))
 
 
 def test_more_than_the_world_has_is_refused_by_the_name_of_the_setting() -> None:

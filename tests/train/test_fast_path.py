@@ -61,6 +61,20 @@ def test_a_setting_that_rules_the_stored_path_out_is_obeyed(tiny_model: Language
     assert json.loads((tmp_path / "fast_path.json").read_text(encoding="utf-8"))["precision"] == "float32"
 
 
+def test_a_path_of_another_machines_gpu_is_not_taken(tiny_model: LanguageModel, tmp_path: Path) -> None:
+    stored = {"device": "cuda", "precision": "float32", "compiled": False}
+    (tmp_path / "fast_path.json").write_text(json.dumps(stored), encoding="utf-8")
+    settings = MachineSettings(precision="float32", compile="never")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    assert choose(tmp_path, tiny_model.config, settings, rows=2, tokens=100).device == device
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(tiny_model: LanguageModel, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"machine\.device is cuda"):
+        choose(tmp_path, tiny_model.config, MachineSettings(device="cuda"), rows=2, tokens=100)
+
+
 SPEEDS = {("float32", False): 200.0, ("bfloat16", False): 150.0, ("float32", True): 300.0, ("bfloat16", True): 400.0}
 
 

@@ -67,10 +67,8 @@ def test_each_stage_of_one_process_is_a_wandb_run_of_its_own(tmp_path: Path, wan
     assert wandb.made[0]["id"] != wandb.made[1]["id"]
 
 
-@pytest.mark.parametrize(("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb")])
-def test_a_missing_package_is_named_with_its_remedy(
-    name: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_missing_package_is_named_with_its_remedy(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=rf"{name}, which is not installed: .*-m pip install 'gptwright\[track\]'"):
         trackers_for([name], tmp_path, "base")
