@@ -162,7 +162,7 @@ def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own:
         case TestsReward():
             return text_reward(partial(verifiers.share_of_tests, seconds=part.seconds))
         case MatchReward():
-            return match_reward(part.pattern)
+            return match_reward(part.pattern, tokenizer)
         case LengthReward():
             return length_reward(part.over)
         case RepetitionReward():
