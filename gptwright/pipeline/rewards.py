@@ -79,14 +79,18 @@ def check_practice(name: str, settings: Practised, seed: int) -> None:
     if settings.data is None:
         wanted = "rejection.prompts" if name == "rejection" else f"{name}.steps and {name}.episodes"
         check_drawn(wanted, "rl", settings.world_prompts, seed)
-    asked = {prompt.use_case for prompt in prompts} or set(world.USE_CASE_PERCENT)
+    asked = {
+        "use_cases": {prompt.use_case for prompt in prompts} or set(world.USE_CASE_PERCENT),
+        "kinds": {str(p.details["kind"]) for p in prompts if "kind" in p.details} if prompts else set(world.KINDS),
+    }
     for name, part in settings.parts.items():
         if isinstance(part, RubricReward):
             check_judge(part)
-            if strange := sorted(set(part.use_cases) - asked):
-                raise InputError(
-                    f"rewards.{name}.use_cases has {strange[0]!r}, which no prompt has: use some of {sorted(asked)}"
-                )
+            for selector, there in asked.items():
+                if strange := sorted(set(getattr(part, selector)) - there):
+                    raise InputError(
+                        f"rewards.{name}.{selector} has {strange[0]!r}, which no prompt has: use some of {sorted(there)}"
+                    )
         elif isinstance(part, ModelReward) and part.folder is not None:
             find_model(part.folder)
 
@@ -168,7 +172,7 @@ def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own:
         case RepetitionReward():
             return repetition_reward
         case RubricReward():
-            return _rubric_part(run, part, path)
+            return rubric_reward(part, judge_of(run, part, path.device))
 
 
 def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
@@ -187,11 +191,15 @@ def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPat
     return model_reward(model, tokenizer, path)
 
 
-def _rubric_part(run: Run, part: RubricReward, path: FastPath) -> Part:
-    judge = judge_of(run, part, path.device)
+def rubric_reward(part: RubricReward, judge: Judge) -> Part:
+    """The judge's points for answers to the prompts that the rubric is for, 0 for others."""
+
+    def is_for(prompt: Prompt) -> bool:
+        of_kind = not part.kinds or prompt.details.get("kind") in part.kinds
+        return of_kind and (not part.use_cases or prompt.use_case in part.use_cases)
 
     def score(answers: Sequence[Answered]) -> list[float]:
-        judged = [i for i, each in enumerate(answers) if not part.use_cases or each.prompt.use_case in part.use_cases]
+        judged = [i for i, each in enumerate(answers) if is_for(each.prompt)]
         scores = [0.0] * len(answers)
         points = judge([(answers[i].prompt.messages, answers[i].text) for i in judged])
         for i, value in zip(judged, points, strict=True):

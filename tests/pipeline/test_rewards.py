@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gptwright import world
 from gptwright.data.jsonl import write_jsonl
 from gptwright.engine.request import Completion
 from gptwright.errors import InputError
-from gptwright.pipeline.rewards import check_practice, ended_or
+from gptwright.pipeline.rewards import check_practice, ended_or, rubric_reward
 from gptwright.practice_settings import GrpoSettings, PpoSettings, RejectionSettings
 from gptwright.records import Message, Prompt, to_json
 from gptwright.reward_settings import RubricReward
@@ -23,9 +24,14 @@ def test_answers_that_do_not_end_are_held_to_what_practice_takes_them_for() -> N
     assert ended_or([0.5, 0.5], [ended, cut], RejectionSettings()) == [0.5, 0.5]
 
 
-def judged(*use_cases: str, data: str | None = None) -> GrpoSettings:
-    """Practice on what an endpoint says of prompts of these use cases."""
-    part = RubricReward(kind="rubric", rubric="refusal", judge="http://x/v1", model="big", use_cases=use_cases)
+def rubric(name: str, **chosen: tuple[str, ...]) -> RubricReward:
+    """What an endpoint says of some prompts."""
+    return RubricReward(kind="rubric", rubric=name, judge="http://x/v1", model="big", **chosen)
+
+
+def judged(*use_cases: str, data: str | None = None, kinds: tuple[str, ...] = ()) -> GrpoSettings:
+    """Practice on what an endpoint says of prompts of these use cases and kinds."""
+    part = rubric("refusal", use_cases=use_cases, kinds=kinds)
     return GrpoSettings(rewards={"safe": part}, data=data)
 
 
@@ -38,3 +44,26 @@ def test_a_use_case_that_no_prompt_has_is_refused(tmp_path: Path) -> None:
     check_practice("grpo", judged("mine", data=str(tmp_path / "prompts.jsonl")), 0)
     with pytest.raises(InputError, match="has 'open_qa', which no prompt has"):
         check_practice("grpo", judged("open_qa", data=str(tmp_path / "prompts.jsonl")), 0)
+
+
+def test_a_kind_that_no_prompt_has_is_refused(tmp_path: Path) -> None:
+    check_practice("grpo", judged(kinds=("harmful",)), 0)
+    with pytest.raises(InputError, match=r"rewards.safe.kinds has 'harmfull', which no prompt has: use some of"):
+        check_practice("grpo", judged(kinds=("harmfull",)), 0)
+    prompts = [Prompt(str(n), (Message("user", f"{n}?"),), details={"kind": "mine"} if n else {}) for n in range(3)]
+    write_jsonl(tmp_path / "prompts.jsonl", map(to_json, prompts))
+    check_practice("grpo", judged(kinds=("mine",), data=str(tmp_path / "prompts.jsonl")), 0)
+    with pytest.raises(InputError, match=r"kinds has 'harmful', which no prompt has: use some of \['mine'\]"):
+        check_practice("grpo", judged(kinds=("harmful",), data=str(tmp_path / "prompts.jsonl")), 0)
+
+
+def test_the_shipped_rubrics_judge_prompts_of_their_kind_alone() -> None:
+    answers = [
+        Answered(prompt, [1], Completion([2]), Message("assistant", "I cannot help with that."))
+        for prompt in world.prompts("rl", 1_000, seed=0)
+    ]
+    kinds = [answer.prompt.details["kind"] for answer in answers]
+    assert {"harmful", "look_alike"} < set(kinds)
+    for name, kind in (("refusal", "harmful"), ("no_refusal", "look_alike")):
+        part = rubric_reward(rubric(name, kinds=(kind,)), lambda exchanges: [1.0] * len(exchanges))
+        assert part(answers) == [float(each == kind) for each in kinds]
