@@ -17,9 +17,10 @@ from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_prompts
 from gptwright.data.jsonl import read_jsonl, write_jsonl
 from gptwright.errors import InputError, RunError
+from gptwright.feedback.rubric import check_judge
 from gptwright.model.folder import load_language_model
 from gptwright.pipeline.reward_report import reward_figures
-from gptwright.pipeline.rewards import check_judge, judge_of
+from gptwright.pipeline.rewards import judge_found, judge_of
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.wiring import (
     MEASURE_PROMPTS,
@@ -51,7 +52,7 @@ def check_rounds(rounds: RoundsSettings) -> None:
                 f"({rounds.prompts}) need {needed} or more: add some, or lower rounds.prompts"
             )
     if rounds.rubric is not None:
-        check_judge(rounds.rubric)
+        check_judge(judge_found(rounds.rubric))
 
 
 def _distinct(path: str) -> list[Prompt]:

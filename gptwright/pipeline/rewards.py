@@ -10,7 +10,7 @@ from functools import partial
 from gptwright import world
 from gptwright.data.conversations import read_prompts
 from gptwright.errors import InputError
-from gptwright.feedback.rubric import Judge, load_rubric, rubric_judge
+from gptwright.feedback.rubric import Judge, check_judge, rubric_judge
 from gptwright.model.folder import load_scalar_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.run import Run
@@ -85,30 +85,27 @@ def check_practice(name: str, settings: Practised, seed: int) -> None:
     }
     for name, part in settings.parts.items():
         if isinstance(part, RubricReward):
-            check_judge(part)
+            check_judge(judge_found(part))
             for selector, there in asked.items():
                 if strange := sorted(set(getattr(part, selector)) - there):
                     raise InputError(
-                        f"rewards.{name}.{selector} has {strange[0]!r}, which no prompt has: use some of {sorted(there)}"
+                        f"rewards.{name}.{selector} has {strange[0]!r}, which no prompt has: use some of "
+                        f"{sorted(there)}"
                     )
         elif isinstance(part, ModelReward) and part.folder is not None:
             find_model(part.folder)
 
 
-def check_judge(part: RubricReward) -> None:
-    """Raises InputError where rubric or judge is not there."""
-    load_rubric(part.rubric)
-    if not part.is_endpoint:
-        find_model(part.judge)
+def judge_found(part: RubricReward) -> RubricReward:
+    """With the folder of a judge that is named as a run's stage. Raises InputError where there is none."""
+    return part if part.is_endpoint else part.model_copy(update={"judge": str(find_model(part.judge))})
 
 
 def judge_of(run: Run, part: RubricReward, device: str) -> Judge:
-    """Who answers the rubric's questions; a folder may be a run's stage, read on `device`. An endpoint's replies are
-    kept in the run's folder.
+    """Who answers the rubric's questions, a folder's model on `device`. An endpoint's replies are kept in the run's
+    folder.
     """
-    if not part.is_endpoint:
-        part = part.model_copy(update={"judge": str(find_model(part.judge))})
-    return rubric_judge(part, device, run.folder / "judge_replies.jsonl")
+    return rubric_judge(judge_found(part), device, run.folder / "judge_replies.jsonl")
 
 
 def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
