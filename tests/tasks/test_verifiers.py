@@ -52,6 +52,17 @@ def test_a_prompt_without_a_number_is_named(details: dict[str, object]) -> None:
         check_numbers([prompt(answer=3), prompt(**details)])
 
 
+@pytest.mark.parametrize(
+    "test", ["import numpy", "from numpy.linalg import norm", "def f():\n    import os, numpy as np"]
+)
+def test_tests_that_no_code_could_pass_are_told(test: str) -> None:
+    check_tests([prompt(tests=["import math, os.path", "from . import x", "this is no Python"])])
+    with pytest.raises(
+        InputError, match=r"details\.tests of prompt 'p1' import numpy, and code is tested with Python's"
+    ):
+        check_tests([prompt(tests=["assert True", test])])
+
+
 @pytest.mark.parametrize("details", [{}, {"tests": []}, {"tests": "assert 1"}, {"tests": [1]}])
 def test_a_prompt_without_tests_is_named(details: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"prompt 'p1' has no list of Python statements in details\.tests"):
