@@ -15,7 +15,10 @@ from gptwright.errors import InputError
 from gptwright.records import Prompt
 from gptwright.tasks.sandbox import run_tests
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?:(?<!\w)-)?(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?")
+"""Commas stand between thousands alone, and a minus behind a number or a word is none: '1,2,3' ends with 3, '10-20'
+with 20.
+"""
 _FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _PYTHON = ("", "py", "python", "python3")
 

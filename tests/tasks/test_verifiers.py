@@ -31,6 +31,23 @@ def test_the_last_number_counts(answer: str, right: bool) -> None:
     assert number_is_right(prompt(answer="1,024"), answer) == float(right)
 
 
+@pytest.mark.parametrize(
+    ("answer", "last"),
+    [
+        ("1,2,3", 3),
+        ("1,000,5", 5),
+        ("12,34", 34),
+        ("1,234,567.5", "1234567.5"),
+        ("10-20", 20),
+        ("page A-4", 4),
+        ("10 - 20 = -10", -10),
+        ("(-7)", -7),
+    ],
+)
+def test_lists_and_ranges_are_several_numbers(answer: str, last: object) -> None:
+    assert number_is_right(prompt(answer=last), answer) == 1.0
+
+
 def test_decimals_are_exact() -> None:
     assert number_is_right(prompt(answer="0.3"), "0.30") == 1.0
     assert number_is_right(prompt(answer="0.3"), str(0.1 + 0.2)) == 0.0
