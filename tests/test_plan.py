@@ -115,7 +115,7 @@ def test_what_is_trained_is_sharded_as_the_run_would_do_it_and_frozen_models_are
     assert always["sft"] == whole["sft"]
     frozen = 3 * 4.0 * model.stages[0].parameters  # reference, reward model, and what the guard keeps
     assert always["ppo"] == pytest.approx((whole["ppo"] - frozen) / 4 + frozen)
-    halved = state("h100:4", "machine.frozen_bfloat16=true", "ppo.interpolation=1.0")
+    halved = state("h100:4", "machine.frozen_bfloat16=true", "machine.precision=bfloat16", "ppo.interpolation=1.0")
     assert whole["ppo"] - halved["ppo"] == pytest.approx(2 * 2.0 * model.stages[0].parameters)
     large = {shard: plan_of("llama-65b", "a100:8", f"machine.shard={shard}").stages[0] for shard in ("auto", "never")}
     assert large["auto"].bytes_per_device == pytest.approx(large["never"].bytes_per_device / 8)
