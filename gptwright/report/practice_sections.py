@@ -71,30 +71,33 @@ def _practice_section(run: RunFiles, stage: str) -> Section:
     return Section(stage, title, intro, (Plots(tuple(drawn), small=True),))
 
 
-def _frontier(stage: str, rows: Sequence[Row]) -> list[Plot]:
-    """Reward, and gold score where it was measured, over the square root of the KL (Gao et al., arXiv:2210.10760). A
-    single round is mostly noise, so a few are taken together.
+def frontier_curves(rows: Sequence[Row]) -> tuple[tuple[list[float], list[float]], tuple[list[float], list[float]]]:
+    """(x, y) of the reward and, where it was measured, of the gold score over the square root of the KL (Gao et al.,
+    arXiv:2210.10760). A single round is mostly noise, so a few are taken together.
     """
     played = [row for row in rows if row.get("kl/k3") is not None and row.get("reward/score") is not None]
     size = max(1, len(played) // FRONTIER_POINTS)
     parts = [played[start : start + size] for start in range(0, len(played), size)]
-    kl = [sum(row["kl/k3"] for row in part) / len(part) for part in parts]
+    roots = [math.sqrt(max(0.0, sum(row["kl/k3"] for row in part) / len(part))) for part in parts]
     score = [sum(row["reward/score"] for row in part) / len(part) for part in parts]
-    root_at = {row["step"]: math.sqrt(max(0.0, value)) for part, value in zip(parts, kl, strict=True) for row in part}
-    gold = [(root_at.get(step, 0.0), value) for step, value in zip(*series(rows, "gold_score"), strict=True)]
-    curves = {
-        "frontier": ([math.sqrt(max(0.0, value)) for value in kl], score, "What moving away has brought in reward."),
-        "gold-frontier": ([x for x, _ in gold], [y for _, y in gold], "In gold score: a fall means a hacked reward."),
-    }
+    # A round's answers are those of the policy behind the round before, and gold is measured behind a round.
+    root_of = {row["step"] - 1: root for part, root in zip(parts, roots, strict=True) for row in part}
+    measured = zip(*series(rows, "gold_score"), strict=True)
+    gold = [(root_of[step], value) for step, value in measured if step in root_of]
+    return (roots, score), ([x for x, _ in gold], [y for _, y in gold])
+
+
+def _frontier(stage: str, rows: Sequence[Row]) -> list[Plot]:
+    says = ("What moving away has brought in reward.", "In gold score: a fall means a hacked reward.")
     return [
         curve_plot(
             f"{stage}-{name}",
             [plots.Series(name, x, y, 2, dots=True)],
-            f"Frontier. {says}",
+            f"Frontier. {told}",
             "square root of KL",
             size=plots.SMALL,
         )
-        for name, (x, y, says) in curves.items()
+        for name, told, (x, y) in zip(("frontier", "gold-frontier"), says, frontier_curves(rows), strict=True)
         if len(x) > 1
     ]
 
