@@ -72,6 +72,14 @@ def weighted(parts: Mapping[str, tuple[Part, float]]) -> Reward:
     return reward
 
 
+def choosable(scores: Sequence[float], answers: Sequence[Answered]) -> list[float]:
+    """What the best answer is chosen by: one that did not end comes behind all that did."""
+    return [
+        score if each.completion.finish_reason == "stop" else -math.inf
+        for score, each in zip(scores, answers, strict=True)
+    ]
+
+
 def model_reward(model: ScalarModel, tokenizer: Tokenizer, path: FastPath) -> Part:
     """The reward model's score, read at the reward token behind the answer. It sees what people saw who ranked such
     answers: not what was thought before, and no calls of tools.
