@@ -6,12 +6,13 @@ import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
 from gptwright import world
 from gptwright.data.conversations import read_prompts
 from gptwright.errors import InputError
 from gptwright.feedback.rubric import Judge, check_judge, rubric_judge
-from gptwright.model.folder import load_scalar_model
+from gptwright.model.folder import load_scalar_model, read_scalar_config
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import find_model
@@ -108,6 +109,34 @@ def judge_of(run: Run, part: RubricReward, device: str) -> Judge:
     return rubric_judge(judge_found(part), device, run.folder / "judge_replies.jsonl")
 
 
+def check_reward_models(run: Run) -> None:
+    """Once the run has its tokenizer, and before pretraining spends hours: raises InputError for a reward model from
+    elsewhere that cannot read the run's answers.
+    """
+    tokenizer = Tokenizer.load(run.folder / "tokenizer")
+    practised: tuple[Practised | None, ...] = (run.recipe.rejection, run.recipe.grpo, run.recipe.ppo)
+    for part in (part for settings in practised if settings for part in settings.parts.values()):
+        if isinstance(part, ModelReward) and part.folder is not None:
+            check_readable(find_model(part.folder), tokenizer, run.recipe.model.context)
+
+
+def check_readable(folder: Path, tokenizer: Tokenizer, context: int) -> None:
+    """Raises InputError where the folder's reward model cannot read answers of this tokenizer that end within so many
+    tokens.
+    """
+    config, _ = read_scalar_config(folder)
+    if Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
+        raise InputError(
+            f"reward model {folder} has another tokenizer than this run: train one on this run's comparisons, or set "
+            "pretrain.start to the model that it comes from"
+        )
+    if config.context < context:
+        raise InputError(
+            f"reward model {folder} reads {config.context} tokens, and this run's answers end within {context}: it "
+            "would not see their ends; take one with as long a context"
+        )
+
+
 def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
     """Raises InputError for a prompt that lacks what a verifier goes by."""
     for part in settings.parts.values():
@@ -174,18 +203,9 @@ def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own:
 
 def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
     folder = run.folder / own if part.folder is None else find_model(part.folder)
-    if part.folder is not None and Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
-        raise InputError(
-            f"reward model {folder} has another tokenizer than this run: train one on this run's comparisons, or set "
-            "pretrain.start to the model that it comes from"
-        )
-    model = frozen(load_scalar_model(folder), path, run.recipe.machine)
-    if model.config.context < run.recipe.model.context:
-        raise InputError(
-            f"reward model {folder} reads {model.config.context} tokens, and this run's answers end within "
-            f"{run.recipe.model.context}: it would not see their ends; take one with as long a context"
-        )
-    return model_reward(model, tokenizer, path)
+    if part.folder is not None:
+        check_readable(folder, tokenizer, run.recipe.model.context)
+    return model_reward(frozen(load_scalar_model(folder), path, run.recipe.machine), tokenizer, path)
 
 
 def rubric_reward(part: RubricReward, judge: Judge) -> Part:

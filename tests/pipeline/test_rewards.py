@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,11 +12,18 @@ from gptwright import world
 from gptwright.data.jsonl import write_jsonl
 from gptwright.engine.request import Completion
 from gptwright.errors import InputError
-from gptwright.pipeline.rewards import check_practice, ended_or, rubric_reward
+from gptwright.model.config import ModelConfig
+from gptwright.model.folder import save_model
+from gptwright.model.transformer import ScalarModel
+from gptwright.pipeline.rewards import check_practice, check_reward_models, ended_or, rubric_reward
+from gptwright.pipeline.stages import train_base
 from gptwright.practice_settings import GrpoSettings, PpoSettings, RejectionSettings
+from gptwright.recipe import load_recipe
 from gptwright.records import Message, Prompt, to_json
 from gptwright.reward_settings import RubricReward
 from gptwright.stages.rewards import Answered
+from gptwright.tokenizer.bpe import train_characters
+from gptwright.train.distributed import ALONE
 
 
 def test_answers_that_do_not_end_are_held_to_what_practice_takes_them_for() -> None:
@@ -22,6 +31,39 @@ def test_answers_that_do_not_end_are_held_to_what_practice_takes_them_for() -> N
     cut = ended._replace(completion=Completion([2], finish_reason="length"))
     assert ended_or([0.5, 0.5], [ended, cut], PpoSettings(no_end_score=-2.0)) == [0.5, -2.0]
     assert ended_or([0.5, 0.5], [ended, cut], RejectionSettings()) == [0.5, 0.5]
+
+
+@pytest.fixture
+def reward_folder(tmp_path: Path) -> Path:
+    """A reward model of 32 tokens' context from elsewhere, with a tokenizer of bytes."""
+    tokenizer, folder = train_characters([]), tmp_path / "elsewhere"
+    shape = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context=32, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, hidden=24
+    )
+    folder.mkdir()
+    save_model(ScalarModel(shape), folder, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
+    tokenizer.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("strict", "context", "said"),
+    [(False, 32, ""), (True, 32, "has another tokenizer than this run"), (False, 64, "reads 32 tokens, and this run")],
+)
+def test_a_reward_model_that_cannot_read_the_answers_is_refused_before_pretraining(
+    tmp_path: Path, reward_folder: Path, strict: bool, context: int, said: str
+) -> None:
+    train_characters(["abc"], strict=strict).save(tmp_path / "tokenizer")
+    watch = f"ppo.guard.watch={{second: {{kind: model, folder: '{reward_folder}'}}}}"
+    short = ["ppo.max_new_tokens=16", "reward.max_new_tokens=16", f"model.context={context}"]
+    run: Any = SimpleNamespace(folder=tmp_path, ranks=ALONE, recipe=load_recipe("quickstart", [watch, *short]))
+    if not said:
+        check_reward_models(run)
+        return
+    with pytest.raises(InputError, match=said):
+        check_reward_models(run)
+    with pytest.raises(InputError, match=said):
+        train_base(run)
 
 
 def rubric(name: str, **chosen: tuple[str, ...]) -> RubricReward:
