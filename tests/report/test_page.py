@@ -286,3 +286,20 @@ def test_gold_stands_over_the_kl_of_the_policy_that_it_was_measured_on():
     reward, gold = frontier_curves(rows)
     assert reward == ([0.0, 1.0, 2.0], [11.0, 12.0, 13.0])
     assert gold == ([0.0, 2.0], [0.5, 0.7])  # of the last policy there are no answers to tell its KL by
+
+
+def test_every_way_to_go_on_from_sft_has_its_curves(run_dir):
+    dpo = [{"step": step, "loss": 0.7, "accuracy": 0.5, "margin": 0.0, "lr": 1e-4} for step in (1, 2)]
+    dpo += [{"step": 0, "validation_accuracy": 0.5}, {"step": 2, "gold_score": 0.7, "accuracy": 0.99}]
+    rejection = [{"step": step, "epoch": step / 2, "loss": 1.0, "lr": 1e-3} for step in (1, 2)]
+    rejection += [{"step": 0, "epoch": 0, "validation_loss": 1.1, "held_out/reward": 0.2, "held_out/right": 0.3}]
+    for stage, rows in (("dpo", dpo), ("rejection", rejection), ("ppo_without_mix", read_run(run_dir).metrics["ppo"])):
+        (run_dir / stage).mkdir()
+        (run_dir / stage / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sections = practice_sections(read_run(run_dir))
+    assert [section.slug for section in sections] == ["dpo", "rejection", "ppo", "ppo_without_mix"]
+    captions = [[plot.caption for block in section.blocks for plot in block.plots] for section in sections]
+    assert "Share of pairs ordered as labelled." in captions[0] and "0.99" not in str(sections[0].blocks)
+    assert captions[1][-2:] == ["On held-out prompts: reward.", "On held-out prompts: right."]
+    assert captions[2] == captions[3]
+    assert len({section.title for section in sections}) == 4
