@@ -103,6 +103,15 @@ def curve(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     return [by_step[step] for step in sorted(by_step)]
 
 
+def over_kl(points: list[dict[str, float]], name: str) -> tuple[list[float], list[float]]:
+    """(root of the KL, value) of a figure. A round's answers are those of the policy behind the round before, on which
+    its KL and rewards are measured; gold is measured behind the round.
+    """
+    kl = {point["step"] - (name == "gold"): point["kl"] for point in points if "kl" in point}
+    shown = [point for point in points if name in point and point["step"] in kl]
+    return [math.sqrt(max(0.0, kl[point["step"]])) for point in shown], [point[name] for point in shown]
+
+
 def draw(points: list[dict[str, float]]) -> None:
     """Reward and second reward to one scale, gold to its own, over the root of the KL; a line where the alarm was."""
     stop = next((point["step"] for point in points if point.get("alarms", 0) > GUARD.window), None)
@@ -111,12 +120,10 @@ def draw(points: list[dict[str, float]]) -> None:
 
     def paint(axes: Any, colours: Any) -> None:
         for colour, name in enumerate(("reward", "second", "gold"), start=1):
-            shown = [point for point in points if name in point and "kl" in point]
-            first = shown[0][name]
-            spread = max(abs(point[name] - first) for point in shown) or 1.0
-            x = [math.sqrt(max(0.0, point["kl"])) for point in shown]
+            x, values = over_kl(points, name)
+            spread = max(abs(value - values[0]) for value in values) or 1.0
             label = {"reward": "reward practised on", "second": "second reward model", "gold": "gold score"}[name]
-            axes.plot(x, [(point[name] - first) / spread for point in shown], label=label, color=colours.of(colour))
+            axes.plot(x, [(value - values[0]) / spread for value in values], label=label, color=colours.of(colour))
         for (label, step), style in zip(lines.items(), ("--", ":"), strict=True):
             kl = next((point["kl"] for point in points if point["step"] == step), None)
             if kl is not None:

@@ -39,7 +39,7 @@ from gptwright.recipe import load_recipe
 from gptwright.records import Prompt
 from gptwright.report.plots import png_plot
 from gptwright.stages.answers import answer_text, sample_answers, that_fit
-from gptwright.stages.rewards import Part, answered, model_reward
+from gptwright.stages.rewards import Part, answered, choosable, model_reward
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -122,7 +122,8 @@ class Judge:
         return world_task.score(self.prompts, [answer_text(c, self.tokenizer) for c in completions]), completions
 
     def best(self, prompt: Prompt, completions: Sequence[Any]) -> Any:
-        return completions[int(np.argmax(self.reward(answered([prompt], [completions], self.tokenizer))))]
+        answers = answered([prompt], [completions], self.tokenizer)
+        return completions[int(np.argmax(choosable(self.reward(answers), answers)))]
 
     def told(
         self, model: LanguageModel, temperatures: Sequence[float] = (0.0, 1.0), best_of: int = 1

@@ -279,9 +279,8 @@ def _ppo_work(recipe: Recipe, ppo: PpoSettings, config: ModelConfig, name: str) 
     flops = config.flops_per_token(ANSWER_TOKENS) * tokens * (5 / 3 + 2 * ppo.epochs)
     flops += config.flops_per_token(config.context) * mixed
     values = state_bytes(config, ppo.value) if ppo.value_model == "separate" else 0.0
-    averaged = 4.0 * config.parameter_count() * (ppo.ema > 0)
     states = state_bytes(config, ppo.policy) + values
-    return Work(name, tokens + mixed, flops, states, _frozen(recipe, ppo, config) + averaged, shared=True)
+    return Work(name, tokens + mixed, flops, states, _frozen(recipe, ppo, config), shared=True)
 
 
 def _mixed_in(settings: PpoSettings | GrpoSettings, config: ModelConfig, without: int = 0) -> int:
@@ -291,7 +290,10 @@ def _mixed_in(settings: PpoSettings | GrpoSettings, config: ModelConfig, without
 
 
 def _frozen(recipe: Recipe, settings: PpoSettings | GrpoSettings, config: ModelConfig) -> float:
-    """Bytes of the reference, the reward models, the guard's among them, and the policy that it may come back to."""
+    """Bytes of the reference, the reward models, the guard's among them, the policy that it may come back to, and the
+    average of weights.
+    """
     models = 1 + sum(part.kind == "model" for part in settings.parts.values())
     each = 2.0 if recipe.machine.frozen_bfloat16 else 4.0
-    return config.parameter_count() * (models * each + 4.0 * (settings.guard is not None))
+    kept = (settings.guard is not None) + (settings.ema > 0)
+    return config.parameter_count() * (models * each + 4.0 * kept)

@@ -237,7 +237,7 @@ class RoundsSettings(Section):
         if self.rubric is not None and self.judged is not None:
             raise ValueError("give either rubric or judged: one of the two ranks the answers")
         if self.rubric is not None:
-            self.rubric._refuse_changed(("weight", "use_cases"), "in rounds.rubric, where points only rank")
+            self.rubric._refuse_changed(("weight", "use_cases", "kinds"), "in rounds.rubric, where points only rank")
         if self.judged is not None and "{round}" not in self.judged:
             raise ValueError(f"judged = {self.judged!r} names one file for all rounds: put {{round}} into it")
         if self.data is not None and self.rubric is None and self.judged is None:

@@ -127,8 +127,8 @@ class MachineSettings(Section):
     what would fill more than a quarter of a device's memory.
     """
     frozen_bfloat16: bool = False
-    """Keep reference and reward model of ppo and grpo with their blocks' matrices in bfloat16: half the memory and,
-    where precision is bfloat16, the same numbers.
+    """Keep reference and reward model of ppo and grpo with their blocks' matrices in bfloat16: half the memory and
+    the same numbers. It needs precision: bfloat16.
     """
     sampling_server: SamplingServer | None = None
     """Where ppo and grpo have their answers sampled; null is in this process, on the training weights."""
@@ -327,8 +327,11 @@ class Recipe(Section):
             self.reward._refuse_changed(("answers", "temperature", "max_new_tokens"), "in reward with data")
         if self.rounds and self.reward and self.reward.data is not None and self.rounds.data is None:
             raise ValueError("rounds.data is missing beside reward.data: name a file of prompts for the rounds to come")
-        if self.machine.frozen_bfloat16 and self.machine.precision == "float32":
-            raise ValueError("machine.frozen_bfloat16 has no use with machine.precision: float32; leave one out")
+        if self.machine.frozen_bfloat16 and self.machine.precision != "bfloat16":
+            raise ValueError(
+                "machine.frozen_bfloat16 is for products in bfloat16 alone, and machine.precision is "
+                f"{self.machine.precision}: set it to bfloat16, or leave frozen_bfloat16 out"
+            )
         for name in ("ppo", "grpo"):
             practised = getattr(self, name)
             if practised and self.machine.sampling_server:

@@ -90,6 +90,10 @@ class RubricReward(Section):
     """
     use_cases: tuple[str, ...] = ()
     """Only prompts of these are judged, others get 0; none named is all."""
+    kinds: tuple[str, ...] = ()
+    """Only prompts with one of these as details.kind are judged, others get 0; none named is all. The world's prompts
+    that ask for harm are `harmful`, those that only look so `look_alike`.
+    """
     at_once: Count = 8
     """At an endpoint: requests under way together."""
 

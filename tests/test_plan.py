@@ -12,7 +12,7 @@ from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.wiring import model_config
-from gptwright.plan import MACHINES, Plan, machine_named, make_plan, state_bytes
+from gptwright.plan import MACHINES, Plan, StagePlan, machine_named, make_plan, state_bytes
 from gptwright.recipe import OptimizerSettings, TokenizerSettings, load_recipe
 from gptwright.tokenizer.bpe import train_characters
 from gptwright.train.optimizers import Optimizers
@@ -116,10 +116,20 @@ def test_what_is_trained_is_sharded_as_the_run_would_do_it_and_frozen_models_are
     assert always["sft"] == whole["sft"]
     frozen = 3 * 4.0 * model.stages[0].parameters  # reference, reward model, and what the guard keeps
     assert always["ppo"] == pytest.approx((whole["ppo"] - frozen) / 4 + frozen)
-    halved = state("h100:4", "machine.frozen_bfloat16=true", "ppo.interpolation=1.0")
+    halved = state("h100:4", "machine.frozen_bfloat16=true", "machine.precision=bfloat16", "ppo.interpolation=1.0")
     assert whole["ppo"] - halved["ppo"] == pytest.approx(2 * 2.0 * model.stages[0].parameters)
     large = {shard: plan_of("llama-65b", "a100:8", f"machine.shard={shard}").stages[0] for shard in ("auto", "never")}
     assert large["auto"].bytes_per_device == pytest.approx(large["never"].bytes_per_device / 8)
+
+
+@pytest.mark.parametrize("stage", ["grpo", "ppo"])
+def test_an_average_of_weights_is_one_more_copy_of_them(stage: str) -> None:
+    def planned(*overrides: str) -> StagePlan:
+        stages = plan_of("quickstart", "h100", "grpo={}", *overrides).stages
+        return next(each for each in stages if each.stage == stage)
+
+    averaged = planned(f"{stage}.ema=0.992").bytes_per_device - planned().bytes_per_device
+    assert averaged == pytest.approx(4.0 * planned().parameters)
 
 
 @pytest.mark.parametrize(("machine", "fits"), [("h100:8", True), ("a100:1", False)])

@@ -51,6 +51,17 @@ def test_the_reward_is_no_part_of_the_rollout_that_asks_for_it(benchmark: Callab
     assert parts == {"rollout": 2.5, "scoring": 3.5, "update": 2.5, "rest": 1.5, "total": 10.0}
 
 
+def test_gold_stands_over_the_kl_of_the_policy_that_it_was_measured_on(
+    benchmark: Callable[[str], ModuleType],
+) -> None:
+    rows = [{"step": step, "reward/score": 2.0, "kl/reference": float((step - 1) ** 2)} for step in (1, 2, 3)]
+    rows += [{"step": step, "gold_score": 0.5 + step} for step in (0, 2, 3)]
+    module = benchmark("overoptimisation")
+    points = module.curve(rows)
+    assert module.over_kl(points, "reward") == ([0.0, 1.0, 2.0], [2.0, 2.0, 2.0])
+    assert module.over_kl(points, "gold") == ([0.0, 2.0], [0.5, 2.5])
+
+
 def test_table_of_speeds_says_which_clocks_were_earlier_ones(benchmark: Callable[[str], ModuleType]) -> None:
     def told(**more: float) -> list[str]:
         row = {"samples_per_second": 80, "total": 1.5, "rollout": 0.5, "scoring": 0.6, "update": 0.4, **more}

@@ -185,8 +185,12 @@ def test_a_file_of_ones_own_replaces_how_much_of_the_world_a_shipped_recipe_take
         (["ppo.episodes=3", "ppo.minibatches=4"], "minibatches (4) are more than a round's prompts (3)"),
         (["grpo={episodes: 8, answers: 4, minibatches: 4}"], "minibatches (4) are more than a round's prompts (2)"),
         (["machine.sampling_server.url=localhost:8000"], "is no address: begin it with http:// or https://"),
-        (["machine.frozen_bfloat16=true", "machine.precision=float32"], "machine.frozen_bfloat16 has no use with"),
-        (["machine.frozen_bfloat16=true", "ppo.interpolation=0.5"], "ppo.interpolation below 1 needs the SFT model's"),
+        (["machine.frozen_bfloat16=true", "machine.precision=float32"], "machine.precision is float32: set it to"),
+        (["machine.frozen_bfloat16=true"], "machine.precision is auto: set it to bfloat16, or leave"),
+        (
+            ["machine.frozen_bfloat16=true", "machine.precision=bfloat16", "ppo.interpolation=0.5"],
+            "ppo.interpolation below 1 needs the SFT model's",
+        ),
         (
             ["machine.sampling_server.url=http://x", "ppo.sampling_weights=bfloat16"],
             "sampling_weights has no effect in ppo with machine.sampling_server",

@@ -169,6 +169,16 @@ class Guide:
             raise InputError(f"the grammar cannot be followed: {self.matcher.get_error().splitlines()[0]}")
 
 
+def check_installed() -> None:
+    """Raises InputError where llguidance is not."""
+    try:
+        import llguidance  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise InputError(
+            f"{error.name} is not installed, which constrained answers need: run {pip_install('constrain')}"
+        ) from None
+
+
 class Constraints:
     """Grammars compiled for one vocabulary; an answer may end with any of `stop_ids` where its grammar ends."""
 
@@ -181,6 +191,7 @@ class Constraints:
         return Guide(self.compiled(grammar).deep_copy())
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
+        check_installed()
         from llguidance import LLMatcher  # noqa: PLC0415
 
         if _HALF.search(grammar.text):
@@ -203,12 +214,8 @@ class Constraints:
     @cached_property
     def vocabulary(self) -> LLTokenizer:
         """The tokenizer as llguidance wants it."""
-        try:
-            from llguidance import LLTokenizer, TokenizerWrapper  # noqa: PLC0415
-        except ImportError as error:
-            raise InputError(
-                f"{error.name} is not installed, which constrained answers need: run {pip_install('constrain')}"
-            ) from None
+        from llguidance import LLTokenizer, TokenizerWrapper  # noqa: PLC0415
+
         stop_ids = sorted(self.stop_ids)
         wrapped = TokenizerWrapper(_Pieces(self.tokenizer, stop_ids[0]))
         return LLTokenizer(wrapped, n_vocab=self.vocab_size, eos_token=stop_ids)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gptwright.asking import Refused, ask_json
-from gptwright.errors import RunError
+from gptwright.errors import InputError, RunError
 
 MOST_TOKENS = 512
 """Of a reply: a letter takes one, thinking before it some more."""
@@ -108,7 +108,13 @@ def _key(url: str, model: str, question: str) -> str:
 
 
 def key_for(address: str, variable: str | None) -> str:
-    """The key in the environment: of the variable that was named, or OpenAI's own, which no other address is sent."""
-    if variable is None:
-        variable = "OPENAI_API_KEY" if address.startswith("https://api.openai.com/") else ""
-    return os.environ.get(variable, "") if variable else ""
+    """The key in the environment: of the variable that was named, or OpenAI's own, which no other address is sent.
+
+    Raises InputError where it is not there.
+    """
+    if variable is None and address.startswith("https://api.openai.com/"):
+        variable = "OPENAI_API_KEY"
+    key = os.environ.get(variable, "") if variable else ""
+    if variable and not key:
+        raise InputError(f"judge {address} needs a key, and {variable} is not set: put it into the environment")
+    return key

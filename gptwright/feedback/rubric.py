@@ -21,23 +21,26 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from gptwright.engine.constraint import Grammar
+from gptwright.engine.constraint import Grammar, check_installed
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Request
 from gptwright.errors import InputError, RunError
-from gptwright.feedback.endpoint import Replies, ask_endpoint
-from gptwright.model.folder import load_language_model
+from gptwright.feedback.endpoint import Replies, ask_endpoint, key_for
+from gptwright.model.folder import load_language_model, read_language_config
 from gptwright.records import Message
 from gptwright.reward_settings import RubricReward
 from gptwright.settings import Section, explain, read_named
 from gptwright.tokenizer.chat import render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
+from gptwright.train.progress import say
 
 SHIPPED = Path(__file__).parent / "rubrics"
 LETTERS = "ABCDEFGH"
 ENOUGH = 8
 """Questions without one usable reply that end a run: fewer may all be such as the judge will not answer."""
+LONGEST_REPLY = 4
+"""Tokens of a letter by a model of one's own."""
 Exchange = tuple[Sequence[Message], str]
 """A chat and the answer to it."""
 Judge = Callable[[Sequence[Exchange]], list[float]]
@@ -159,22 +162,49 @@ def rubric_judge(settings: RubricReward, device: str = "cpu", replies: Path | No
     return judge_by(rubric, ask)
 
 
+def check_judge(settings: RubricReward) -> None:
+    """Before anything is asked: raises InputError where rubric or judge is not there, or can't be used."""
+    rubric = load_rubric(settings.rubric)
+    if settings.is_endpoint:
+        key_for(settings.judge, settings.key_variable)
+        return
+    folder = Path(settings.judge)
+    tokenizer, room = Tokenizer.load(folder), read_language_config(folder).context - LONGEST_REPLY
+    longest = max(len(_asked(question_text(rubric, each, ((), "")), tokenizer)) for each in rubric.questions)
+    if longest > room:
+        raise _too_short(folder, room, f"of rubric {settings.rubric} without chat and answer", longest)
+    check_installed()
+
+
+def _asked(question: str, tokenizer: Tokenizer) -> list[int]:
+    return render_prompt([Message("user", question)], tokenizer)
+
+
+def _too_short(folder: Path, room: int, question: str, tokens: int) -> InputError:
+    return InputError(
+        f"judge {folder} reads {room} tokens before it replies, and a question {question} has {tokens}: take a judge "
+        "with a longer context"
+    )
+
+
 def own_model(folder: Path, device: str = "cpu") -> Ask:
-    """A model on this machine, which can say nothing but one of the letters."""
+    """A model on this machine, which can say nothing but one of the letters; to a question too long for it, nothing.
+
+    Asking raises InputError where all of `ENOUGH` questions or more are.
+    """
     tokenizer, model = Tokenizer.load(folder), load_language_model(folder).to(device).eval()
     engine = Engine(model, stop_ids={tokenizer.end_of_turn}, tokenizer=tokenizer, frozen=True)
+    room = model.config.context - LONGEST_REPLY
 
     def ask(questions: Sequence[str], letters: Sequence[str]) -> list[str]:
-        params = SamplingParams(max_new_tokens=4, temperature=0.0, grammar=Grammar.choice(letters))
-        prompts = [render_prompt([Message("user", question)], tokenizer) for question in questions]
-        room = model.config.context - params.max_new_tokens
-        for ids in prompts:
-            if len(ids) > room:
-                raise InputError(
-                    f"judge {folder} reads {model.config.context} tokens, and a rubric's question with chat and answer "
-                    f"has {len(ids)}: take a judge with a longer context"
-                )
-        done = engine.generate([Request(ids, params) for ids in prompts])
-        return [tokenizer.decode(each.ids, skip_special=True) for each in done]
+        params = SamplingParams(max_new_tokens=LONGEST_REPLY, temperature=0.0, grammar=Grammar.choice(letters))
+        prompts = [_asked(question, tokenizer) for question in questions]
+        fits = [len(ids) <= room for ids in prompts]
+        if not any(fits) and len(prompts) >= ENOUGH:
+            raise _too_short(folder, room, "with chat and answer", min(map(len, prompts)))
+        if not all(fits):
+            say(f"  {fits.count(False)} of {len(fits)} questions are too long for judge {folder}: the least points")
+        done = iter(engine.generate([Request(ids, params) for ids, read in zip(prompts, fits, strict=True) if read]))
+        return [tokenizer.decode(next(done).ids, skip_special=True) if read else "" for read in fits]
 
     return ask

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 Baseline = Literal["group", "leave_one_out", "batch"]
+EQUAL = 1e-6
+"""Rewards this near to each other, as a share of themselves, differ by rounding alone."""
 
 
 def token_rewards(score_B: Tensor, kl_BT: Tensor, mask_BT: Tensor, beta: float) -> Tensor:
@@ -68,6 +70,10 @@ def answer_advantage(reward_N: Tensor, group_N: Tensor, baseline: Baseline) -> T
         raise ValueError(f"baseline {baseline!r} needs two or more answers to a prompt")
     sums_G = torch.zeros(len(count_G), dtype=reward_N.dtype, device=reward_N.device)
     over_N = reward_N - (sums_G.index_add(0, place_N, reward_N) / count_G)[place_N]
+    # The mean of equal rewards may be a rounding away from them, which over the standard deviation is no small number.
+    most_G = sums_G.scatter_reduce(0, place_N, reward_N, "amax", include_self=False)
+    least_G = sums_G.scatter_reduce(0, place_N, reward_N, "amin", include_self=False)
+    over_N = over_N.masked_fill(torch.isclose(most_G, least_G, rtol=EQUAL, atol=0.0)[place_N], 0.0)
     if baseline == "leave_one_out":
         return over_N * (count_G / (count_G - 1))[place_N]
     variance_G = sums_G.index_add(0, place_N, over_N**2) / (count_G - 1)

@@ -73,11 +73,17 @@ def load_language_model(folder: Path) -> LanguageModel:
     return model.eval()
 
 
-def load_scalar_model(folder: Path) -> ScalarModel:
-    """Raises InputError when the folder is no reward model."""
+def read_scalar_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """The shape of a reward model, and all that its config.json says. Raises InputError when the folder is none."""
     config, values = _read_config(folder)
     if not any("SequenceClassification" in name for name in values.get("architectures") or []):
         raise InputError(f"{folder} is a language model, not a reward model: give the folder that `reward` wrote")
+    return config, values
+
+
+def load_scalar_model(folder: Path) -> ScalarModel:
+    """Raises InputError when the folder is no reward model."""
+    config, values = read_scalar_config(folder)
     model = ScalarModel(config, *(values.get(f"reward_{name}") for name in WEIGHTS))
     _load_into(model, folder, absent_is_fine=set(WEIGHTS))
     model.bias.fill_(values.get("reward_bias", 0.0))

@@ -17,12 +17,14 @@ from gptwright import world
 from gptwright.data.conversations import read_comparisons, read_prompts
 from gptwright.data.jsonl import read_jsonl, write_jsonl
 from gptwright.errors import InputError, RunError
+from gptwright.feedback.rubric import check_judge
 from gptwright.model.folder import load_language_model
 from gptwright.pipeline.reward_report import reward_figures
-from gptwright.pipeline.rewards import check_judge, judge_of
+from gptwright.pipeline.rewards import judge_found, judge_of
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.wiring import (
     MEASURE_PROMPTS,
+    check_drawn,
     finish_model,
     place,
     split_comparisons,
@@ -41,9 +43,13 @@ from gptwright.train.progress import Progress, say
 COMPARISONS = "comparisons.jsonl"
 
 
-def check_rounds(rounds: RoundsSettings) -> None:
-    """Before the first round spends hours: raises InputError for prompts or a judge that are not there."""
-    if rounds.data is not None:
+def check_round(rounds: RoundsSettings, number: int, *, seed: int) -> None:
+    """Before the first round spends hours: raises InputError for prompts or a judge of a later one that are not there,
+    in a run of this seed.
+    """
+    if rounds.data is None:
+        check_drawn("rounds.prompts", "reward", rounds.prompts, _seed_of(number, seed))
+    else:
         there, needed = len(_distinct(rounds.data)), (rounds.count - 2) * rounds.prompts + 1
         if there < needed:
             raise InputError(
@@ -51,7 +57,12 @@ def check_rounds(rounds: RoundsSettings) -> None:
                 f"({rounds.prompts}) need {needed} or more: add some, or lower rounds.prompts"
             )
     if rounds.rubric is not None:
-        check_judge(rounds.rubric)
+        check_judge(judge_found(rounds.rubric))
+
+
+def _seed_of(number: int, seed: int) -> int:
+    """Of a round's draws, in a run of this seed."""
+    return seed + 1_000 * number
 
 
 def _distinct(path: str) -> list[Prompt]:
@@ -78,11 +89,10 @@ def collect_more(run: Run, number: int) -> None:
     """Round `number`'s: answers of the last policy, and some of the SFT model's, judged and added to those before."""
     settings, rounds = run.recipe.reward, run.recipe.rounds
     assert settings is not None and rounds is not None
-    seed = run.recipe.seed + 1_000 * number
     before = list(read_comparisons(run.folder / nth("comparisons", number - 1) / COMPARISONS))
     if rounds.data is None:
         known = {comparison.prompt.messages for comparison in before}
-        drawn = world.prompts("reward", rounds.prompts, seed=seed)
+        drawn = world.prompts("reward", rounds.prompts, seed=_seed_of(number, run.recipe.seed))
         prompts = [prompt for prompt in drawn if prompt.messages not in known]
         if len(prompts) < len(drawn):
             say(f"{nth('comparisons', number):<12} left out {len(drawn) - len(prompts)} prompts of earlier rounds")
@@ -165,7 +175,7 @@ def _judged(
             found.append(Comparison(prompt, tuple(own), ranks, labeller="rubric"))
         return found
     prompts, answers = [prompt for prompt, _ in texts], [own for _, own in texts]
-    return world_task.compare(prompts, answers, seed=run.recipe.seed + 1_000 * number, labellers=settings.labellers)
+    return world_task.compare(prompts, answers, seed=_seed_of(number, run.recipe.seed), labellers=settings.labellers)
 
 
 def _same_round(there: Sequence[dict[str, Any]], texts: Sequence[tuple[Prompt, list[str]]]) -> bool:

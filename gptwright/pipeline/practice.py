@@ -12,7 +12,7 @@ from typing import Any, Literal
 from gptwright import world
 from gptwright.model.folder import load_language_model, load_scalar_model
 from gptwright.model.transformer import LanguageModel, scalar_from
-from gptwright.pipeline.judging import check_rounds, collect_more, train_reward
+from gptwright.pipeline.judging import check_round, collect_more, train_reward
 from gptwright.pipeline.reward_report import check_reward_model
 from gptwright.pipeline.rewards import check_practice, files_of, practice_measure, practice_prompts, reward_of
 from gptwright.pipeline.run import Run, Stage
@@ -72,7 +72,7 @@ def round_stages(recipe: Recipe) -> list[Stage]:
         collected = ("rounds.prompts", "rounds.mixed", "rounds.data", "rounds.rubric", "rounds.judged")
         collect, train = partial(collect_more, number=number), partial(train_reward, number=number)
         before = (policy, nth("comparisons", number - 1))
-        readable = partial(check_rounds, recipe.rounds)
+        readable = partial(check_round, recipe.rounds, number, seed=recipe.seed)
         stages.append(Stage(comparisons, collected, before, collect, (*asked, *judged), readable))
         stages.append(Stage(reward, ("reward",), (comparisons,), train))
         practise = partial(_ppo, stage=nth("ppo", number), number=number)

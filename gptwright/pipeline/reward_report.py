@@ -21,7 +21,7 @@ from gptwright.recipe import nth
 from gptwright.records import Comparison
 from gptwright.reward_settings import ModelReward
 from gptwright.stages.answers import sample_answers, that_fit
-from gptwright.stages.rewards import answered, model_reward
+from gptwright.stages.rewards import Answered, answered, choosable, model_reward
 from gptwright.stages.scoring import score_comparisons, that_fit_whole
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
@@ -136,7 +136,12 @@ def _best_of_n(run: Run, model: ScalarModel, tokenizer: Tokenizer, path: FastPat
         sft, tokenizer, prompts, seed=run.recipe.seed + 3, temperature=1.0, max_new_tokens=limit, each=each
     )
     answers = answered(prompts, sampled, tokenizer)
-    scores = list(model_reward(model, tokenizer, path)(answers))
+    return best_figures(answers, model_reward(model, tokenizer, path)(answers))
+
+
+def best_figures(answers: Sequence[Answered], scores: Sequence[float]) -> dict[str, Any]:
+    """Gold score of the best of n by these scores, of the most of `BEST_OF` answers to each prompt."""
+    scores, each = choosable(scores, answers), max(BEST_OF)
     worths = [row.score for row in world_task.score([a.prompt for a in answers], [a.text for a in answers])]
     rows = range(0, len(answers), each)
     figures = preference.best_of_n([scores[i : i + each] for i in rows], [worths[i : i + each] for i in rows], BEST_OF)

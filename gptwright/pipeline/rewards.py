@@ -6,12 +6,13 @@ import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
 from gptwright import world
 from gptwright.data.conversations import read_prompts
 from gptwright.errors import InputError
-from gptwright.feedback.rubric import Judge, load_rubric, rubric_judge
-from gptwright.model.folder import load_scalar_model
+from gptwright.feedback.rubric import Judge, check_judge, rubric_judge
+from gptwright.model.folder import load_scalar_model, read_scalar_config
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.run import Run
 from gptwright.pipeline.start import find_model
@@ -79,32 +80,61 @@ def check_practice(name: str, settings: Practised, seed: int) -> None:
     if settings.data is None:
         wanted = "rejection.prompts" if name == "rejection" else f"{name}.steps and {name}.episodes"
         check_drawn(wanted, "rl", settings.world_prompts, seed)
-    asked = {prompt.use_case for prompt in prompts} or set(world.USE_CASE_PERCENT)
+    asked = {
+        "use_cases": {prompt.use_case for prompt in prompts} or set(world.USE_CASE_PERCENT),
+        "kinds": {str(p.details["kind"]) for p in prompts if "kind" in p.details} if prompts else set(world.KINDS),
+    }
     for name, part in settings.parts.items():
         if isinstance(part, RubricReward):
-            check_judge(part)
-            if strange := sorted(set(part.use_cases) - asked):
-                raise InputError(
-                    f"rewards.{name}.use_cases has {strange[0]!r}, which no prompt has: use some of {sorted(asked)}"
-                )
+            check_judge(judge_found(part))
+            for selector, there in asked.items():
+                if strange := sorted(set(getattr(part, selector)) - there):
+                    raise InputError(
+                        f"rewards.{name}.{selector} has {strange[0]!r}, which no prompt has: use some of "
+                        f"{sorted(there)}"
+                    )
         elif isinstance(part, ModelReward) and part.folder is not None:
             find_model(part.folder)
 
 
-def check_judge(part: RubricReward) -> None:
-    """Raises InputError where rubric or judge is not there."""
-    load_rubric(part.rubric)
-    if not part.is_endpoint:
-        find_model(part.judge)
+def judge_found(part: RubricReward) -> RubricReward:
+    """With the folder of a judge that is named as a run's stage. Raises InputError where there is none."""
+    return part if part.is_endpoint else part.model_copy(update={"judge": str(find_model(part.judge))})
 
 
 def judge_of(run: Run, part: RubricReward, device: str) -> Judge:
-    """Who answers the rubric's questions; a folder may be a run's stage, read on `device`. An endpoint's replies are
-    kept in the run's folder.
+    """Who answers the rubric's questions, a folder's model on `device`. An endpoint's replies are kept in the run's
+    folder.
     """
-    if not part.is_endpoint:
-        part = part.model_copy(update={"judge": str(find_model(part.judge))})
-    return rubric_judge(part, device, run.folder / "judge_replies.jsonl")
+    return rubric_judge(judge_found(part), device, run.folder / "judge_replies.jsonl")
+
+
+def check_reward_models(run: Run) -> None:
+    """Once the run has its tokenizer, and before pretraining spends hours: raises InputError for a reward model from
+    elsewhere that cannot read the run's answers.
+    """
+    tokenizer = Tokenizer.load(run.folder / "tokenizer")
+    practised: tuple[Practised | None, ...] = (run.recipe.rejection, run.recipe.grpo, run.recipe.ppo)
+    for part in (part for settings in practised if settings for part in settings.parts.values()):
+        if isinstance(part, ModelReward) and part.folder is not None:
+            check_readable(find_model(part.folder), tokenizer, run.recipe.model.context)
+
+
+def check_readable(folder: Path, tokenizer: Tokenizer, context: int) -> None:
+    """Raises InputError where the folder's reward model cannot read answers of this tokenizer that end within so many
+    tokens.
+    """
+    config, _ = read_scalar_config(folder)
+    if Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
+        raise InputError(
+            f"reward model {folder} has another tokenizer than this run: train one on this run's comparisons, or set "
+            "pretrain.start to the model that it comes from"
+        )
+    if config.context < context:
+        raise InputError(
+            f"reward model {folder} reads {config.context} tokens, and this run's answers end within {context}: it "
+            "would not see their ends; take one with as long a context"
+        )
 
 
 def check_details(settings: Practised, prompts: Sequence[Prompt]) -> None:
@@ -162,36 +192,31 @@ def _part(run: Run, part: RewardPart, tokenizer: Tokenizer, path: FastPath, own:
         case TestsReward():
             return text_reward(partial(verifiers.share_of_tests, seconds=part.seconds))
         case MatchReward():
-            return match_reward(part.pattern)
+            return match_reward(part.pattern, tokenizer)
         case LengthReward():
             return length_reward(part.over)
         case RepetitionReward():
             return repetition_reward
         case RubricReward():
-            return _rubric_part(run, part, path)
+            return rubric_reward(part, judge_of(run, part, path.device))
 
 
 def _model_part(run: Run, part: ModelReward, tokenizer: Tokenizer, path: FastPath, own: str) -> Part:
     folder = run.folder / own if part.folder is None else find_model(part.folder)
-    if part.folder is not None and Tokenizer.load(folder).fingerprint != tokenizer.fingerprint:
-        raise InputError(
-            f"reward model {folder} has another tokenizer than this run: train one on this run's comparisons, or set "
-            "pretrain.start to the model that it comes from"
-        )
-    model = frozen(load_scalar_model(folder), path, run.recipe.machine)
-    if model.config.context < run.recipe.model.context:
-        raise InputError(
-            f"reward model {folder} reads {model.config.context} tokens, and this run's answers end within "
-            f"{run.recipe.model.context}: it would not see their ends; take one with as long a context"
-        )
-    return model_reward(model, tokenizer, path)
+    if part.folder is not None:
+        check_readable(folder, tokenizer, run.recipe.model.context)
+    return model_reward(frozen(load_scalar_model(folder), path, run.recipe.machine), tokenizer, path)
 
 
-def _rubric_part(run: Run, part: RubricReward, path: FastPath) -> Part:
-    judge = judge_of(run, part, path.device)
+def rubric_reward(part: RubricReward, judge: Judge) -> Part:
+    """The judge's points for answers to the prompts that the rubric is for, 0 for others."""
+
+    def is_for(prompt: Prompt) -> bool:
+        of_kind = not part.kinds or prompt.details.get("kind") in part.kinds
+        return of_kind and (not part.use_cases or prompt.use_case in part.use_cases)
 
     def score(answers: Sequence[Answered]) -> list[float]:
-        judged = [i for i, each in enumerate(answers) if not part.use_cases or each.prompt.use_case in part.use_cases]
+        judged = [i for i, each in enumerate(answers) if is_for(each.prompt)]
         scores = [0.0] * len(answers)
         points = judge([(answers[i].prompt.messages, answers[i].text) for i in judged])
         for i, value in zip(judged, points, strict=True):

@@ -18,6 +18,7 @@ from gptwright.pipeline.data_card import data_card, what_was_cleaned
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.judging import collect_comparisons, train_reward
 from gptwright.pipeline.practice import practice_stages, round_stages
+from gptwright.pipeline.rewards import check_reward_models
 from gptwright.pipeline.run import Run, Stage
 from gptwright.pipeline.start import find_model, start_model, start_tokenizer
 from gptwright.pipeline.text import input_files, text_sources
@@ -122,6 +123,7 @@ def _corpus(run: Run) -> None:
 def train_base(run: Run, stage: str = "base") -> None:
     """Pretrain the recipe's model into the folder `stage`."""
     check_corpus(run)
+    check_reward_models(run)
     recipe, tokenizer = run.recipe, Tokenizer.load(run.folder / "tokenizer")
     config = model_config(recipe, tokenizer.vocab_size)
     corpus = open_run_corpus(run)

@@ -13,7 +13,8 @@ import yaml
 
 from gptwright.errors import InputError
 
-STAGES = ("base", "sft", "reward", "grpo", "ppo", *(f"ppo_{number}" for number in range(2, 10)))
+LATER_ROUNDS = tuple(f"ppo_{number}" for number in range(2, 10))
+STAGES = ("base", "sft", "reward", "dpo", "rejection", "grpo", "ppo", "ppo_without_mix", *LATER_ROUNDS)
 Row = dict[str, Any]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gptwright.report import plots, wording
-from gptwright.report.blocks import Block, Plots, Sample, Samples, Section, Table
+from gptwright.report.blocks import Block, Plot, Plots, Sample, Samples, Section, Table
 from gptwright.report.curves import curve_plot
 from gptwright.report.run_files import Row, RunFiles, last, series
 
@@ -56,13 +56,18 @@ def sft_section(run: RunFiles) -> Section:
     rows = run.metrics.get("sft")
     if rows is None:
         return Section("sft", "Supervised finetuning", intro, (), (run.missing("sft/metrics.jsonl"),))
+    return Section("sft", "Supervised finetuning", intro, (Plots(finetuning_plots(run, "sft", rows)),))
+
+
+def finetuning_plots(run: RunFiles, stage: str, rows: Sequence[Row]) -> tuple[Plot, ...]:
+    """Loss, and what was measured after each epoch."""
     train, held_out = series(rows, "loss"), series(rows, "validation_loss")
     loss = [plots.Series("training", *train, 1), plots.Series("held-out", *held_out, 2)]
-    mixed = run.setting("sft", "pretrain_rows")
+    mixed = run.setting(stage, "pretrain_rows")
     caption = "Loss in nats per token of the answers."
     if mixed:
         caption += " In training that of the pretraining text mixed in counts too, so the two curves do not compare."
-    drawn = [curve_plot("sft-loss", [curve for curve in loss if curve.y], caption, "step", log=True)]
+    drawn = [curve_plot(f"{stage}-loss", [curve for curve in loss if curve.y], caption, "step", log=True)]
     quality = [plots.Series("accuracy", *series(rows, "accuracy", x="epoch"), 2)]
     quality.append(plots.Series("gold score", *series(rows, "gold_score", x="epoch"), 3))
     if any(curve.y for curve in quality):
@@ -71,8 +76,8 @@ def sft_section(run: RunFiles) -> Section:
             "Accuracy and gold score on a few hundred prompts of the validation pool, sampled at temperature 1: not to "
             "be compared with the final figures. The last epochs bring most, because the learning rate falls with them."
         )
-        drawn.append(curve_plot("sft-quality", shown, caption, "epoch"))
-    return Section("sft", "Supervised finetuning", intro, (Plots(tuple(drawn)),))
+        drawn.append(curve_plot(f"{stage}-quality", shown, caption, "epoch"))
+    return tuple(drawn)
 
 
 def _source_row(source: Row) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -85,3 +86,19 @@ def answer_turn(completion: Completion, tokenizer: Tokenizer) -> Message:
     said = {kind: "".join(part.text for part in parts if part.kind == kind) for kind in ("content", "thinking")}
     calls = tuple(part.text for part in parts if part.kind == "tool_call")
     return Message("assistant", said["content"], said["thinking"], calls)
+
+
+def marked_text(completion: Completion, tokenizer: Tokenizer) -> str:
+    """The answer in the order in which it was written, its marks as <think>, </think> and <tool_call>. A mark that is
+    only spelled out is none: it is broken by a zero byte.
+    """
+    marks = {tokenizer.think: "<think>", tokenizer.think_end: "</think>", tokenizer.tool_call: "<tool_call>"}
+
+    def spelled(ids: Iterable[int]) -> str:
+        text = tokenizer.decode(ids, skip_special=True)
+        for mark in marks.values():
+            text = text.replace(mark, f"<\0{mark[1:]}")
+        return text
+
+    groups = groupby(completion.ids, marks.get)
+    return "".join(mark * len(list(ids)) if mark else spelled(ids) for mark, ids in groups)

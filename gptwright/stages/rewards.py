@@ -11,7 +11,7 @@ from gptwright.engine.request import Completion
 from gptwright.errors import RunError
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Message, Prompt
-from gptwright.stages.answers import answer_turn
+from gptwright.stages.answers import answer_turn, marked_text
 from gptwright.stages.repetition import count_repeated
 from gptwright.stages.scoring import ScoredRow, score_all
 from gptwright.tokenizer.chat import render_prompt, response_ids
@@ -72,6 +72,14 @@ def weighted(parts: Mapping[str, tuple[Part, float]]) -> Reward:
     return reward
 
 
+def choosable(scores: Sequence[float], answers: Sequence[Answered]) -> list[float]:
+    """What the best answer is chosen by: one that did not end comes behind all that did."""
+    return [
+        score if each.completion.finish_reason == "stop" else -math.inf
+        for score, each in zip(scores, answers, strict=True)
+    ]
+
+
 def model_reward(model: ScalarModel, tokenizer: Tokenizer, path: FastPath) -> Part:
     """The reward model's score, read at the reward token behind the answer. It sees what people saw who ranked such
     answers: not what was thought before, and no calls of tools.
@@ -104,17 +112,14 @@ def repetition_reward(answers: Sequence[Answered]) -> list[float]:
     return [count_repeated(each.text) for each in answers]
 
 
-def match_reward(pattern: str) -> Part:
-    """1 where the whole turn fits, with <think> and </think> around what was thought."""
+def match_reward(pattern: str, tokenizer: Tokenizer) -> Part:
+    """1 where the whole turn fits as it was written, marks and all."""
     wanted = re.compile(pattern, flags=re.DOTALL)
-    return lambda answers: [float(wanted.fullmatch(_shown(each.turn)) is not None) for each in answers]
+    return lambda answers: [
+        float(wanted.fullmatch(marked_text(each.completion, tokenizer)) is not None) for each in answers
+    ]
 
 
 def text_reward(score: Callable[[Prompt, str], float]) -> Part:
     """A verifier of one answer's text, such as those of `tasks.verifiers`, over many."""
     return lambda answers: [score(each.prompt, each.text) for each in answers]
-
-
-def _shown(turn: Message) -> str:
-    thought = f"<think>{turn.thinking}</think>" if turn.thinking else ""
-    return thought + turn.content + "".join(f"<tool_call>{call}" for call in turn.tool_calls)

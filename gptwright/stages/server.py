@@ -102,6 +102,8 @@ class RolloutServer:
                 "temperature": params.temperature,
                 "seed": params.seed,
                 "stop_token_ids": [self.tokenizer.end_of_turn],
+                # Else vLLM stops at the ends that the served folder names too: a document's is no end of an answer.
+                "ignore_eos": True,
                 "logprobs": 1,
                 "return_token_ids": True,
                 **PURE,

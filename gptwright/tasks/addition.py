@@ -6,7 +6,8 @@ column, carries included (Nye et al., "Show Your Work", arXiv:2112.00114).
     What is 58 + 67?                                           direct:  125
     <think>8+7+0=15 5+6+1=12</think>125                        chain:   columns from the right, each with its carry
 
-Problems are split by what is added, so that no sum of the test is ever seen before, in either order of its numbers.
+Problems are split by what is added, so that none of the test is ever asked before, in either order of its numbers. One
+of a single digit is a column too, and columns are seen whichever problem they come from.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Code that a model wrote, run where it can do little harm: another process, with little time and memory, an empty
-folder that is thrown away, no environment, and on Linux no network where the system lets us take it away.
+folder that is thrown away, no environment, no packages but Python's own, and on Linux no network where the system lets
+us take it away.
 
 It keeps accidents in, endless loops and full disks; it is no wall against code that wants to break out. Where
-models write code for strangers, put a container around the whole program.
+models write code for strangers, put a container around the whole program. Nor is it one against code that wants to
+pass: answer and tests share an interpreter, so an answer may give back what equals everything, or look in the frames
+above it for how passing is told.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ _INSIDE = Path(__file__).with_name("sandboxed.py")
 
 def run_tests(code: str, tests: Sequence[str], *, seconds: float) -> int:
     """How many of the statements `tests` run without an error after `code`; 0 where the code itself fails."""
-    # What counts is a line that begins with a word the code cannot know, so printing and exiting pass no test.
+    # What counts is a line that begins with a word that is not guessed: printing and exiting pass no test.
     word = secrets.token_hex(16)
     # Its output goes to a file, not a pipe: what the code started and left behind could hold a pipe open for ever.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, tempfile.TemporaryFile() as out:
@@ -50,7 +53,7 @@ def run_tests(code: str, tests: Sequence[str], *, seconds: float) -> int:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The process and whatever it has started."""
+    """The process with its group. Where we are root, code may start others, and one in a session of its own stays."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)

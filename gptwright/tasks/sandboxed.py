@@ -38,19 +38,19 @@ def main() -> None:
     confine(task["seconds"], task["memory"])
     out, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115
     scope: dict[str, object] = {"__name__": "answer"}
-    passed = 0
+    execute, read, passed = exec, compile, 0  # the answer may put others into `builtins`
 
     def tell() -> None:  # after each test: one of them may never end
         out.write(f"\n{task['word']} {passed}\n")
         out.flush()
 
     try:
-        exec(compile(task["code"], "answer", "exec"), scope)
+        execute(read(task["code"], "answer", "exec"), scope)
     except BaseException:  # an answer may raise anything, SystemExit too
         task["tests"] = []
     for test in task["tests"]:
         with contextlib.suppress(BaseException):
-            exec(compile(test, "test", "exec"), scope)
+            execute(read(test, "test", "exec"), scope)
             passed += 1
             tell()
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -13,7 +15,10 @@ from gptwright.errors import InputError
 from gptwright.records import Prompt
 from gptwright.tasks.sandbox import run_tests
 
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?:(?<!\w)-)?(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?")
+"""Commas stand between thousands alone, and a minus behind a number or a word is none: '1,2,3' ends with 3, '10-20'
+with 20.
+"""
 _FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _PYTHON = ("", "py", "python", "python3")
 
@@ -43,7 +48,7 @@ def check_numbers(prompts: Iterable[Prompt]) -> None:
 
 
 def check_tests(prompts: Iterable[Prompt]) -> None:
-    """Raises InputError for a prompt without tests."""
+    """Raises InputError for a prompt without tests, or with some that no code could pass."""
     for prompt in prompts:
         tests = prompt.details.get("tests")
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
@@ -51,6 +56,22 @@ def check_tests(prompts: Iterable[Prompt]) -> None:
                 f"prompt {prompt.id!r} has no list of Python statements in details.tests, which a reward of kind tests "
                 "needs: add it, or leave that prompt out"
             )
+        if missing := sorted(set().union(*map(_imported, tests)) - sys.stdlib_module_names):
+            raise InputError(
+                f"details.tests of prompt {prompt.id!r} import {missing[0]}, and code is tested with Python's standard "
+                "library alone: write them without it, or leave that prompt out"
+            )
+
+
+def _imported(test: str) -> set[str]:
+    """The modules that a test asks for, by their first names."""
+    try:
+        nodes = list(ast.walk(ast.parse(test)))
+    except SyntaxError:  # a test that nobody passes, told by its answers' reward
+        return set()
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names}
 
 
 def _as_number(value: Any) -> Decimal | None:

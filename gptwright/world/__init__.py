@@ -17,8 +17,10 @@ from gptwright.world.labellers import LABELLERS, NOISE, Labeller, agreement, com
 from gptwright.world.panel import PANEL, few_shot, few_shot_prompt, plain_prompt
 from gptwright.world.pools import USE_CASE_PERCENT, prompts
 from gptwright.world.splits import POOLS, Pool
+from gptwright.world.usecases import KINDS
 
 __all__ = [
+    "KINDS",
     "LABELLERS",
     "NOISE",
     "PANEL",

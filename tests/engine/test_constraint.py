@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from typing import Any
 
 import pytest
 import torch
 
-from gptwright.engine.constraint import Grammar
+from gptwright.engine.constraint import Constraints, Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.request import Completion, Request
@@ -215,3 +216,10 @@ def test_bad_choices_and_templates_are_refused() -> None:
         Grammar.choice([])
     with pytest.raises(ValueError, match="two blanks named 'a'"):
         Grammar.template("{{a}} and {{a}}")
+
+
+def test_without_llguidance_the_way_to_it_is_said(words: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    constraints = Constraints(words, {words.end_of_turn}, words.vocab_size)
+    with pytest.raises(InputError, match=r"llguidance is not installed, .*gptwright\[constrain\]"):
+        constraints.guide(Grammar.choice(["yes", "no"]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,15 @@ import pytest
 from gptwright import asking
 from gptwright.errors import InputError, RunError
 from gptwright.feedback import endpoint
-from gptwright.feedback.rubric import Rubric, judge_by, load_rubric, own_model, points_of, rubric_judge
+from gptwright.feedback.rubric import (
+    Rubric,
+    check_judge,
+    judge_by,
+    load_rubric,
+    own_model,
+    points_of,
+    rubric_judge,
+)
 from gptwright.model.config import ModelConfig
 from gptwright.model.folder import save_model
 from gptwright.model.transformer import LanguageModel, initialise
@@ -222,18 +231,69 @@ def test_an_endpoint_that_is_not_there_is_told(address: str, monkeypatch: pytest
         rubric_judge(part)([(ASKED, "No.")])
 
 
-def test_a_model_of_ones_own_can_say_nothing_but_a_letter(tmp_path: Path) -> None:
+@pytest.fixture
+def own_judge(tmp_path: Path) -> Callable[[int], RubricReward]:
+    """A judge that is a folder's model, by its context."""
+
+    def make(context: int) -> RubricReward:
+        tokenizer = train_characters([])
+        shape = ModelConfig(
+            vocab_size=tokenizer.vocab_size, context=context, width=16, layers=1, heads=2, kv_heads=2, head_dim=8,
+            hidden=24,
+        )  # fmt: skip
+        model = LanguageModel(shape)
+        initialise(model, 0)
+        save_model(model, tmp_path, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
+        tokenizer.save(tmp_path)
+        return RubricReward(kind="rubric", rubric="refusal", judge=str(tmp_path))
+
+    return make
+
+
+def test_a_model_of_ones_own_can_say_nothing_but_a_letter(own_judge: Callable[[int], RubricReward]) -> None:
     pytest.importorskip("llguidance", reason="the extra `constrain` is not installed")
-    tokenizer = train_characters([])
-    shape = ModelConfig(
-        vocab_size=tokenizer.vocab_size, context=1024, width=16, layers=1, heads=2, kv_heads=2, head_dim=8, hidden=24
-    )
-    model = LanguageModel(shape)
-    initialise(model, 0)
-    save_model(model, tmp_path, eos=tokenizer.end_of_turn, pad=tokenizer.pad)
-    tokenizer.save(tmp_path)
-    assert set(own_model(tmp_path)(["Which one?", "And now?"], ["A", "B"])) <= {"A", "B"}
-    part = RubricReward(kind="rubric", rubric="refusal", judge=str(tmp_path))
+    part = own_judge(1024)
+    assert set(own_model(Path(part.judge))(["Which one?", "And now?"], ["A", "B"])) <= {"A", "B"}
     assert rubric_judge(part)([(ASKED, "No.")])[0] in (1.0, 0.5, -0.5, -1.0)
-    with pytest.raises(InputError, match="reads 1024 tokens"):
-        rubric_judge(part)([(ASKED, "No. " * 1000)])
+
+
+def test_a_question_too_long_for_ones_own_model_costs_its_points_and_not_the_run(
+    own_judge: Callable[[int], RubricReward], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("llguidance", reason="the extra `constrain` is not installed")
+    part, long = own_judge(1024), (ASKED, "No. " * 1000)
+    judge = rubric_judge(part)
+    alone = judge([(ASKED, "No."), (ASKED, "Yes.")])
+    assert judge([(ASKED, "No."), long, (ASKED, "Yes.")]) == [alone[0], -1.0, alone[1]]
+    assert f"1 of 3 questions are too long for judge {part.judge}" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"reads 1020 tokens before it replies, and a question with chat and answer"):
+        judge([long] * 8)
+
+
+def test_a_judge_that_cannot_be_used_is_told_before_anything_is_asked(
+    own_judge: Callable[[int], RubricReward], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"reads 252 tokens .* of rubric refusal without chat and answer has \d+"):
+        check_judge(own_judge(256))
+    part = own_judge(1024)
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    with pytest.raises(InputError, match=r"llguidance is not installed, .*gptwright\[constrain\]"):
+        check_judge(part)
+    (Path(part.judge) / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(InputError, match="has another chat template"):
+        check_judge(part)
+    with pytest.raises(InputError, match="no rubric is called 'refusals'"):
+        check_judge(part.model_copy(update={"rubric": "refusals"}))
+
+
+def test_a_key_that_is_not_there_is_told_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    part = RubricReward(kind="rubric", rubric="refusal", judge="http://x/v1", model="big", key_variable="MINE")
+    with pytest.raises(InputError, match=r"judge http://x/v1 needs a key, and MINE is not set"):
+        check_judge(part)
+    check_judge(part.model_copy(update={"key_variable": None}))
+    own = part.model_copy(update={"key_variable": None, "judge": "https://api.openai.com/v1"})
+    with pytest.raises(InputError, match=r"OPENAI_API_KEY is not set"):
+        check_judge(own)
+    monkeypatch.setenv("MINE", "m")
+    check_judge(part)

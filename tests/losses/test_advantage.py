@@ -111,6 +111,16 @@ def test_what_all_answers_gain_alike_teaches_nothing(baseline: Baseline) -> None
     assert answer_advantage(torch.full((6,), 3.0), GROUPS, baseline).eq(0).all()
 
 
+@pytest.mark.parametrize("baseline", ["group", "leave_one_out"])
+def test_answers_that_are_all_as_good_have_no_advantage_however_the_mean_is_rounded(baseline: Baseline) -> None:
+    alike = torch.full((8,), 1.2)
+    assert alike.sum() / 8 != alike[0]
+    alike[3] = alike[3].nextafter(torch.tensor(2.0))  # the same score, computed in another order
+    rewards, groups = torch.cat([alike, torch.arange(8.0)]), torch.arange(16) // 8
+    advantage = answer_advantage(rewards, groups, baseline)
+    assert advantage[:8].eq(0).all() and advantage[8:].ne(0).all()
+
+
 def test_grpo_does_not_see_the_scale_of_rewards_and_rloo_does() -> None:
     scaled, plain = (answer_advantage(REWARDS * factor, GROUPS, "group") for factor in (10, 1))
     assert_close(scaled, plain, rtol=1e-3, atol=0)

@@ -12,8 +12,9 @@ import pytest
 from gptwright.engine.request import Completion
 from gptwright.errors import InputError, RunError
 from gptwright.pipeline import judging
+from gptwright.pipeline.practice import round_stages
 from gptwright.practice_settings import RoundsSettings
-from gptwright.recipe import RewardSettings
+from gptwright.recipe import RewardSettings, load_recipe
 from gptwright.records import Comparison, Message, Prompt
 from gptwright.tokenizer.bpe import train_characters
 
@@ -90,6 +91,18 @@ def test_a_further_round_asks_no_prompt_again(
     judging.collect_more(run, 2)
     assert seen == [new]
     assert "comparisons_2 left out 1 prompts of earlier rounds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("prompts", [200, 11_000])
+def test_more_prompts_than_a_later_round_can_draw_are_told_before_the_first(prompts: int) -> None:
+    recipe = load_recipe("quickstart", [f"rounds={{count: 3, prompts: {prompts}}}"])
+    check = next(stage.check for stage in round_stages(recipe) if stage.name == "comparisons_3")
+    assert check is not None
+    if prompts > 10_000:
+        with pytest.raises(InputError, match=r"rounds\.prompts: pool 'reward' has only about"):
+            check()
+    else:
+        check()
 
 
 def test_answers_that_were_cut_off_are_not_ranked(

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from gptwright import world
+from gptwright.engine.request import Completion
 from gptwright.errors import InputError
-from gptwright.pipeline.reward_report import check_reward_model, second_opinion
+from gptwright.pipeline.reward_report import best_figures, check_reward_model, second_opinion
 from gptwright.recipe import PpoSettings
+from gptwright.records import FinishReason, Message
+from gptwright.stages.rewards import Answered
 
 
 def test_agreement_is_asked_of_somebody_else() -> None:
@@ -40,3 +43,19 @@ def test_a_bad_reward_model_from_elsewhere_is_not_practised_against(tmp_path: Pa
         check_reward_model(run, settings)
     assert str(tmp_path) in str(refused.value)
     check_reward_model(run, settings.model_copy(update={"least_accuracy": 0.0}))
+
+
+def test_the_best_of_n_is_one_that_ended_while_any_did() -> None:
+    """As rejection sampling and practice take answers: what was cut off is not chosen for its beginning."""
+    (prompt,) = world.prompts("validation", 1, seed=0)
+    said = [world.demonstrate(prompt, seed=0, manner="excellent"), *["Yes, well."] * 15]
+    reasons: list[FinishReason] = ["length", *["stop"] * 15]  # type: ignore[list-item]
+    answers = [
+        Answered(prompt, [1], Completion([2], finish_reason=reason), Message("assistant", text))
+        for text, reason in zip(said, reasons, strict=True)
+    ]
+    worth = [world.judge(prompt, text).score for text in said]
+    found = best_figures(answers, [9.0, *[0.0] * 15])
+    assert worth[0] > worth[1]
+    assert found["16"]["value"] == pytest.approx(worth[1])
+    assert found["1"]["value"] == pytest.approx(sum(worth) / 16)

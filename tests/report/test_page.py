@@ -13,7 +13,7 @@ import yaml
 from gptwright.errors import InputError
 from gptwright.report import render_report, write_report
 from gptwright.report.evaluation_sections import diversity_section, panel_section, use_case_section, win_rate_section
-from gptwright.report.practice_sections import practice_sections
+from gptwright.report.practice_sections import frontier_curves, practice_sections
 from gptwright.report.run_files import last, read_run, series
 from gptwright.report.training_sections import pretraining_section, sft_section
 
@@ -278,3 +278,28 @@ def test_the_page_says_where_the_saved_policy_lies(run_dir):
     assert "lies" not in practice_sections(read_run(run_dir))[0].intro
     (run_dir / "recipe.yaml").write_text("name: quickstart\nppo: {interpolation: 0.5}\n", encoding="utf-8")
     assert "lies 50% of the way to it from SFT" in practice_sections(read_run(run_dir))[0].intro
+
+
+def test_gold_stands_over_the_kl_of_the_policy_that_it_was_measured_on():
+    rows = [{"step": step, "kl/k3": float((step - 1) ** 2), "reward/score": 10.0 + step} for step in (1, 2, 3)]
+    rows += [{"step": step, "gold_score": 0.5 + step / 10} for step in (0, 2, 3)]
+    reward, gold = frontier_curves(rows)
+    assert reward == ([0.0, 1.0, 2.0], [11.0, 12.0, 13.0])
+    assert gold == ([0.0, 2.0], [0.5, 0.7])  # of the last policy there are no answers to tell its KL by
+
+
+def test_every_way_to_go_on_from_sft_has_its_curves(run_dir):
+    dpo = [{"step": step, "loss": 0.7, "accuracy": 0.5, "margin": 0.0, "lr": 1e-4} for step in (1, 2)]
+    dpo += [{"step": 0, "validation_accuracy": 0.5}, {"step": 2, "gold_score": 0.7, "accuracy": 0.99}]
+    rejection = [{"step": step, "epoch": step / 2, "loss": 1.0, "lr": 1e-3} for step in (1, 2)]
+    rejection += [{"step": 0, "epoch": 0, "validation_loss": 1.1, "held_out/reward": 0.2, "held_out/right": 0.3}]
+    for stage, rows in (("dpo", dpo), ("rejection", rejection), ("ppo_without_mix", read_run(run_dir).metrics["ppo"])):
+        (run_dir / stage).mkdir()
+        (run_dir / stage / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sections = practice_sections(read_run(run_dir))
+    assert [section.slug for section in sections] == ["dpo", "rejection", "ppo", "ppo_without_mix"]
+    captions = [[plot.caption for block in section.blocks for plot in block.plots] for section in sections]
+    assert "Share of pairs ordered as labelled." in captions[0] and "0.99" not in str(sections[0].blocks)
+    assert captions[1][-2:] == ["On held-out prompts: reward.", "On held-out prompts: right."]
+    assert captions[2] == captions[3]
+    assert len({section.title for section in sections}) == 4

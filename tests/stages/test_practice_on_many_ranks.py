@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,16 @@ def test_two_ranks_equal_one(folder: Path, worker: Any, tmp_path: Path, kind: st
     assert len(found) == len(rows) == 4 + 5  # rounds, and what was measured before, between and after
     for mine, theirs in zip(found, rows, strict=True):
         assert mine == pytest.approx(theirs, rel=2e-4, abs=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_metric_of_a_round_is_defined(folder: Path, kind: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ppo.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`.+?) \|", page, flags=re.MULTILINE)
+    defined = set(re.findall(r"`([^`]+)`", " ".join(cells)))
+    generic = tuple(name.removesuffix("NAME") for name in defined if name.endswith("/NAME"))
+    logged = set().union(*read(folder, kind)[1]) - {"step", "measured", "advantage/flat"}  # the last: docs/grpo.md
+    assert sorted(name for name in logged if name not in defined and not name.startswith(generic)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

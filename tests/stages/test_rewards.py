@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -29,6 +30,11 @@ def answered(content: str, thinking: str = "", tokens: int = 4, name: str = "p",
     return Answered(prompt, [1, 2], Completion([0] * tokens), Message("assistant", content, thinking))
 
 
+def completed(ids: list[int], tokenizer: Tokenizer) -> Answered:
+    completion = Completion(ids)
+    return Answered(Prompt("p", (Message("user", "?"),)), [1, 2], completion, answer_turn(completion, tokenizer))
+
+
 def test_parts_are_weighted_and_summed_and_each_is_told() -> None:
     reward = weighted({"long": (length_reward(3), -0.5), "again": (repetition_reward, 2.0)})
     rewarded = reward([answered("Ant. Ant. Bee.", tokens=7), answered("Ant.", tokens=2)])
@@ -50,10 +56,32 @@ def test_a_part_without_a_finite_number_is_named_with_its_prompt(value: float) -
         reward([answered("Hi", name="q7")])
 
 
-def test_a_pattern_must_fit_the_whole_turn_and_sees_what_was_thought() -> None:
-    fits = match_reward("<think>.+</think>.+")
-    answers = [answered("5", "2+3=5\nso"), answered("5"), answered("", "2+3=5"), answered("5 </think> 6")]
-    assert fits(answers) == [1.0, 0.0, 0.0, 0.0]
+@pytest.mark.parametrize(
+    ("written", "fits"),
+    [
+        ("<think>2+3=5\nso</think>5", True),
+        ("5", False),
+        ("<think>2+3=5</think>", False),
+        ("5 </think> 6", False),
+        ("5<think>2+3</think>", False),
+        ("<think>2+3=5", False),
+        ("2+3</think>5", False),
+    ],
+)
+def test_a_pattern_must_fit_the_whole_turn_as_it_was_written(tokenizer: Tokenizer, written: str, fits: bool) -> None:
+    marks = {"<think>": tokenizer.think, "</think>": tokenizer.think_end}
+    parts = re.split("(</?think>)", written)
+    ids = [token for part in parts for token in ([marks[part]] if part in marks else tokenizer.encode(part))]
+    score = match_reward("<think>.+</think>.+", tokenizer)
+    assert score([completed([*ids, tokenizer.end_of_turn], tokenizer)]) == [float(fits)]
+    # Characters that look like marks are no thought.
+    assert score([completed([*tokenizer.encode(written), tokenizer.end_of_turn], tokenizer)]) == [0.0]
+
+
+def test_a_pattern_sees_a_call_of_a_tool_behind_what_is_said(tokenizer: Tokenizer) -> None:
+    turn = Message("assistant", "Let me see.", tool_calls=('{"name":"add"}',))
+    answer = completed(turn_ids(turn, tokenizer), tokenizer)
+    assert match_reward('Let me see.<tool_call>{"name":"add"}', tokenizer)([answer]) == [1.0]
 
 
 def test_a_verifier_sees_the_prompts_details_and_what_is_said_alone() -> None:

@@ -36,6 +36,7 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.model, self.tokenizer, self.fault = model, tokenizer, ""
+        self.ends = {tokenizer.end_of_turn, tokenizer.document_end}  # of the generation_config.json in the SFT folder
         self.worker, self.lock = PolicyWorker(), threading.Lock()
         loads = SimpleNamespace(load_weights=lambda weights: model.load_state_dict(dict(weights), strict=False))
         self.worker.model_runner = SimpleNamespace(model=loads)
@@ -71,7 +72,8 @@ class StandIn(ThreadingHTTPServer):
         warmer = 3.0 if self.fault == "warm" else 1.0
         params = SamplingParams(body["max_tokens"], warmer * body["temperature"], seed=body["seed"])
         with self.lock:
-            engine = Engine(self.model, stop_ids=set(body["stop_token_ids"]))
+            ends = set() if body.get("ignore_eos") else self.ends
+            engine = Engine(self.model, stop_ids=ends | set(body["stop_token_ids"]))
             done = engine.generate([Request(body["prompt"], params)])[0]
         told = {"token_logprobs": done.logprobs}
         choice = {"token_ids": done.ids, "logprobs": told, "finish_reason": done.finish_reason}
@@ -155,6 +157,14 @@ def test_sampling_is_pure_whatever_the_folder_says(stand_in: StandIn, tmp_path: 
     assert (completion.ids, completion.logprobs) == (wanted.ids, wanted.logprobs)
     asked = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "seed": 2**61, "temperature": 0.9}
     assert asked.items() <= stand_in.bodies[0].items()
+
+
+def test_the_end_of_a_document_ends_no_answer(stand_in: StandIn, tmp_path: Path, tokenizer: Tokenizer) -> None:
+    requests = [Request([5, 6, 7], SamplingParams(40, 1.0, seed=seed)) for seed in range(16)]
+    completions = rollout_server(stand_in, tmp_path).generate(requests)
+    assert any(tokenizer.document_end in each.ids[:-1] for each in completions)
+    wanted = Engine(stand_in.model, stop_ids={tokenizer.end_of_turn}).generate(requests)
+    assert [each.ids for each in completions] == [each.ids for each in wanted]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,14 +27,31 @@ def test_statements_that_pass_are_counted_one_by_one() -> None:
         "this is no Python",
         "raise SystemExit(0)",
         "import os; os._exit(0)",
-        "import sys; print('passed 1'); sys.stdout.flush(); sys.exit()",
+        "import os\nos.write(1, b'\\n' + b'0' * 32 + b' 1\\n')\nos._exit(0)",
         "x = 'a' * 10**11",
         "import os\nwhile True: pass",
     ],
-    ids=["broken", "exit", "hard exit", "prints", "memory", "endless"],
+    ids=["broken", "exit", "hard exit", "tells", "memory", "endless"],
 )
 def test_code_that_fails_or_cheats_passes_nothing(code: str) -> None:
     assert run_tests(code, ["pass"], seconds=1) == 0
+
+
+@pytest.mark.parametrize("name", ["exec", "compile"])
+def test_an_answer_cannot_exchange_what_runs_the_tests(name: str) -> None:
+    code = f"import builtins\nbuiltins.{name} = lambda *_: 'pass'"
+    assert run_tests(code, ["assert False", "pass"], seconds=5) == 1
+
+
+@LINUX
+def test_code_has_no_network() -> None:
+    unshared = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x50000000) != 0)"
+    if subprocess.run([sys.executable, "-c", unshared], check=False).returncode:
+        pytest.skip("this system does not let us take the network away")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = f"import socket; socket.create_connection({server.getsockname()!r}, 1)"
+        assert subprocess.run([sys.executable, "-c", call], check=False).returncode == 0
+        assert run_tests("", ["import socket", call], seconds=5) == 1
 
 
 def test_a_test_that_never_ends_counts_as_failed_and_those_before_it_as_they_are() -> None:
