@@ -109,10 +109,18 @@ class Choice:
 
 
 class Answer:
-    """All choices of one request."""
+    """All choices of one request; `left_out` is how many messages the model was not given, where they may be."""
 
-    def __init__(self, kind: Kind, model: ServedModel, requests: Sequence[Request], *, logprobs: bool) -> None:
-        self.kind, self.model, self.logprobs = kind, model, logprobs
+    def __init__(
+        self,
+        kind: Kind,
+        model: ServedModel,
+        requests: Sequence[Request],
+        *,
+        logprobs: bool,
+        left_out: int | None = None,
+    ) -> None:
+        self.kind, self.model, self.logprobs, self.left_out = kind, model, logprobs, left_out
         prompts = {id(each.prompt_ids): each.prompt_ids for each in requests}  # answered several times, it counts once
         self.prompt_tokens = sum(map(len, prompts.values()))
         self.tickets = model.worker.submit(requests)
@@ -140,6 +148,7 @@ class Answer:
             "created": self.created,
             "model": self.model.name,
             "choices": choices,
+            **({} if self.left_out is None else {"truncated_messages": self.left_out}),
         }
 
     async def whole(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from gptwright.serve.metrics import Meter, Metrics
 from gptwright.serve.models import Served, ServedModel, ServedReward
 from gptwright.serve.schema import ChatRequest, CompletionRequest, Sampling, ScoreRequest
 from gptwright.serve.settings import ServerSettings
-from gptwright.tokenizer.chat import render_prompt, with_tools
+from gptwright.tokenizer.chat import fitted_prompt, render_prompt, with_tools
 
 PAGES = Path(__file__).with_name("static")
 POLICY = (
@@ -112,9 +112,14 @@ class Paths:
             raise ApiError(400, "the last message is the assistant's: there is nothing to answer", param="messages")
         request.state.notes.content["messages"] = [[message.role, message.content] for message in messages]
         tools = [json.dumps(function, ensure_ascii=False, separators=(",", ":")) for function in body.functions()]
+        told, left_out = with_tools(messages, tools), None
         # What may take long is done beside the event loop, on which all streams live.
-        prompt_ids = await asyncio.to_thread(render_prompt, with_tools(messages, tools), model.tokenizer)
-        return await self._answer("chat", model, [prompt_ids], body, request)
+        if body.truncation == "auto":
+            how = {"context": model.context, "room": body.limit or model.context}
+            prompt_ids, left_out = await asyncio.to_thread(fitted_prompt, told, model.tokenizer, **how)
+        else:
+            prompt_ids = await asyncio.to_thread(render_prompt, told, model.tokenizer)
+        return await self._answer("chat", model, [prompt_ids], body, request, left_out)
 
     async def complete(self, body: CompletionRequest, request: Request) -> Response:
         model = self._language(body.model)
@@ -136,13 +141,19 @@ class Paths:
         return {"object": "list", "model": model.name, "data": data}
 
     async def _answer(
-        self, kind: Kind, model: ServedModel, prompts: list[list[int]], body: Sampling, request: Request
+        self,
+        kind: Kind,
+        model: ServedModel,
+        prompts: list[list[int]],
+        body: Sampling,
+        request: Request,
+        left_out: int | None = None,
     ) -> Response:
         request.state.notes.model = model.name
         asked = [Asked(ids, params) for ids in prompts for params in body.params(model.room(ids), model.tokenizer)]
         if asked[0].params.grammar:  # all choices have the same
             await asyncio.to_thread(model.engine.constraints.guide, asked[0].params.grammar)
-        answer = Answer(kind, model, asked, logprobs=body.told_logprobs is not None)
+        answer = Answer(kind, model, asked, logprobs=body.told_logprobs is not None, left_out=left_out)
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         timeout = self.settings.timeout_seconds
         return await deliver(answer, request, stream=body.stream, with_usage=with_usage, timeout=timeout)
