@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptwright.cli.device import device_of
+from gptwright.cli.kinds import kind_of, stage_of
 from gptwright.engine.engine import Engine
 from gptwright.engine.native.decoder import Weights
 from gptwright.errors import InputError, pip_install
@@ -76,10 +76,10 @@ def load(text: str, weights: Weights = "float32", device: str = "auto") -> Serve
     placed = device_of(device)
     name, _, place = text.rpartition("=")
     folder = find_model(place)
-    stage = _stage(folder)
+    stage, tokenizer = stage_of(folder), Tokenizer.load(folder)
     default = f"{folder.resolve().parent.name}-{stage}" if stage else folder.resolve().name
-    tokenizer = Tokenizer.load(folder)
-    if stage == "reward":
+    kind = kind_of(folder, tokenizer)
+    if kind == "reward":
         return ServedReward(name or default, load_scalar_model(folder).to(placed), tokenizer)
     engine = Engine(
         load_language_model(folder).to(placed),
@@ -90,13 +90,4 @@ def load(text: str, weights: Weights = "float32", device: str = "auto") -> Serve
     )
     if weights != "float32" and engine.decoder() is None:
         raise InputError(f"--weights {weights} needs a CPU and a C++ compiler: install one, or leave it out")
-    return ServedModel(name or default, engine, tokenizer, assistant=stage != "base")
-
-
-def _stage(folder: Path) -> str:
-    """The stage that made this folder; nothing for one from elsewhere."""
-    file = folder / "lineage.json"
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8")).get("stage", "")) if file.is_file() else ""
-    except (ValueError, AttributeError):
-        raise InputError(f"{file} is damaged: delete it, or make that stage again") from None
+    return ServedModel(name or default, engine, tokenizer, assistant=kind == "assistant")

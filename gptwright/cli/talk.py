@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gptwright.cli.device import device_of
+from gptwright.cli.kinds import kind_of
 from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
@@ -103,10 +104,15 @@ def _params(sampling: dict[str, Any]) -> SamplingParams:
 def chat(name: str, *, device: str, system: str | None, **sampling: Any) -> None:
     """A conversation until an empty line or the end of input; `sampling` are fields of SamplingParams.
 
-    Raises InputError for values that none of them can have.
+    Raises InputError for values that none of them can have, and for a base model.
     """
     params = _params(sampling)
     model, tokenizer = load(name, device)
+    if kind_of(find_model(name), tokenizer) == "base":
+        raise InputError(
+            f"{name} is a base model: it continues text and is no assistant; ask it with gptwright complete, or give "
+            "a finetuned model"
+        )
     engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, tokenizer=tokenizer, frozen=True)
     talk = Talk(engine, tokenizer, params, system or "")
     sys.stderr.write("Ask something; /help tells what else there is, an empty line ends the talk.\n")
