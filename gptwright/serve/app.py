@@ -25,6 +25,7 @@ from gptwright.serve.metrics import Meter, Metrics
 from gptwright.serve.models import Served, ServedModel, ServedReward
 from gptwright.serve.schema import ChatRequest, CompletionRequest, Sampling, ScoreRequest
 from gptwright.serve.settings import ServerSettings
+from gptwright.serve.worker import cache_room
 from gptwright.tokenizer.chat import fitted_prompt, render_prompt, with_tools
 
 PAGES = Path(__file__).with_name("static")
@@ -38,10 +39,10 @@ POLICY = (
 def create_app(models: Sequence[Served], settings: ServerSettings | None = None) -> FastAPI:
     """The application; its workers end with it."""
     settings, metrics = settings or ServerSettings(), Metrics()
-    for model in models:
-        if isinstance(model, ServedModel):
-            model.start()
-            model.worker.meter = Meter(metrics, model.name)
+    writing = [model for model in models if isinstance(model, ServedModel)]
+    for model in writing:
+        model.start((settings.cache_bytes or cache_room(model.device)) // len(writing))
+        model.worker.meter = Meter(metrics, model.name)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -115,7 +116,7 @@ class Paths:
         told, left_out = with_tools(messages, tools), None
         # What may take long is done beside the event loop, on which all streams live.
         if body.truncation == "auto":
-            how = {"context": model.context, "room": body.limit or model.context}
+            how = {"context": model.longest, "room": body.limit or model.longest}
             prompt_ids, left_out = await asyncio.to_thread(fitted_prompt, told, model.tokenizer, **how)
         else:
             prompt_ids = await asyncio.to_thread(render_prompt, told, model.tokenizer)

@@ -34,14 +34,26 @@ class ServedModel:
     created: int = field(default_factory=lambda: int(time.time()))
     worker: Worker = field(init=False)
 
-    def start(self) -> None:
-        """Begin to answer. Not sooner: a thread at work would outlive the error that another model brings."""
+    def start(self, cache_bytes: int) -> None:
+        """Begin to answer, with so much room for keys and values. Not sooner: a thread at work would outlive the error
+        that another model brings.
+        """
         if not hasattr(self, "worker"):
-            self.worker = Worker(self.engine)
+            self.worker = Worker(self.engine, cache_bytes=cache_bytes)
 
     @property
     def context(self) -> int:
         return self.engine.model.config.context
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a prompt and its answer: what the context holds, where there is memory for so many."""
+        return min(self.context, self.worker.longest)
+
+    @property
+    def device(self) -> str:
+        """The kind of device that it is on."""
+        return self.engine.model.model.embed_tokens.weight.device.type
 
     def card(self) -> dict[str, object]:
         """As /v1/models tells it."""
@@ -72,12 +84,12 @@ class ServedModel:
 
     def room(self, prompt_ids: list[int]) -> int:
         """Tokens that an answer to this prompt may have. Raises ApiError when there is none."""
-        room = self.context - len(prompt_ids)
+        room = self.longest - len(prompt_ids)
         if room < 1:
+            holder = f"the context of {self.name}" if self.longest == self.context else "this server's memory (--cache)"
             raise ApiError(
                 400,
-                f"the prompt has {len(prompt_ids)} tokens, and the context of {self.name} holds {self.context}: "
-                "shorten it",
+                f"the prompt has {len(prompt_ids)} tokens, and {holder} holds {self.longest}: shorten it",
                 code="context_length_exceeded",
                 param="messages" if self.assistant else "prompt",
             )

@@ -33,6 +33,8 @@ class ServerSettings:
     max_body_bytes: int = 1_000_000
     timeout_seconds: float = 300.0
     """The longest that an answer may take."""
+    cache_bytes: int | None = None
+    """Room for keys and values of the answers being written, of all models together; None is a share of the memory."""
     log_content: bool = False
     """Whether messages and answers are logged."""
 

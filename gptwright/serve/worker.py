@@ -1,6 +1,6 @@
 """One model at work in a thread of its own: requests join its running batch before any step and leave when they end.
 
-worker = Worker(engine)
+worker = Worker(engine, cache_bytes=cache_room("cpu"))
 (ticket,) = worker.submit([request])          # from within an event loop
 async for token in ticket.tokens(): ...
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -22,15 +23,26 @@ from gptwright.engine.row import Row
 from gptwright.errors import InputError
 from gptwright.model.cache import BLOCK, bytes_per_token
 from gptwright.serve.metrics import Meter
+from gptwright.train.room import device_memory
 
 MAX_ROWS = 64
 """Requests that are answered at the same time; more wait."""
 MAX_WAITING = 256
 """Requests that may wait; more are refused."""
+CACHE_SHARE = 0.25
+"""Of a device's memory, for keys and values of the answers that are being written: the rest is for weights, for copies
+while answers join and leave, and for other programs.
+"""
 CACHE_BYTES = 2**30
-"""Keys and values of the answers that are being written: a request waits until there is room for all of its own."""
+"""Where the system does not say how much memory it has."""
 PREFIX_BYTES = 2**28
 """Keys and values kept, at most, for chats that go on and prompts that begin alike."""
+
+
+def cache_room(device: str) -> int:
+    """Bytes that a kind of device has for keys and values."""
+    memory = device_memory(device)
+    return int(CACHE_SHARE * memory) if math.isfinite(memory) else CACHE_BYTES
 
 
 class Busy(Exception):
@@ -59,7 +71,7 @@ class Ticket:
 
 
 class Worker:
-    """Answers with one model until `close`."""
+    """Answers with one model until `close`. A request waits until `cache_bytes` have room for all that it may be."""
 
     meter: Meter | None = None
 
@@ -69,7 +81,7 @@ class Worker:
         *,
         max_rows: int = MAX_ROWS,
         max_waiting: int = MAX_WAITING,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int,
         prefix_bytes: int = PREFIX_BYTES,
     ) -> None:
         self.engine, self.max_rows, self.max_waiting = engine, max_rows, max_waiting
@@ -84,6 +96,11 @@ class Worker:
         self.changed, self.closed = threading.Condition(), False
         self.thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self.thread.start()
+
+    @property
+    def longest(self) -> int:
+        """Tokens that there is room for, of a prompt and its answer."""
+        return self.positions // BLOCK * BLOCK - JUMP
 
     def submit(self, requests: Sequence[Request]) -> list[Ticket]:
         """Queue requests that belong together: they begin at the same step where there is room, so that a prompt they

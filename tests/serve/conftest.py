@@ -69,7 +69,7 @@ Script = Callable[[str], Sequence[int]]
 class ScriptedWorker:
     """Stands where a `Worker` stands; `requests` and `tickets` are what came."""
 
-    meter = None
+    meter, longest = None, 2**30
 
     def __init__(self, engine: Engine, script: Script, pause: float) -> None:
         self.engine, self.script, self.pause = engine, script, pause

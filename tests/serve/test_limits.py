@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from gptwright.engine.batch import JUMP
 from gptwright.errors import InputError
+from gptwright.model.cache import bytes_per_token
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 openai = pytest.importorskip("openai")
@@ -115,6 +118,19 @@ def test_an_answer_that_takes_too_long_is_ended(tokenizer: Tokenizer, scripted: 
             list(ask(address, max_tokens=3000, stream=True))
     assert [ticket.row.going for ticket in model.worker.tickets] == [False, False]
     assert all(len(ticket.row.completion.ids) < 3000 for ticket in model.worker.tickets)
+
+
+def test_an_answer_is_as_long_as_the_memory_allows(serving: Serving, models: Any) -> None:
+    engine = models["assistant"].engine
+    never = {str(end): -100 for end in engine.stop_ids}
+    long, twice = ([{"role": "user", "content": "x" * length}] for length in (200, 70))
+    with serving(cache_bytes=160 * bytes_per_token(engine.model.config, torch.float32)) as address:
+        found = ask(address, max_tokens=None, seed=1, logit_bias=never)
+        assert (found.choices[0].finish_reason, found.usage.total_tokens) == ("length", 160 - JUMP)
+        with pytest.raises(openai.BadRequestError, match=r"this server's memory \(--cache\) holds 152: shorten it"):
+            ask(address, extra_body={"messages": long})
+        wishes = {"messages": [*twice, *HELLO], "truncation": "auto"}
+        assert ask(address, max_tokens=None, extra_body=wishes).model_extra["truncated_messages"] == 1
 
 
 def test_what_happened_is_counted(serving: Serving) -> None:

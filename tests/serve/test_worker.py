@@ -16,7 +16,7 @@ from gptwright.errors import InputError
 from gptwright.model.cache import bytes_per_token
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise
-from gptwright.serve.worker import Busy, Ticket, Worker
+from gptwright.serve.worker import Busy, Ticket, Worker, cache_room
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,12 @@ def test_a_request_that_could_never_fit_is_refused(small: Worker) -> None:
 
     with pytest.raises(InputError, match="may take 160 tokens, and this server has room for 128"):
         asyncio.run(ask())
+
+
+def test_a_device_has_a_quarter_of_its_memory_for_keys_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory, room in ((2**33, 2**31), (float("inf"), 2**30)):
+        monkeypatch.setattr("gptwright.serve.worker.device_memory", lambda _, memory=memory: memory)
+        assert cache_room("cpu") == room
 
 
 def test_a_long_answer_waits_for_short_ones_and_holds_up_the_next(small: Worker) -> None:
