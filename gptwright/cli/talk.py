@@ -16,9 +16,8 @@ from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.prefix import PrefixCache
-from gptwright.engine.protocol import Part, PartStream
+from gptwright.engine.protocol import Part, PartStream, whole_text
 from gptwright.engine.request import Request
-from gptwright.engine.text import TextStream, whole_text
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
@@ -270,9 +269,9 @@ def _harmless(text: str) -> str:
 
 def _stream(begin: str, engine: Engine, request: Request, tokenizer: Tokenizer) -> None:
     """Write `begin`, once the request is known to be one, and then text as its bytes become whole characters."""
-    stream = TextStream(tokenizer, request.params.stop)
+    stream = PartStream(tokenizer, request.params.stop, marked=False)
     for token in engine.stream(request):
-        sys.stdout.write(_harmless(begin + stream.feed(token)))
+        sys.stdout.write(_harmless(begin + "".join(part.text for part in stream.feed(token))))
         sys.stdout.flush()
         begin = ""
-    sys.stdout.write(_harmless(begin + stream.finish()) + "\n")
+    sys.stdout.write(_harmless(begin + "".join(part.text for part in stream.finish())) + "\n")

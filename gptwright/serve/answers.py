@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gptwright.engine.protocol import Kind as PartKind
-from gptwright.engine.protocol import Part, PartStream
+from gptwright.engine.protocol import Part, PartStream, whole_text
 from gptwright.engine.request import Request
-from gptwright.engine.text import whole_text
 from gptwright.serve.models import ServedModel
 from gptwright.serve.worker import Ticket
 
@@ -181,10 +180,12 @@ def tool_call(text: str) -> dict[str, Any] | None:
     """A call as clients read it; None where the text is none."""
     try:
         call = json.loads(text)
-        name, arguments = call["name"], call["arguments"]
+        name, arguments = str(call["name"]), json.dumps(call["arguments"], ensure_ascii=False, allow_nan=False)
+        name.encode()
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return {"function": {"name": str(name), "arguments": json.dumps(arguments, ensure_ascii=False)}}
+    # Half a surrogate pair can be sent as its escape alone, which is what the model wrote.
+    return {"function": {"name": name, "arguments": arguments.encode(errors="backslashreplace").decode()}}
 
 
 def _name(told: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from gptwright.engine import reading
 from gptwright.engine.params import SamplingParams
+from gptwright.engine.protocol import whole_text
 from gptwright.engine.request import Request
-from gptwright.engine.text import whole_text
 from gptwright.records import Message
 from gptwright.serve.models import ServedModel
 from gptwright.tokenizer.chat import render_prompt
