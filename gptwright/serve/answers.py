@@ -116,13 +116,14 @@ class Answer:
         model: ServedModel,
         requests: Sequence[Request],
         *,
+        caller: str,
         logprobs: bool,
         left_out: int | None = None,
     ) -> None:
         self.kind, self.model, self.logprobs, self.left_out = kind, model, logprobs, left_out
         prompts = {id(each.prompt_ids): each.prompt_ids for each in requests}  # answered several times, it counts once
         self.prompt_tokens = sum(map(len, prompts.values()))
-        self.tickets = model.worker.submit(requests)
+        self.tickets = model.worker.submit(requests, caller)
         self.choices = [Choice(index, ticket, model, kind) for index, ticket in enumerate(self.tickets)]
         prefix = "chatcmpl" if kind == "chat" else "cmpl"
         self.identity = f"{prefix}-{secrets.token_hex(12)}"

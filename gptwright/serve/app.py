@@ -133,11 +133,11 @@ class Paths:
         if not isinstance(model, ServedReward):
             raise ApiError(400, f"{model.name} is no reward model: serve one, as in RUN:reward", param="model")
         request.state.notes.model = model.name
-        return await whole_or_gone(self._scores(model, body), request)
+        return await whole_or_gone(self._scores(model, body, request.state.notes.caller), request)
 
-    async def _scores(self, model: ServedReward, body: ScoreRequest) -> dict[str, Any]:
+    async def _scores(self, model: ServedReward, body: ScoreRequest, caller: str) -> dict[str, Any]:
         messages = [message.message() for message in body.messages]
-        scores = await model.score(messages, body.answers, self.settings.timeout_seconds)
+        scores = await model.score(messages, body.answers, self.settings.timeout_seconds, caller)
         data = [{"object": "score", "index": index, "score": value} for index, value in enumerate(scores)]
         return {"object": "list", "model": model.name, "data": data}
 
@@ -154,7 +154,8 @@ class Paths:
         asked = [Asked(ids, params) for ids in prompts for params in body.params(model.room(ids), model.tokenizer)]
         if asked[0].params.grammar:  # all choices have the same
             await asyncio.to_thread(model.engine.constraints.guide, asked[0].params.grammar)
-        answer = Answer(kind, model, asked, logprobs=body.told_logprobs is not None, left_out=left_out)
+        caller = request.state.notes.caller
+        answer = Answer(kind, model, asked, caller=caller, logprobs=body.told_logprobs is not None, left_out=left_out)
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         timeout = self.settings.timeout_seconds
         return await deliver(answer, request, stream=body.stream, with_usage=with_usage, timeout=timeout)

@@ -28,8 +28,9 @@ MANY_CALLERS = 10_000
 
 @dataclass
 class Notes:
-    """What is known of a request when it ends; the endpoints fill it in."""
+    """What is known of a request; the endpoints fill in what they learn."""
 
+    caller: str = ""
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -78,9 +79,8 @@ class Gate:
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", identity.encode())]
             await send(message)
 
-        caller = ""
         try:
-            caller = self._caller(scope)
+            notes.caller = self._caller(scope)
             self._check_length(scope)
             await self.app(scope, self._counted(receive), tell)
         except ApiError as error:
@@ -91,7 +91,7 @@ class Gate:
         finally:
             seconds = time.monotonic() - began
             self.metrics.request(scope["path"], status, seconds)
-            self._log(scope, identity, caller, status, seconds, notes)
+            self._log(scope, identity, status, seconds, notes)
 
     def _caller(self, scope: Scope) -> str:
         """The caller's name, once it is sure that they may ask this now."""
@@ -140,11 +140,11 @@ class Gate:
     def _too_large(self) -> ApiError:
         return ApiError(413, f"a request may have {self.settings.max_body_bytes} bytes: send less", code="too_large")
 
-    def _log(self, scope: Scope, identity: str, caller: str, status: int, seconds: float, notes: Notes) -> None:
+    def _log(self, scope: Scope, identity: str, status: int, seconds: float, notes: Notes) -> None:
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "id": identity,
-            "caller": caller,
+            "caller": notes.caller,
             "method": scope["method"],
             "path": scope["path"],
             "status": status,

@@ -14,7 +14,7 @@ from gptwright.errors import InputError
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Message
 from gptwright.serve.errors import ApiError
-from gptwright.serve.worker import Busy, Worker
+from gptwright.serve.worker import Worker, check_queue
 from gptwright.stages.scoring import score_parts, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
@@ -105,7 +105,8 @@ class ServedReward:
     tokenizer: Tokenizer
     created: int = field(default_factory=lambda: int(time.time()))
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="scores"))
-    waiting: int = 0
+    waiting: list[str] = field(default_factory=list)
+    """The caller of each request."""
 
     alive, described = True, "reward model, for /v1/score alone"
 
@@ -113,14 +114,15 @@ class ServedReward:
         """As /v1/models tells it."""
         return _card(self.name, self.created, "reward")
 
-    async def score(self, messages: Sequence[Message], answers: Sequence[str], timeout: float) -> list[float]:
+    async def score(
+        self, messages: Sequence[Message], answers: Sequence[str], timeout: float, caller: str = ""
+    ) -> list[float]:
         """The score of each answer to these messages, one request after the other. Raises InputError for an answer that
         the context does not hold, Busy when too many wait, ApiError, 504, after `timeout` seconds. Cancelled, it ends
         after the pass through the model that is under way.
         """
-        if self.waiting >= MAX_SCORES_WAITING:
-            raise Busy(f"{self.waiting} requests wait already")
-        self.waiting += 1
+        check_queue(self.waiting, caller, 1, MAX_SCORES_WAITING)
+        self.waiting.append(caller)
         left = threading.Event()
         try:
             async with asyncio.timeout(timeout):
@@ -129,7 +131,7 @@ class ServedReward:
         except TimeoutError:
             raise ApiError(504, f"the scores took longer than {timeout:g} s: ask for fewer", code="timeout") from None
         finally:
-            self.waiting -= 1
+            self.waiting.remove(caller)
             left.set()
 
     def _score(self, messages: Sequence[Message], answers: Sequence[str], left: threading.Event) -> list[float]:

@@ -28,7 +28,9 @@ from gptwright.train.room import device_memory
 MAX_ROWS = 64
 """Requests that are answered at the same time; more wait."""
 MAX_WAITING = 256
-"""Requests that may wait; more are refused."""
+"""Answers that may wait; more are refused."""
+CALLER_SHARE = 0.5
+"""Of all that may wait, what one caller's may be: nobody keeps everybody else out."""
 CACHE_SHARE = 0.25
 """Of a device's memory, for keys and values of the answers that are being written: the rest is for weights, for copies
 while answers join and leave, and for other programs.
@@ -49,11 +51,20 @@ class Busy(Exception):
     """Too many requests wait already, or the server is about to stop."""
 
 
+def check_queue(callers: Sequence[str], caller: str, count: int, most: int) -> None:
+    """Raises Busy where `count` more of this caller are too many beside those that wait, each by its caller's name."""
+    own, share = callers.count(caller), int(CALLER_SHARE * most)
+    if caller and own + count > share:
+        raise Busy(f"{own} answers wait for you, {count} came, and {share} may wait for one caller")
+    if len(callers) + count > most:
+        raise Busy(f"{len(callers)} answers wait, {count} came, and {most} may wait")
+
+
 class Ticket:
     """One request, waiting or being answered."""
 
-    def __init__(self, row: Row) -> None:
-        self.row, self.loop = row, asyncio.get_running_loop()
+    def __init__(self, row: Row, caller: str = "") -> None:
+        self.row, self.caller, self.loop = row, caller, asyncio.get_running_loop()
         self.since, self.begun = time.monotonic(), False
         self.events: asyncio.Queue[int | Exception | None] = asyncio.Queue()
 
@@ -102,12 +113,12 @@ class Worker:
         """Tokens that there is room for, of a prompt and its answer."""
         return self.positions // BLOCK * BLOCK - JUMP
 
-    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
+    def submit(self, requests: Sequence[Request], caller: str = "") -> list[Ticket]:
         """Queue requests that belong together: they begin at the same step where there is room, so that a prompt they
         share is read once. Raises InputError for one that the model cannot follow or that is larger than the memory,
-        Busy when too many wait.
+        Busy when too many wait, in all or of this caller; without a name it is nobody in particular.
         """
-        tickets = [Ticket(self.engine.row(request)) for request in requests]
+        tickets = [Ticket(self.engine.row(request), caller) for request in requests]
         longest = max(_length(ticket.row) for ticket in tickets)
         if longest > self.positions:
             raise InputError(
@@ -115,9 +126,9 @@ class Worker:
                 f"{self.positions}: ask for fewer"
             )
         with self.changed:
-            if self.closed or len(self.waiting) + len(tickets) > self.max_waiting:
-                told = f"{len(self.waiting)} requests wait, {len(tickets)} came, and {self.max_waiting} may wait"
-                raise Busy("the server is stopping" if self.closed else told)
+            if self.closed:
+                raise Busy("the server is stopping")
+            check_queue([ticket.caller for ticket in self.waiting], caller, len(tickets), self.max_waiting)
             self.waiting += tickets
             self.changed.notify()
         return tickets

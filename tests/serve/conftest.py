@@ -77,7 +77,7 @@ class ScriptedWorker:
         self.tickets: list[Ticket] = []
         self.thread = threading.current_thread()
 
-    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
+    def submit(self, requests: Sequence[Request], caller: str) -> list[Ticket]:
         tickets = [Ticket(self.engine.row(request)) for request in requests]
         self.requests += requests
         self.tickets += tickets

@@ -112,6 +112,29 @@ def test_more_than_may_wait_are_refused(engine: Engine) -> None:
     assert 10 <= refused <= 38
 
 
+def test_one_caller_leaves_others_half_of_the_queue(engine: Engine) -> None:
+    worker = worker_with_room(engine, 128, max_waiting=8)
+
+    async def crowd() -> None:
+        first = submitted(worker, Request([1], SamplingParams(110)))
+        while not worker.answered:
+            await asyncio.sleep(0.001)
+        many = [Request([1], SamplingParams(110, seed=seed)) for seed in range(5)]
+        with pytest.raises(Busy, match="0 answers wait for you, 5 came, and 4 may wait for one caller"):
+            worker.submit(many, "ann")
+        waiting = worker.submit(many[:4], "ann")
+        with pytest.raises(Busy, match="4 answers wait for you, 1 came"):
+            worker.submit(many[:1], "ann")
+        waiting += worker.submit(many[:4], "bob")
+        with pytest.raises(Busy, match="8 answers wait, 1 came, and 8 may wait"):
+            worker.submit(many[:1], "cat")
+        for ticket in (first, *waiting):
+            worker.cancel(ticket)
+
+    asyncio.run(crowd())
+    worker.close()
+
+
 def test_who_leaves_while_waiting_makes_room(engine: Engine) -> None:
     worker = worker_with_room(engine, 128, max_waiting=2)
 
