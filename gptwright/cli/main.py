@@ -250,7 +250,9 @@ class DecodingWeights(StrEnum):
 @app.command()
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="[NAME=]MODEL...", help="Folders or runs' stages.")],
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is everyone's.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 is everyone's, :: with IPv6.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     keys: Annotated[
         Path | None, typer.Option(help="A file of lines KEY [user|admin] [NAME]: only they may ask.")

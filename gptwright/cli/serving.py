@@ -40,7 +40,7 @@ def serve(names: list[str], host: str, port: int, *, keys: Path | None, how: dic
         raise InputError(f"two models would be called {min(twice)}: give them names, as in one={names[0]}")
     for model in models:
         say(f"serving  {model.name}: {model.described}")
-    address = f"http://{host}:{listening.getsockname()[1]}"
+    address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
     say(f"chat     {address}")
     say(f"API      {address}/v1")
     _log_requests()
@@ -59,11 +59,19 @@ def _log_requests() -> None:
 def _listen(host: str, port: int) -> socket.socket:
     """Before models are loaded, which takes longer. Raises InputError where nobody may listen."""
     try:
-        return socket.create_server((host, port))
+        families = {found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        if socket.AF_INET in families:
+            return socket.create_server((host, port))
+        both = socket.has_dualstack_ipv6()  # :: is everyone's, by either protocol
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
     except OSError as error:
         raise InputError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): give another --port or --host"
+            f"cannot listen on {_in_url(host)}:{port} ({error.strerror or error}): give another --port or --host"
         ) from None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def load(text: str, weights: Weights = "float32", device: str = "auto") -> Served:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -118,6 +119,18 @@ def test_an_answer_that_takes_too_long_is_ended(tokenizer: Tokenizer, scripted: 
             list(ask(address, max_tokens=3000, stream=True))
     assert [ticket.row.going for ticket in model.worker.tickets] == [False, False]
     assert all(len(ticket.row.completion.ids) < 3000 for ticket in model.worker.tickets)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(serving: Serving) -> None:
+    head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\nContent-Type: application/json\r\n\r\n"
+    with serving(timeout_seconds=0.3) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(head + b'{"model":')
+            told = b"".join(iter(lambda: connection.recv(4096), b""))  # until the server ends it
+        assert told.startswith(b"HTTP/1.1 408 ")
+        assert b"the body did not come within 0.3 s" in told
+        assert ask(address).choices
 
 
 def test_an_answer_is_as_long_as_the_memory_allows(serving: Serving, models: Any) -> None:
