@@ -132,7 +132,8 @@ class Gate:
         async def limited() -> MutableMapping[str, Any]:
             nonlocal read, whole
             try:
-                async with asyncio.timeout_at(None if whole else deadline):  # behind the body, a client's leaving
+                # After the body nothing comes but the client's leaving, which may take as long as the answer.
+                async with asyncio.timeout_at(None if whole else deadline):
                     message = await receive()
             except TimeoutError:
                 text = f"the body did not come within {self.settings.timeout_seconds:g} s: send all of it"
