@@ -1,7 +1,8 @@
 """What this machine has, what is missing, and the command that mends it: the checks behind `gptwright doctor`.
 
-Nothing is changed and nothing is trained. A check that the stages can do without is "missing" and no failure; only
-Python and torch are required. torch is imported inside, so that the command line starts without it.
+Nothing is trained, and nothing changed: the decoder alone is compiled, into the user's cache. A check that the stages
+can do without is "missing" and no failure; only Python and torch are required. torch is imported inside, so that the
+command line starts without it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
+
+from gptwright.engine.native.build import load as load_decoder
 
 PYTHON_NEEDED = (3, 11)
 TORCH_NEEDED = (2, 11)
@@ -38,6 +41,10 @@ EXTRAS = {
 }
 # torch.compile on a CPU writes C++ and calls one of these; cl is Microsoft's.
 COMPILERS = ("g++", "clang++", "cl")
+COMPILER_FROM = {
+    "Darwin": "xcode-select --install",
+    "Linux": "Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++",
+}
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 
 
@@ -64,6 +71,7 @@ def doctor_report() -> list[Check]:
         checks.extend(describe_devices(torch))
     checks.append(check_bf16(_read_text("/proc/cpuinfo")))
     checks.append(check_compiler())
+    checks.append(check_decoding())
     checks.append(check_memory(_read_text("/proc/meminfo")))
     checks.append(check_disk(Path.cwd()))
     checks.extend(check_extra(package) for package in EXTRAS)
@@ -135,14 +143,19 @@ def check_compiler() -> Check:
     for compiler in COMPILERS:
         if path := shutil.which(compiler):
             return Check("c++ compiler", "ok", path)
-    mends = {"Darwin": "xcode-select --install", "Windows": "install the C++ build tools of Visual Studio"}
-    mend = mends.get(platform.system(), "Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++")
-    return Check(
-        "c++ compiler",
-        "missing",
-        "torch.compile and the fast decoding of small models need one on a CPU; the rest is slower without",
-        mend,
-    )
+    mend = COMPILER_FROM.get(platform.system(), "install the C++ build tools of Visual Studio")
+    return Check("c++ compiler", "missing", "torch.compile needs one on a CPU; training is slower without", mend)
+
+
+def check_decoding() -> Check:
+    """Whether small models can be decoded by compiled code: tried, since a compiler at hand may fail."""
+    try:
+        load_decoder()
+    except OSError as error:
+        mend = COMPILER_FROM.get(platform.system(), "install g++ or clang++")
+        mend += "; where the cache cannot be written, GPTWRIGHT_CACHE names another folder"
+        return Check("fast decoding", "missing", f"torch decodes, which is slower: {error}", mend)
+    return Check("fast decoding", "ok", "compiled for this processor")
 
 
 def check_memory(meminfo: str | None) -> Check:

@@ -250,7 +250,9 @@ class DecodingWeights(StrEnum):
 @app.command()
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="[NAME=]MODEL...", help="Folders or runs' stages.")],
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is everyone's.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 is everyone's, :: with IPv6.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     keys: Annotated[
         Path | None, typer.Option(help="A file of lines KEY [user|admin] [NAME]: only they may ask.")
@@ -258,6 +260,9 @@ def serve(
     rate: Annotated[float | None, typer.Option(min=0.1, help="Requests a minute that each caller may make.")] = None,
     max_body: Annotated[int, typer.Option(min=1000, help="Bytes that a request may have.")] = 1_000_000,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that an answer may take.")] = 300.0,
+    cache: Annotated[
+        float | None, typer.Option(min=0.001, help="GiB of keys and values; default a quarter of the memory.")
+    ] = None,
     log_content: Annotated[bool, typer.Option(help="Log messages and answers too.")] = False,
     weights: Annotated[DecodingWeights, typer.Option(help="On a CPU: fewer bytes are faster and less exact.")] = (
         DecodingWeights.float32
@@ -271,6 +276,7 @@ def serve(
     from gptwright.cli import serving  # noqa: PLC0415
 
     limits = {"requests_per_minute": rate, "max_body_bytes": max_body, "timeout_seconds": timeout}
+    limits["cache_bytes"] = None if cache is None else int(cache * 2**30)
     how = {"weights": weights.value, "device": device}
     serving.serve(models, host, port, keys=keys, how=how, log_content=log_content, **limits)
 

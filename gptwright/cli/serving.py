@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gptwright.cli.device import device_of
+from gptwright.cli.kinds import kind_of, stage_of
 from gptwright.engine.engine import Engine
 from gptwright.engine.native.decoder import Weights
 from gptwright.errors import InputError, pip_install
@@ -40,7 +40,7 @@ def serve(names: list[str], host: str, port: int, *, keys: Path | None, how: dic
         raise InputError(f"two models would be called {min(twice)}: give them names, as in one={names[0]}")
     for model in models:
         say(f"serving  {model.name}: {model.described}")
-    address = f"http://{host}:{listening.getsockname()[1]}"
+    address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
     say(f"chat     {address}")
     say(f"API      {address}/v1")
     _log_requests()
@@ -59,11 +59,19 @@ def _log_requests() -> None:
 def _listen(host: str, port: int) -> socket.socket:
     """Before models are loaded, which takes longer. Raises InputError where nobody may listen."""
     try:
-        return socket.create_server((host, port))
+        families = {found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        if socket.AF_INET in families:
+            return socket.create_server((host, port))
+        both = socket.has_dualstack_ipv6()  # :: is everyone's, by either protocol
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
     except OSError as error:
         raise InputError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): give another --port or --host"
+            f"cannot listen on {_in_url(host)}:{port} ({error.strerror or error}): give another --port or --host"
         ) from None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def load(text: str, weights: Weights = "float32", device: str = "auto") -> Served:
@@ -76,10 +84,10 @@ def load(text: str, weights: Weights = "float32", device: str = "auto") -> Serve
     placed = device_of(device)
     name, _, place = text.rpartition("=")
     folder = find_model(place)
-    stage = _stage(folder)
+    stage, tokenizer = stage_of(folder), Tokenizer.load(folder)
     default = f"{folder.resolve().parent.name}-{stage}" if stage else folder.resolve().name
-    tokenizer = Tokenizer.load(folder)
-    if stage == "reward":
+    kind = kind_of(folder, tokenizer)
+    if kind == "reward":
         return ServedReward(name or default, load_scalar_model(folder).to(placed), tokenizer)
     engine = Engine(
         load_language_model(folder).to(placed),
@@ -90,13 +98,4 @@ def load(text: str, weights: Weights = "float32", device: str = "auto") -> Serve
     )
     if weights != "float32" and engine.decoder() is None:
         raise InputError(f"--weights {weights} needs a CPU and a C++ compiler: install one, or leave it out")
-    return ServedModel(name or default, engine, tokenizer, assistant=stage != "base")
-
-
-def _stage(folder: Path) -> str:
-    """The stage that made this folder; nothing for one from elsewhere."""
-    file = folder / "lineage.json"
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8")).get("stage", "")) if file.is_file() else ""
-    except (ValueError, AttributeError):
-        raise InputError(f"{file} is damaged: delete it, or make that stage again") from None
+    return ServedModel(name or default, engine, tokenizer, assistant=kind == "assistant")

@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from gptwright.cli.device import device_of
+from gptwright.cli.kinds import kind_of
 from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
 from gptwright.engine.prefix import PrefixCache
-from gptwright.engine.protocol import Part, PartStream
+from gptwright.engine.protocol import Part, PartStream, whole_text
 from gptwright.engine.request import Request
-from gptwright.engine.text import TextStream, whole_text
 from gptwright.errors import InputError
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import LanguageModel
 from gptwright.pipeline.start import find_model
 from gptwright.records import Conversation, Message, to_json
-from gptwright.tokenizer.chat import render_prompt
+from gptwright.tokenizer.chat import fitted_prompt, render_prompt
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 PREFIX_BYTES = 2**27
 """Keys and values of the talk so far, so that a turn reads only what is new."""
+CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+"""Letters that a terminal obeys: in an answer they could rename its window or fill the clipboard."""
 
 
 def load(name: str, device: str) -> tuple[LanguageModel, Tokenizer]:
@@ -101,10 +103,15 @@ def _params(sampling: dict[str, Any]) -> SamplingParams:
 def chat(name: str, *, device: str, system: str | None, **sampling: Any) -> None:
     """A conversation until an empty line or the end of input; `sampling` are fields of SamplingParams.
 
-    Raises InputError for values that none of them can have.
+    Raises InputError for values that none of them can have, and for a base model.
     """
     params = _params(sampling)
     model, tokenizer = load(name, device)
+    if kind_of(find_model(name), tokenizer) == "base":
+        raise InputError(
+            f"{name} is a base model: it continues text and is no assistant; ask it with gptwright complete, or give "
+            "a finetuned model"
+        )
     engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, tokenizer=tokenizer, frozen=True)
     talk = Talk(engine, tokenizer, params, system or "")
     sys.stderr.write("Ask something; /help tells what else there is, an empty line ends the talk.\n")
@@ -142,7 +149,7 @@ SETTABLE: dict[str, Callable[[str], object]] = {
 
 
 class Talk:
-    """One conversation in the terminal; the oldest turns go when the context is full."""
+    """One conversation in the terminal, kept whole; where it outgrows the context, the model is given the latest."""
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, params: SamplingParams, system: str = "") -> None:
         self.engine, self.tokenizer, self.params = engine, tokenizer, params
@@ -161,7 +168,7 @@ class Talk:
             return
         command, _, rest = text[1:].partition(" ")
         commands: dict[str, Callable[[str], object]] = {
-            "again": lambda _: self._ask(self._take_back()),
+            "again": lambda _: self._ask(self._last_question(), instead=True),
             "edit": self._edit,
             "new": lambda _: self.begin(self.messages[0].content if self.kept else ""),
             "system": lambda told: self.begin(told.strip()),
@@ -176,17 +183,13 @@ class Talk:
     def _edit(self, text: str) -> None:
         if not text.strip():
             raise ValueError("/edit needs the new question behind it")
-        self._check_length(text)  # before the old one is gone
-        self._take_back()
-        self._ask(text)
+        self._last_question()
+        self._ask(text, instead=True)
 
-    def _take_back(self) -> str:
-        """The last question, which is unasked with its answer."""
+    def _last_question(self) -> str:
         if len(self.messages) <= self.kept:
             raise ValueError("nothing was asked yet")
-        question = self.messages[-2].content
-        del self.messages[-2:]
-        return question
+        return self.messages[-2].content
 
     def _set(self, text: str) -> None:
         name, _, value = (part.strip() for part in text.partition("="))
@@ -211,18 +214,17 @@ class Talk:
         if alone >= context:
             raise ValueError(f"That is {alone} tokens, the context holds {context}: say it shorter.")
 
-    def _ask(self, text: str) -> None:
+    def _ask(self, text: str, *, instead: bool = False) -> None:
+        """Question and answer are kept together, `instead` of the last ones, or where no answer comes not at all."""
         self._check_length(text)
-        context = self.engine.model.config.context
-        self.messages.append(Message("user", text))
-        room = min(self.params.max_new_tokens, context // 2)
-        while len(prompt_ids := render_prompt(self.messages, self.tokenizer)) > context - room:
-            if len(self.messages) <= self.kept + 1:
-                break
-            del self.messages[self.kept : self.kept + 2]
+        before, question = self.messages[: -2 if instead else None], Message("user", text)
+        context, room = self.engine.model.config.context, self.params.max_new_tokens
+        prompt_ids, left_out = fitted_prompt([*before, question], self.tokenizer, context=context, room=room)
+        if left_out:
+            sys.stderr.write(f"The model is not given the oldest {left_out} messages: its context is full.\n")
         params = replace(self.params, seed=self.params.seed + self.answers)
         self.answers += 1
-        self.messages.append(self._answer(Request(prompt_ids, params)))
+        self.messages = [*before, question, self._answer(Request(prompt_ids, params))]
 
     def _answer(self, request: Request) -> Message:
         """Write the answer as it comes; Ctrl-C ends it, and what came is kept."""
@@ -253,17 +255,23 @@ class Talk:
 
 def _in_terminal(part: Part) -> str:
     """What is said as it is, the rest dimmed, or in brackets where nothing can be dimmed."""
+    text = _harmless(part.text)
     if part.kind == "content":
-        return part.text
+        return text
     begin, end = ("\033[2m", "\033[0m") if sys.stdout.isatty() else ("", "")
-    return f"{begin}[calls {part.text}]{end}" if part.kind == "tool_call" else f"{begin}{part.text}{end}"
+    return f"{begin}[calls {text}]{end}" if part.kind == "tool_call" else f"{begin}{text}{end}"
+
+
+def _harmless(text: str) -> str:
+    """A terminal gets no control characters but newline and tab; a file or a pipe gets the text as it is."""
+    return text.translate(CONTROLS) if sys.stdout.isatty() else text
 
 
 def _stream(begin: str, engine: Engine, request: Request, tokenizer: Tokenizer) -> None:
     """Write `begin`, once the request is known to be one, and then text as its bytes become whole characters."""
-    stream = TextStream(tokenizer, request.params.stop)
+    stream = PartStream(tokenizer, request.params.stop, marked=False)
     for token in engine.stream(request):
-        sys.stdout.write(begin + stream.feed(token))
+        sys.stdout.write(_harmless(begin + "".join(part.text for part in stream.feed(token))))
         sys.stdout.flush()
         begin = ""
-    sys.stdout.write(begin + stream.finish() + "\n")
+    sys.stdout.write(_harmless(begin + "".join(part.text for part in stream.finish())) + "\n")

@@ -17,9 +17,9 @@ from gptwright.engine.batch import Batch
 from gptwright.engine.constraint import Constraints
 from gptwright.engine.native.decoder import Decoder, Weights
 from gptwright.engine.prefix import PrefixCache
+from gptwright.engine.protocol import PartStream
 from gptwright.engine.request import Completion, Request
 from gptwright.engine.row import Row
-from gptwright.engine.text import TextStream
 from gptwright.errors import InputError
 from gptwright.lanes import side_by_side
 from gptwright.model.transformer import LanguageModel
@@ -125,7 +125,7 @@ class Engine:
             raise InputError(f"top_logprobs is {params.top_logprobs}: this model has {vocabulary} tokens")
         if self.tokenizer is None and (params.stop or params.grammar):
             raise InputError("stop strings and grammars need an engine with a tokenizer: give it one")
-        watch = TextStream(self.tokenizer, params.stop) if self.tokenizer and params.stop else None
+        watch = PartStream(self.tokenizer, params.stop) if self.tokenizer and params.stop else None
         guide = self.constraints.guide(params.grammar) if params.grammar else None
         return Row(request, min(params.max_new_tokens, context - len(request.prompt_ids)), watch, guide)
 

@@ -51,7 +51,9 @@ class SamplingParams:
             ("seed", -(2**63) <= self.seed < 2**63, "a number of 64 bits"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
-            ("repetition_penalty", self.repetition_penalty > 0, "above 0"),
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "above 0"),
+            ("presence_penalty", math.isfinite(self.presence_penalty), "a finite number"),
+            ("frequency_penalty", math.isfinite(self.frequency_penalty), "a finite number"),
             ("top_logprobs", self.top_logprobs >= 0, "0 (off) or more"),
             ("stop", all(self.stop), "strings that are not empty"),
         )

@@ -28,25 +28,31 @@ class Part:
 
 
 class PartStream:
-    """A turn's parts as its tokens come. `marked` false takes all of it as content, as for a text that goes on."""
+    """A turn's parts as its tokens come. A string of `stop` ends it where it is said, not where it is thought or stands
+    in a call. `marked` false gives all of it as content, as for a text that goes on.
+    """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), *, marked: bool = True) -> None:
-        self.tokenizer, self.stop = tokenizer, stop
+        self.tokenizer, self.stop, self.marked = tokenizer, stop, marked
         self.kind: Kind = "content"
         self.text, self.call = TextStream(tokenizer, stop), ""
-        marks: dict[int, Kind] = {
+        self.marks: dict[int, Kind] = {
             tokenizer.think: "thinking",
             tokenizer.think_end: "content",
             tokenizer.tool_call: "tool_call",
         }
-        self.marks = marks if marked else {}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a string of `stop` has come."""
+        return self.text.stopped
 
     def feed(self, token: int) -> list[Part]:
         """What is certain now that this token has come."""
-        if token not in self.marks:
+        if self.stopped or token not in self.marks:
             return self._take(self.text.feed(token))
-        ended = self.finish()
-        self.kind, self.text = self.marks[token], TextStream(self.tokenizer, self.stop)
+        ended, self.kind = self.finish(), self.marks[token]
+        self.text = TextStream(self.tokenizer, self.stop if self.kind == "content" else ())
         return ended
 
     def finish(self) -> list[Part]:
@@ -57,10 +63,17 @@ class PartStream:
         return rest
 
     def _take(self, text: str) -> list[Part]:
-        if self.kind == "tool_call":
+        kind = self.kind if self.marked else "content"
+        if kind == "tool_call":
             self.call += text
             return []
-        return [Part(self.kind, text)] if text else []
+        return [Part(kind, text)] if text else []
+
+
+def whole_text(ids: Sequence[int], tokenizer: Tokenizer, stop: Sequence[str] = ()) -> str:
+    """The text of an answer that has ended."""
+    stream = PartStream(tokenizer, stop, marked=False)
+    return "".join(part.text for found in (*map(stream.feed, ids), stream.finish()) for part in found)
 
 
 def tool_grammar(

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TypeVar
 
 from gptwright.engine.constraint import Guide
+from gptwright.engine.protocol import PartStream
 from gptwright.engine.request import Completion, Request
-from gptwright.engine.text import TextStream
 from gptwright.errors import InputError
 
 Result = TypeVar("Result")
@@ -24,7 +24,7 @@ class Row:
 
     request: Request
     room: int
-    watch: TextStream | None = None
+    watch: PartStream | None = None
     guide: Guide | None = None
     completion: Completion = field(default_factory=Completion)
     going: bool = True

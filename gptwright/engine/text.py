@@ -49,9 +49,3 @@ class TextStream:
             if any(string.startswith(self.held[-size:]) for string in self.stop):
                 return size
         return 0
-
-
-def whole_text(ids: Sequence[int], tokenizer: Tokenizer, stop: Sequence[str] = ()) -> str:
-    """The text of an answer that has ended."""
-    stream = TextStream(tokenizer, stop)
-    return "".join(stream.feed(token) for token in ids) + stream.finish()

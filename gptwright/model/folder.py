@@ -57,10 +57,25 @@ def save_model(
         _write_json(folder / "generation_config.json", generation)
 
 
+def only_scores(folder: Path) -> bool:
+    """Whether it is a reward model. Raises InputError when the folder is no model of a supported family."""
+    return _only_scores(_read_config(folder)[1])
+
+
+def _only_scores(values: dict[str, Any]) -> bool:
+    return any("SequenceClassification" in name for name in values.get("architectures") or [])
+
+
+def read_end(folder: Path) -> int | None:
+    """The token that ends what the model writes. Raises as `only_scores` does."""
+    end: int | None = _read_config(folder)[1].get("eos_token_id")
+    return end
+
+
 def read_language_config(folder: Path) -> ModelConfig:
     """The shape of a language model. Raises InputError when the folder is none of a supported family."""
     config, values = _read_config(folder)
-    if any("SequenceClassification" in name for name in values.get("architectures") or []):
+    if _only_scores(values):
         raise InputError(f"{folder} is a reward model: it only scores, and cannot write text; give a language model")
     return config
 
@@ -76,7 +91,7 @@ def load_language_model(folder: Path) -> LanguageModel:
 def read_scalar_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     """The shape of a reward model, and all that its config.json says. Raises InputError when the folder is none."""
     config, values = _read_config(folder)
-    if not any("SequenceClassification" in name for name in values.get("architectures") or []):
+    if not _only_scores(values):
         raise InputError(f"{folder} is a language model, not a reward model: give the folder that `reward` wrote")
     return config, values
 

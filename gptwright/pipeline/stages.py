@@ -142,7 +142,7 @@ def train_base(run: Run, stage: str = "base") -> None:
         result = measure_untrained(model, tokenizer, corpus, spot)
     flops = config.flops_per_token(config.context) * result.tokens
     figures = {**parent, **dataclasses.asdict(result)}
-    run.ranks.of_first(lambda: finish_model(run, spot, model, tokenizer, flops=flops, **figures))
+    run.ranks.of_first(lambda: finish_model(run, spot, model, tokenizer, base=True, flops=flops, **figures))
 
 
 def _sft(run: Run) -> None:

@@ -226,13 +226,19 @@ def finish_model(
     tokenizer: Tokenizer,
     *,
     report: dict[str, Any] | None = None,
+    base: bool = False,
     **figures: Any,
 ) -> None:
-    """Write weights and tokenizer as one Hugging Face folder with its lineage, and what is told of the model."""
+    """Write weights and tokenizer as one Hugging Face folder with its lineage, and what is told of the model.
+
+    What it writes ends with a turn or a document, and first is named what it was trained to end, which tells a `base`
+    model from an assistant.
+    """
+    ends = [tokenizer.end_of_turn, tokenizer.document_end]
+    eos, other = reversed(ends) if base else ends
 
     def write(folder: Path) -> None:
-        # A base model ends documents, an assistant its turns.
-        save_model(model, folder, eos=tokenizer.end_of_turn, pad=tokenizer.pad, ends=(tokenizer.document_end,))
+        save_model(model, folder, eos=eos, pad=tokenizer.pad, ends=(other,))
         tokenizer.save(folder)
         if report is not None:
             (folder / FIGURES).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gptwright.engine.protocol import Kind as PartKind
-from gptwright.engine.protocol import Part, PartStream
+from gptwright.engine.protocol import Part, PartStream, whole_text
 from gptwright.engine.request import Request
-from gptwright.engine.text import whole_text
 from gptwright.serve.models import ServedModel
 from gptwright.serve.worker import Ticket
 
@@ -109,13 +108,22 @@ class Choice:
 
 
 class Answer:
-    """All choices of one request."""
+    """All choices of one request; `left_out` is how many messages the model was not given, where they may be."""
 
-    def __init__(self, kind: Kind, model: ServedModel, requests: Sequence[Request], *, logprobs: bool) -> None:
-        self.kind, self.model, self.logprobs = kind, model, logprobs
+    def __init__(
+        self,
+        kind: Kind,
+        model: ServedModel,
+        requests: Sequence[Request],
+        *,
+        caller: str,
+        logprobs: bool,
+        left_out: int | None = None,
+    ) -> None:
+        self.kind, self.model, self.logprobs, self.left_out = kind, model, logprobs, left_out
         prompts = {id(each.prompt_ids): each.prompt_ids for each in requests}  # answered several times, it counts once
         self.prompt_tokens = sum(map(len, prompts.values()))
-        self.tickets = model.worker.submit(requests)
+        self.tickets = model.worker.submit(requests, caller)
         self.choices = [Choice(index, ticket, model, kind) for index, ticket in enumerate(self.tickets)]
         prefix = "chatcmpl" if kind == "chat" else "cmpl"
         self.identity = f"{prefix}-{secrets.token_hex(12)}"
@@ -140,6 +148,7 @@ class Answer:
             "created": self.created,
             "model": self.model.name,
             "choices": choices,
+            **({} if self.left_out is None else {"truncated_messages": self.left_out}),
         }
 
     async def whole(self) -> dict[str, Any]:
@@ -172,10 +181,12 @@ def tool_call(text: str) -> dict[str, Any] | None:
     """A call as clients read it; None where the text is none."""
     try:
         call = json.loads(text)
-        name, arguments = call["name"], call["arguments"]
+        name, arguments = str(call["name"]), json.dumps(call["arguments"], ensure_ascii=False, allow_nan=False)
+        name.encode()
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return {"function": {"name": str(name), "arguments": json.dumps(arguments, ensure_ascii=False)}}
+    # Half a surrogate pair can be sent as its escape alone, which is what the model wrote.
+    return {"function": {"name": name, "arguments": arguments.encode(errors="backslashreplace").decode()}}
 
 
 def _name(told: dict[str, Any]) -> str:

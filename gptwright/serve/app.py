@@ -25,7 +25,8 @@ from gptwright.serve.metrics import Meter, Metrics
 from gptwright.serve.models import Served, ServedModel, ServedReward
 from gptwright.serve.schema import ChatRequest, CompletionRequest, Sampling, ScoreRequest
 from gptwright.serve.settings import ServerSettings
-from gptwright.tokenizer.chat import render_prompt, with_tools
+from gptwright.serve.worker import cache_room
+from gptwright.tokenizer.chat import fitted_prompt, render_prompt, with_tools
 
 PAGES = Path(__file__).with_name("static")
 POLICY = (
@@ -38,10 +39,10 @@ POLICY = (
 def create_app(models: Sequence[Served], settings: ServerSettings | None = None) -> FastAPI:
     """The application; its workers end with it."""
     settings, metrics = settings or ServerSettings(), Metrics()
-    for model in models:
-        if isinstance(model, ServedModel):
-            model.start()
-            model.worker.meter = Meter(metrics, model.name)
+    writing = [model for model in models if isinstance(model, ServedModel)]
+    for model in writing:
+        model.start((settings.cache_bytes or cache_room(model.device)) // len(writing))
+        model.worker.meter = Meter(metrics, model.name)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -112,9 +113,14 @@ class Paths:
             raise ApiError(400, "the last message is the assistant's: there is nothing to answer", param="messages")
         request.state.notes.content["messages"] = [[message.role, message.content] for message in messages]
         tools = [json.dumps(function, ensure_ascii=False, separators=(",", ":")) for function in body.functions()]
+        told, left_out = with_tools(messages, tools), None
         # What may take long is done beside the event loop, on which all streams live.
-        prompt_ids = await asyncio.to_thread(render_prompt, with_tools(messages, tools), model.tokenizer)
-        return await self._answer("chat", model, [prompt_ids], body, request)
+        if body.truncation == "auto":
+            how = {"context": model.longest, "room": body.limit or model.longest}
+            prompt_ids, left_out = await asyncio.to_thread(fitted_prompt, told, model.tokenizer, **how)
+        else:
+            prompt_ids = await asyncio.to_thread(render_prompt, told, model.tokenizer)
+        return await self._answer("chat", model, [prompt_ids], body, request, left_out)
 
     async def complete(self, body: CompletionRequest, request: Request) -> Response:
         model = self._language(body.model)
@@ -127,22 +133,29 @@ class Paths:
         if not isinstance(model, ServedReward):
             raise ApiError(400, f"{model.name} is no reward model: serve one, as in RUN:reward", param="model")
         request.state.notes.model = model.name
-        return await whole_or_gone(self._scores(model, body), request)
+        return await whole_or_gone(self._scores(model, body, request.state.notes.caller), request)
 
-    async def _scores(self, model: ServedReward, body: ScoreRequest) -> dict[str, Any]:
+    async def _scores(self, model: ServedReward, body: ScoreRequest, caller: str) -> dict[str, Any]:
         messages = [message.message() for message in body.messages]
-        scores = await model.score(messages, body.answers, self.settings.timeout_seconds)
+        scores = await model.score(messages, body.answers, self.settings.timeout_seconds, caller)
         data = [{"object": "score", "index": index, "score": value} for index, value in enumerate(scores)]
         return {"object": "list", "model": model.name, "data": data}
 
     async def _answer(
-        self, kind: Kind, model: ServedModel, prompts: list[list[int]], body: Sampling, request: Request
+        self,
+        kind: Kind,
+        model: ServedModel,
+        prompts: list[list[int]],
+        body: Sampling,
+        request: Request,
+        left_out: int | None = None,
     ) -> Response:
         request.state.notes.model = model.name
         asked = [Asked(ids, params) for ids in prompts for params in body.params(model.room(ids), model.tokenizer)]
         if asked[0].params.grammar:  # all choices have the same
             await asyncio.to_thread(model.engine.constraints.guide, asked[0].params.grammar)
-        answer = Answer(kind, model, asked, logprobs=body.told_logprobs is not None)
+        caller = request.state.notes.caller
+        answer = Answer(kind, model, asked, caller=caller, logprobs=body.told_logprobs is not None, left_out=left_out)
         with_usage = body.stream_options is not None and body.stream_options.include_usage
         timeout = self.settings.timeout_seconds
         return await deliver(answer, request, stream=body.stream, with_usage=with_usage, timeout=timeout)

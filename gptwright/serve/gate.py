@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
@@ -28,8 +29,9 @@ MANY_CALLERS = 10_000
 
 @dataclass
 class Notes:
-    """What is known of a request when it ends; the endpoints fill it in."""
+    """What is known of a request; the endpoints fill in what they learn."""
 
+    caller: str = ""
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -57,7 +59,7 @@ class Limiter:
 
 
 class Gate:
-    """Around an ASGI app. A request is answered with 401, 403, 413 or 429 before the app sees it, where it must be."""
+    """Around an ASGI app. A request that must be is answered with 401, 403, 408, 413 or 429 before the app sees it."""
 
     def __init__(self, app: Any, settings: ServerSettings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
@@ -78,11 +80,10 @@ class Gate:
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", identity.encode())]
             await send(message)
 
-        caller = ""
         try:
-            caller = self._caller(scope)
+            notes.caller = self._caller(scope)
             self._check_length(scope)
-            await self.app(scope, self._counted(receive), tell)
+            await self.app(scope, self._limited(receive), tell)
         except ApiError as error:
             await _refuse(error, tell)
         except Exception:
@@ -91,7 +92,7 @@ class Gate:
         finally:
             seconds = time.monotonic() - began
             self.metrics.request(scope["path"], status, seconds)
-            self._log(scope, identity, caller, status, seconds, notes)
+            self._log(scope, identity, status, seconds, notes)
 
     def _caller(self, scope: Scope) -> str:
         """The caller's name, once it is sure that they may ask this now."""
@@ -123,28 +124,35 @@ class Gate:
         if not told.isdigit() or int(told) > self.settings.max_body_bytes:
             raise self._too_large()
 
-    def _counted(self, receive: Receive) -> Receive:
-        """The body, but not more than is allowed, whatever its length was said to be."""
-        read = 0
+    def _limited(self, receive: Receive) -> Receive:
+        """The body, but not more than is allowed, whatever its length was said to be, and not later."""
+        read, whole = 0, False
+        deadline = asyncio.get_running_loop().time() + self.settings.timeout_seconds
 
-        async def counted() -> MutableMapping[str, Any]:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
+        async def limited() -> MutableMapping[str, Any]:
+            nonlocal read, whole
+            try:
+                # After the body nothing comes but the client's leaving, which may take as long as the answer.
+                async with asyncio.timeout_at(None if whole else deadline):
+                    message = await receive()
+            except TimeoutError:
+                text = f"the body did not come within {self.settings.timeout_seconds:g} s: send all of it"
+                raise ApiError(408, text, code="timeout", headers={"connection": "close"}) from None
+            read, whole = read + len(message.get("body", b"")), not message.get("more_body")
             if read > self.settings.max_body_bytes:
                 raise self._too_large()
             return message
 
-        return counted
+        return limited
 
     def _too_large(self) -> ApiError:
         return ApiError(413, f"a request may have {self.settings.max_body_bytes} bytes: send less", code="too_large")
 
-    def _log(self, scope: Scope, identity: str, caller: str, status: int, seconds: float, notes: Notes) -> None:
+    def _log(self, scope: Scope, identity: str, status: int, seconds: float, notes: Notes) -> None:
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "id": identity,
-            "caller": caller,
+            "caller": notes.caller,
             "method": scope["method"],
             "path": scope["path"],
             "status": status,

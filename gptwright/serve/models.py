@@ -14,7 +14,7 @@ from gptwright.errors import InputError
 from gptwright.model.transformer import ScalarModel
 from gptwright.records import Message
 from gptwright.serve.errors import ApiError
-from gptwright.serve.worker import Busy, Worker
+from gptwright.serve.worker import Worker, check_queue
 from gptwright.stages.scoring import score_parts, scored_row
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
@@ -34,14 +34,26 @@ class ServedModel:
     created: int = field(default_factory=lambda: int(time.time()))
     worker: Worker = field(init=False)
 
-    def start(self) -> None:
-        """Begin to answer. Not sooner: a thread at work would outlive the error that another model brings."""
+    def start(self, cache_bytes: int) -> None:
+        """Begin to answer, with so much room for keys and values. Not sooner: a thread at work would outlive the error
+        that another model brings.
+        """
         if not hasattr(self, "worker"):
-            self.worker = Worker(self.engine)
+            self.worker = Worker(self.engine, cache_bytes=cache_bytes)
 
     @property
     def context(self) -> int:
         return self.engine.model.config.context
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a prompt and its answer: what the context holds, where there is memory for so many."""
+        return min(self.context, self.worker.longest)
+
+    @property
+    def device(self) -> str:
+        """The kind of device that it is on."""
+        return self.engine.model.model.embed_tokens.weight.device.type
 
     def card(self) -> dict[str, object]:
         """As /v1/models tells it."""
@@ -72,12 +84,12 @@ class ServedModel:
 
     def room(self, prompt_ids: list[int]) -> int:
         """Tokens that an answer to this prompt may have. Raises ApiError when there is none."""
-        room = self.context - len(prompt_ids)
+        room = self.longest - len(prompt_ids)
         if room < 1:
+            holder = f"the context of {self.name}" if self.longest == self.context else "this server's memory (--cache)"
             raise ApiError(
                 400,
-                f"the prompt has {len(prompt_ids)} tokens, and the context of {self.name} holds {self.context}: "
-                "shorten it",
+                f"the prompt has {len(prompt_ids)} tokens, and {holder} holds {self.longest}: shorten it",
                 code="context_length_exceeded",
                 param="messages" if self.assistant else "prompt",
             )
@@ -93,7 +105,8 @@ class ServedReward:
     tokenizer: Tokenizer
     created: int = field(default_factory=lambda: int(time.time()))
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="scores"))
-    waiting: int = 0
+    waiting: list[str] = field(default_factory=list)
+    """The caller of each request."""
 
     alive, described = True, "reward model, for /v1/score alone"
 
@@ -101,14 +114,15 @@ class ServedReward:
         """As /v1/models tells it."""
         return _card(self.name, self.created, "reward")
 
-    async def score(self, messages: Sequence[Message], answers: Sequence[str], timeout: float) -> list[float]:
+    async def score(
+        self, messages: Sequence[Message], answers: Sequence[str], timeout: float, caller: str = ""
+    ) -> list[float]:
         """The score of each answer to these messages, one request after the other. Raises InputError for an answer that
         the context does not hold, Busy when too many wait, ApiError, 504, after `timeout` seconds. Cancelled, it ends
         after the pass through the model that is under way.
         """
-        if self.waiting >= MAX_SCORES_WAITING:
-            raise Busy(f"{self.waiting} requests wait already")
-        self.waiting += 1
+        check_queue(self.waiting, caller, 1, MAX_SCORES_WAITING)
+        self.waiting.append(caller)
         left = threading.Event()
         try:
             async with asyncio.timeout(timeout):
@@ -117,7 +131,7 @@ class ServedReward:
         except TimeoutError:
             raise ApiError(504, f"the scores took longer than {timeout:g} s: ask for fewer", code="timeout") from None
         finally:
-            self.waiting -= 1
+            self.waiting.remove(caller)
             left.set()
 
     def _score(self, messages: Sequence[Message], answers: Sequence[str], left: threading.Event) -> list[float]:

@@ -266,6 +266,10 @@ class ChatRequest(Sampling):
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
     parallel_tool_calls: bool = True
     """Whether an answer may hold several calls."""
+    truncation: Literal["auto", "disabled"] = "disabled"
+    """What happens to messages that leave too little room for an answer, as in OpenAI's Responses: `auto` leaves out
+    the oldest.
+    """
 
     def functions(self) -> list[dict[str, Any]]:
         """What the model is told that it may call."""

@@ -1,6 +1,6 @@
 """One model at work in a thread of its own: requests join its running batch before any step and leave when they end.
 
-worker = Worker(engine)
+worker = Worker(engine, cache_bytes=cache_room("cpu"))
 (ticket,) = worker.submit([request])          # from within an event loop
 async for token in ticket.tokens(): ...
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -22,26 +23,48 @@ from gptwright.engine.row import Row
 from gptwright.errors import InputError
 from gptwright.model.cache import BLOCK, bytes_per_token
 from gptwright.serve.metrics import Meter
+from gptwright.train.room import device_memory
 
 MAX_ROWS = 64
 """Requests that are answered at the same time; more wait."""
 MAX_WAITING = 256
-"""Requests that may wait; more are refused."""
+"""Answers that may wait; more are refused."""
+CALLER_SHARE = 0.5
+"""Of all that may wait, what one caller's may be: nobody keeps everybody else out."""
+CACHE_SHARE = 0.25
+"""Of a device's memory, for keys and values of the answers that are being written: the rest is for weights, for copies
+while answers join and leave, and for other programs.
+"""
 CACHE_BYTES = 2**30
-"""Keys and values of the answers that are being written: a request waits until there is room for all of its own."""
+"""Where the system does not say how much memory it has."""
 PREFIX_BYTES = 2**28
 """Keys and values kept, at most, for chats that go on and prompts that begin alike."""
+
+
+def cache_room(device: str) -> int:
+    """Bytes that a kind of device has for keys and values."""
+    memory = device_memory(device)
+    return int(CACHE_SHARE * memory) if math.isfinite(memory) else CACHE_BYTES
 
 
 class Busy(Exception):
     """Too many requests wait already, or the server is about to stop."""
 
 
+def check_queue(callers: Sequence[str], caller: str, count: int, most: int) -> None:
+    """Raises Busy where `count` more of this caller are too many beside those that wait, each by its caller's name."""
+    own, share = callers.count(caller), int(CALLER_SHARE * most)
+    if caller and own + count > share:
+        raise Busy(f"{own} answers wait for you, {count} came, and {share} may wait for one caller")
+    if len(callers) + count > most:
+        raise Busy(f"{len(callers)} answers wait, {count} came, and {most} may wait")
+
+
 class Ticket:
     """One request, waiting or being answered."""
 
-    def __init__(self, row: Row) -> None:
-        self.row, self.loop = row, asyncio.get_running_loop()
+    def __init__(self, row: Row, caller: str = "") -> None:
+        self.row, self.caller, self.loop = row, caller, asyncio.get_running_loop()
         self.since, self.begun = time.monotonic(), False
         self.events: asyncio.Queue[int | Exception | None] = asyncio.Queue()
 
@@ -59,7 +82,7 @@ class Ticket:
 
 
 class Worker:
-    """Answers with one model until `close`."""
+    """Answers with one model until `close`. A request waits until `cache_bytes` have room for all that it may be."""
 
     meter: Meter | None = None
 
@@ -69,7 +92,7 @@ class Worker:
         *,
         max_rows: int = MAX_ROWS,
         max_waiting: int = MAX_WAITING,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int,
         prefix_bytes: int = PREFIX_BYTES,
     ) -> None:
         self.engine, self.max_rows, self.max_waiting = engine, max_rows, max_waiting
@@ -85,12 +108,17 @@ class Worker:
         self.thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self.thread.start()
 
-    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
+    @property
+    def longest(self) -> int:
+        """Tokens that there is room for, of a prompt and its answer."""
+        return self.positions // BLOCK * BLOCK - JUMP
+
+    def submit(self, requests: Sequence[Request], caller: str = "") -> list[Ticket]:
         """Queue requests that belong together: they begin at the same step where there is room, so that a prompt they
         share is read once. Raises InputError for one that the model cannot follow or that is larger than the memory,
-        Busy when too many wait.
+        Busy when too many wait, in all or of this caller; without a name it is nobody in particular.
         """
-        tickets = [Ticket(self.engine.row(request)) for request in requests]
+        tickets = [Ticket(self.engine.row(request), caller) for request in requests]
         longest = max(_length(ticket.row) for ticket in tickets)
         if longest > self.positions:
             raise InputError(
@@ -98,9 +126,9 @@ class Worker:
                 f"{self.positions}: ask for fewer"
             )
         with self.changed:
-            if self.closed or len(self.waiting) + len(tickets) > self.max_waiting:
-                told = f"{len(self.waiting)} requests wait, {len(tickets)} came, and {self.max_waiting} may wait"
-                raise Busy("the server is stopping" if self.closed else told)
+            if self.closed:
+                raise Busy("the server is stopping")
+            check_queue([ticket.caller for ticket in self.waiting], caller, len(tickets), self.max_waiting)
             self.waiting += tickets
             self.changed.notify()
         return tickets

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from gptwright.records import Message
 from gptwright.tokenizer.template import TEMPLATE_HASH, TEMPLATE_JINJA
@@ -23,6 +24,7 @@ __all__ = [
     "TEMPLATE_HASH",
     "TEMPLATE_JINJA",
     "Rendered",
+    "fitted_prompt",
     "render",
     "render_prompt",
     "response_ids",
@@ -55,6 +57,24 @@ def render(messages: Sequence[Message], tokenizer: Tokenizer) -> Rendered:
 def render_prompt(messages: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
     """A chat that waits for the assistant: ends with the assistant's mark."""
     return [*render(messages, tokenizer).ids, tokenizer.assistant]
+
+
+def fitted_prompt(
+    messages: Sequence[Message], tokenizer: Tokenizer, *, context: int, room: int
+) -> tuple[list[int], int]:
+    """A prompt that leaves `room` for the answer, half of the context at most, and how many messages it leaves out:
+    the oldest, each question with what followed it. System messages at the beginning stay, and so does what came since
+    the last question, which may be too long by itself.
+    """
+    parts = [render([message], tokenizer).ids for message in messages]
+    kept = next((place for place, message in enumerate(messages) if message.role != "system"), len(messages))
+    excess = sum(map(len, parts)) + 1 - (context - min(room, context // 2))  # 1: the assistant's mark
+    start = kept
+    for place in range(kept + 1, len(messages)):
+        if excess > 0 and messages[place].role == "user":
+            excess -= sum(map(len, parts[start:place]))
+            start = place
+    return [*chain(*parts[:kept], *parts[start:]), tokenizer.assistant], start - kept
 
 
 def response_ids(answer: str, tokenizer: Tokenizer) -> list[int]:

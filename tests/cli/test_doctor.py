@@ -49,6 +49,18 @@ def test_compiler_is_found_on_the_path_alone(monkeypatch: pytest.MonkeyPatch, tm
     assert doctor.check_compiler().detail == str(compiler)
 
 
+def test_fast_decoding_is_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "g++"
+    broken.write_text("#!/bin/sh\necho out of order >&2; exit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("GPTWRIGHT_CACHE", str(tmp_path / "cache"))
+    assert doctor.check_compiler().status == "ok"
+    check = doctor.check_decoding()
+    assert (check.status, check.detail) == ("missing", f"torch decodes, which is slower: {broken} fails: out of order")
+    assert "GPTWRIGHT_CACHE" in check.mend
+
+
 def test_absent_extra_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(doctor.EXTRAS, "surely_not_installed", ("report", "nothing"))
     check = doctor.check_extra("surely_not_installed")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gptwright.cli.talk import Talk, grammar_of
+from gptwright.cli.talk import Talk, _stream, grammar_of
 from gptwright.data.conversations import read_conversations
 from gptwright.engine.constraint import Grammar
 from gptwright.engine.engine import Engine
@@ -76,18 +76,58 @@ def test_each_question_is_answered_with_all_that_was_said(
     assert [request.params.seed for request in says.asked] == [3, 4]
 
 
-def test_the_oldest_turns_go_when_the_context_is_full(talk: Talk) -> None:
+def test_the_oldest_turns_are_not_told_the_model_when_the_context_is_full(
+    talk: Talk, tokenizer: Tokenizer, say: Callable[[str], Says], capsys: pytest.CaptureFixture[str]
+) -> None:
     talk.begin("S")
+    says = say("Yes.")
     for number in range(12):
         talk.hear(f"question number {number}")
+    (*_, last) = says.asked
+    assert last.prompt_ids == render_prompt([talk.messages[0], *talk.messages[-6:-1]], tokenizer)
     assert talk.messages[0] == Message("system", "S")
-    assert talk.messages[-2].content == "question number 11"
-    assert len(talk.messages) < 12
+    assert [message.content for message in talk.messages[1::2]] == [f"question number {n}" for n in range(12)]
+    assert capsys.readouterr().err.endswith("The model is not given the oldest 18 messages: its context is full.\n")
     with pytest.raises(ValueError, match="the context holds 96"):
         talk.hear("x" * 100)
     with pytest.raises(ValueError, match="the context holds 96"):
         talk.hear("/edit " + "x" * 100)
     assert talk.messages[-2].content == "question number 11"
+
+
+@pytest.mark.parametrize("again", ["two", "/again", "/edit two"])
+def test_a_question_without_an_answer_is_taken_back(
+    talk: Talk, say: Callable[[str], Says], monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    say("Yes.")
+    talk.hear("one")
+    before = list(talk.messages)
+    with monkeypatch.context() as patch, pytest.raises(UnicodeEncodeError):
+        patch.setattr(sys.stdout, "write", lambda text: text.encode("ascii"))
+        say("H\u00e9.")
+        talk.hear(again)
+    assert talk.messages == before
+    say("No.")
+    talk.hear("/again")
+    assert [message.content for message in talk.messages] == ["one", "No."]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_is_not_given_orders(
+    talk: Talk,
+    say: Callable[[str], Says],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: bool,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    told = "a\tb\n\x1b]52;c;AAAA\x07\r\x9b31m\x7f."
+    say(told)
+    talk.hear("Hello")
+    _stream("\x1b", talk.engine, Request([1], SamplingParams(3)), talk.tokenizer)
+    safe = "a\tb\n\ufffd]52;c;AAAA\ufffd\ufffd\ufffd31m\ufffd."
+    assert capsys.readouterr().out == (f"{safe}\n\ufffd{safe}\n" if terminal else f"{told}\n\x1b{told}\n")
+    assert talk.messages[-1].content == told
 
 
 def test_again_edit_new_and_system(talk: Talk) -> None:

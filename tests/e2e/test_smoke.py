@@ -33,9 +33,11 @@ def test_every_stage_leaves_a_whole_model_folder(finished: Any, stage: str) -> N
     assert ("generation_config.json" in files) == (stage != "reward")  # a reward model does not write
     if stage != "reward":  # whoever writes with it stops at a turn's end and at a document's
         settings = json.loads((finished[0] / stage / "generation_config.json").read_text())
-        ends = json.loads((finished[0] / stage / "tokenizer.json").read_text())["added_tokens"]
-        named = {token["id"]: token["content"] for token in ends}
-        assert [named[end] for end in settings["eos_token_id"]] == ["<|end_of_turn|>", "<|document_end|>"]
+        added = json.loads((finished[0] / stage / "tokenizer.json").read_text())["added_tokens"]
+        named = {token["id"]: token["content"] for token in added}
+        ends = ["<|end_of_turn|>", "<|document_end|>"]
+        said = [named[end] for end in settings["eos_token_id"]]
+        assert said == (ends[::-1] if stage == "base" else ends)  # first what it was trained to end
 
 
 @pytest.mark.parametrize("stage", MODELS)
@@ -182,7 +184,7 @@ def test_complete_ends_before_a_stop_string(cli: Any, finished: Any) -> None:
     assert found["finish_reason"] == "stop"
 
 
-def test_models_are_served_under_the_names_of_run_and_stage(finished: Any) -> None:
+def test_models_are_served_under_the_names_of_run_and_stage(finished: Any, tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     from gptwright.cli.serving import load  # noqa: PLC0415
 
@@ -190,6 +192,8 @@ def test_models_are_served_under_the_names_of_run_and_stage(finished: Any) -> No
     base, assistant, named = load(f"{run}:base"), load(f"{run}:ppo"), load(f"mine={run}:sft")
     assert [model.name for model in (base, assistant, named)] == [f"{run.name}-base", f"{run.name}-ppo", "mine"]
     assert [model.assistant for model in (base, assistant, named)] == [False, True, True]
+    shutil.copytree(run / "base", tmp_path / "copied", ignore=shutil.ignore_patterns("lineage.json"))
+    assert not load(str(tmp_path / "copied")).assistant  # as it says itself
 
 
 def test_chat_answers_each_line_of_stdin(cli: Any, finished: Any) -> None:

@@ -14,8 +14,8 @@ import torch
 from gptwright.engine.constraint import Constraints, Grammar
 from gptwright.engine.engine import Engine
 from gptwright.engine.params import SamplingParams
+from gptwright.engine.protocol import whole_text
 from gptwright.engine.request import Completion, Request
-from gptwright.engine.text import whole_text
 from gptwright.errors import InputError
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise

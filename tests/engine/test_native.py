@@ -141,8 +141,10 @@ def test_without_a_compiler_torch_decodes(random_model: Any, monkeypatch: pytest
     expected = [completion.ids for completion in Engine(model, stop_ids={7}).generate(requests)]
     monkeypatch.setenv("PATH", str(tmp_path))
     build.library.cache_clear()
-    assert Decoder.of(model) is None
-    assert [completion.ids for completion in Engine(model, stop_ids={7}).generate(requests)] == expected
+    with pytest.warns(UserWarning, match=r"slower: there is no compiler, g\+\+ or clang\+\+") as warned:
+        assert Decoder.of(model) is None
+        assert [completion.ids for completion in Engine(model, stop_ids={7}).generate(requests)] == expected
+    assert len(warned) == 1
     build.library.cache_clear()
 
 
@@ -150,13 +152,23 @@ def test_a_compiler_that_fails_is_as_good_as_none(
     random_model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = tmp_path / "g++"
-    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.write_text("#!/bin/sh\necho first >&2; echo no such header >&2; exit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join((str(tmp_path), os.environ["PATH"])))
     monkeypatch.setenv("GPTWRIGHT_CACHE", str(tmp_path / "cache"))
     build.library.cache_clear()
-    assert build.library() is None
+    with pytest.warns(UserWarning, match=r"which is slower: .*g\+\+ fails: no such header"):
+        assert build.library() is None
     assert list((tmp_path / "cache").iterdir()) == []
+    build.library.cache_clear()
+
+
+def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GPTWRIGHT_CACHE", str(tmp_path / "file" / "cache"))
+    build.library.cache_clear()
+    with pytest.warns(UserWarning, match="which is slower: .*file/cache"):
+        assert build.library() is None
     build.library.cache_clear()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -117,7 +118,16 @@ def test_what_a_model_cannot_follow_is_refused(model: LanguageModel, wishes: dic
 
 @pytest.mark.parametrize(
     "wishes",
-    [{"min_p": 1.5}, {"min_p": -0.1}, {"repetition_penalty": 0.0}, {"top_logprobs": -1}, {"stop": ("",)}],
+    [
+        {"min_p": 1.5},
+        {"min_p": -0.1},
+        {"repetition_penalty": 0.0},
+        {"repetition_penalty": math.inf},
+        {"presence_penalty": math.nan},
+        {"frequency_penalty": -math.inf},
+        {"top_logprobs": -1},
+        {"stop": ("",)},
+    ],
 )
 def test_impossible_values_are_refused(wishes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wishes))} is .*: it must be"):

@@ -35,7 +35,7 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 POEM = "**Bread and cheese**\n\nThe bread is warm, the cheese is old,\na small good meal against the cold."
 ATTACK = (
     "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">\n\n"
-    "[bad](javascript:alert(1)) [good](https://example.org) <iframe src='https://example.org'></iframe>"
+    "[bad](javascript:alert(1)) [good](https://example.org) <b data-id='x' aria-label='Send'>b</b> <iframe src='https://example.org'></iframe>"
     "\n\n<form action='https://example.org'><input name=q></form><style>body{display:none}</style> ![p](https://example.org/x.png)"
 )
 MARKDOWN = "## Title\n\n- one\n- two\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n```\ncode <b>\n```\n"
@@ -69,7 +69,7 @@ Script = Callable[[str], Sequence[int]]
 class ScriptedWorker:
     """Stands where a `Worker` stands; `requests` and `tickets` are what came."""
 
-    meter = None
+    meter, longest = None, 2**30
 
     def __init__(self, engine: Engine, script: Script, pause: float) -> None:
         self.engine, self.script, self.pause = engine, script, pause
@@ -77,7 +77,7 @@ class ScriptedWorker:
         self.tickets: list[Ticket] = []
         self.thread = threading.current_thread()
 
-    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
+    def submit(self, requests: Sequence[Request], caller: str) -> list[Ticket]:
         tickets = [Ticket(self.engine.row(request)) for request in requests]
         self.requests += requests
         self.tickets += tickets
@@ -190,6 +190,8 @@ def script(prompt: str, tokenizer: Tokenizer) -> list[int]:
         ]
     if asked == "ponder":
         return [tokenizer.think, *tokenizer.encode("Hm, words."), tokenizer.think_end, *tokenizer.encode("word " * 600)]
+    if asked == "mute":
+        return [tokenizer.end_of_turn]
     answers = {"attack": ATTACK, "markdown": MARKDOWN, "long": "word " * 600}
     text = POEM if "bread" in asked else answers.get(asked, f"You said: {asked}")
     return [*tokenizer.encode(text), tokenizer.end_of_turn]

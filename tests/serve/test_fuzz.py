@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 FEW = settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/score")
 SECONDS = 30
@@ -31,53 +31,107 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-roles = st.sampled_from(["user", "assistant", "system", "developer", "tool", "king"])
-messages = st.lists(st.fixed_dictionaries({"role": roles, "content": st.text(max_size=20) | values}), max_size=3)
-calls = st.fixed_dictionaries(
-    {
-        "type": st.just("function"),
-        "function": st.fixed_dictionaries({"name": st.text(string.ascii_letters, max_size=5), "parameters": values}),
-    }
+words = st.text(string.ascii_letters, min_size=1, max_size=5)
+
+
+def chats(roles: st.SearchStrategy[str], content: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(st.fixed_dictionaries({"role": roles, "content": content}), max_size=3)
+
+
+def tools(parameters: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    function = st.fixed_dictionaries({"name": words, "parameters": parameters})
+    tool = st.fixed_dictionaries({"type": st.just("function"), "function": function})
+    return st.lists(tool, min_size=1, max_size=2, unique_by=lambda tool: str(tool["function"]["name"]))
+
+
+def json_schema(schema: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    shape = st.fixed_dictionaries({"name": words, "schema": schema})
+    return st.fixed_dictionaries({"type": st.just("json_schema"), "json_schema": shape})
+
+
+talks = st.builds(
+    lambda past, last: [*past, {"role": "user", "content": last}],
+    chats(st.sampled_from(["user", "assistant", "system", "developer", "tool"]), st.text(max_size=20)),
+    st.text(max_size=20),
 )
-schemas = st.fixed_dictionaries(
-    {"type": st.just("json_schema"), "json_schema": st.fixed_dictionaries({"name": st.just("x"), "schema": values})}
-)
-# Each field is right often enough for the fields behind it to be reached.
-FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "model": st.sampled_from(["assistant"] * 4 + ["base", "judge", "nobody"]),
-    "messages": messages,
-    "prompt": st.text(max_size=30) | st.lists(st.integers(0, 300), max_size=5) | values,
-    "answers": st.lists(st.text(max_size=10), max_size=3) | values,
-    "temperature": st.floats(0, 2) | values,
-    "top_p": st.floats(0.1, 1) | values,
-    "top_k": st.integers(0, 50) | values,
-    "min_p": st.floats(0, 1) | values,
-    "n": st.integers(1, 3) | values,
-    "stop": st.text(min_size=1, max_size=3) | values,
-    "seed": st.integers() | values,
-    "logprobs": st.booleans() | st.integers(0, 5),
-    "top_logprobs": st.integers(0, 3) | values,
-    "logit_bias": st.dictionaries(st.integers(0, 300).map(str), st.floats(-100, 100), max_size=2) | values,
-    "repetition_penalty": st.floats(0.5, 2) | values,
-    "presence_penalty": st.floats(-2, 2) | values,
-    "frequency_penalty": st.floats(-2, 2) | values,
-    "max_completion_tokens": st.integers(1, 4) | values,
-    "parallel_tool_calls": st.booleans() | values,
+schemas = st.sampled_from([{"type": "object", "properties": {"a": {"type": "integer"}}}, {"type": "object"}])
+SAMPLING: dict[str, st.SearchStrategy[Any]] = {
+    "max_tokens": st.just(4),
+    "temperature": st.floats(0, 2),
+    "top_p": st.floats(0.1, 1),
+    "top_k": st.integers(0, 50),
+    "min_p": st.floats(0, 1),
+    "n": st.integers(1, 3),
+    "stop": st.text(min_size=1, max_size=3) | st.lists(words, max_size=4),
+    "seed": st.integers(-(2**70), 2**70),
+    "logit_bias": st.dictionaries(st.integers(0, 255).map(str), st.floats(-100, 100), max_size=2),
+    "repetition_penalty": st.floats(0.5, 2),
+    "presence_penalty": st.floats(-2, 2),
+    "frequency_penalty": st.floats(-2, 2),
     "stream": st.booleans(),
-    "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}) | values,
-    "response_format": schemas | values,
-    "tools": st.lists(calls, max_size=2) | values,
-    "tool_choice": st.sampled_from(["auto", "none", "required"]) | values,
-    "guided_regex": st.text(max_size=8) | values,
-    "guided_choice": st.lists(st.text(max_size=4), max_size=2) | values,
-    "guided_grammar": st.text(max_size=12) | values,
-    "user": values,
-    "unknown": values,
+    "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
+    "user": st.text(max_size=5),
 }
-bodies = st.fixed_dictionaries(
-    {"model": FIELDS["model"], "max_tokens": st.just(4)},
-    optional={name: field for name, field in FIELDS.items() if name != "model"},
-)
+FORMS: dict[str, st.SearchStrategy[Any]] = {
+    "guided_regex": st.sampled_from(["a+", "[0-9]{1,3}", "(x|y)*z"]),
+    "guided_choice": st.lists(words, min_size=1, max_size=3),
+    "guided_grammar": st.sampled_from(['start: "a" | "b"', "start: /[a-c]+/"]),
+}
+CHAT: dict[str, st.SearchStrategy[Any]] = {
+    "max_completion_tokens": st.integers(1, 4),
+    "logprobs": st.just(True),
+    "top_logprobs": st.integers(0, 3),
+    "parallel_tool_calls": st.booleans(),
+    "truncation": st.sampled_from(["auto", "disabled"]),
+    "response_format": st.sampled_from([{"type": "text"}, {"type": "json_object"}]) | json_schema(schemas),
+    "tools": tools(schemas),
+    "tool_choice": st.sampled_from(["auto", "none", "required"]),
+}
+NEEDS = {"top_logprobs": "logprobs", "tool_choice": "tools"}
+EXCLUSIVE = (*FORMS, "response_format", "tools")
+"""What an answer must be like: at most one of them."""
+FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    PATHS[0]: {"model": st.just("assistant"), "messages": talks, **SAMPLING, **FORMS, **CHAT},
+    PATHS[1]: {
+        "model": st.sampled_from(["assistant", "base"]),
+        "prompt": st.text(max_size=30) | st.lists(st.integers(0, 255), min_size=1, max_size=5),
+        "logprobs": st.integers(0, 5),
+        "echo": st.just(False),
+        **SAMPLING,
+        **FORMS,
+    },
+    PATHS[2]: {
+        "model": st.just("judge"),
+        "messages": talks,
+        "answers": st.lists(st.text(max_size=10), min_size=1, max_size=3),
+    },
+}
+MUST = {"model", "messages", "prompt", "answers", "max_tokens"}
+NEARLY: dict[str, st.SearchStrategy[Any]] = {
+    "model": st.sampled_from(["base", "judge", "nobody"]),
+    "messages": chats(st.sampled_from(["user", "assistant", "king"]), st.text(max_size=20) | values),
+    "prompt": st.lists(st.integers(-1, 300) | values, max_size=3),
+    "response_format": json_schema(values),
+    "tools": tools(values),
+    "guided_regex": st.text(max_size=8),
+    "guided_grammar": st.text(max_size=12),
+}
+
+
+@st.composite
+def bodies(draw: st.DrawFn, path: str, *, wrong: bool) -> dict[str, Any]:
+    """What the API says that this path takes; one field may be of another kind."""
+    fields = FIELDS[path]
+    may = sorted(fields.keys() - MUST)
+    names = set(draw(st.lists(st.sampled_from(may), max_size=5) if may else st.just([])))
+    names |= {NEEDS[name] for name in names & NEEDS.keys()}
+    names -= set([name for name in EXCLUSIVE if name in names][:-1])
+    names -= {name for name, needed in NEEDS.items() if needed not in names}
+    body = {name: draw(field) for name, field in fields.items() if name in MUST | names}
+    if wrong:
+        name = draw(st.sampled_from([*fields, "unknown"]))
+        body[name] = draw(NEARLY.get(name, values) | values)
+    return body
 
 
 def send(address: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
@@ -90,9 +144,8 @@ def send(address: str, method: str, path: str, body: bytes = b"", **headers: str
         connection.close()
 
 
-@FEW
-@given(path=st.sampled_from(PATHS), body=bodies)
-def test_bodies_that_look_nearly_right(address: str, path: str, body: dict[str, Any]) -> None:
+def ask(address: str, path: str, body: dict[str, Any]) -> int:
+    """The status, once it is sure that no mistake was the server's."""
     status, told = send(address, "POST", path, json.dumps(body).encode("utf-8", "surrogatepass"))
     assert status < 500, told
     assert b'"server_error"' not in told, told  # which a stream tells after its status
@@ -100,6 +153,21 @@ def test_bodies_that_look_nearly_right(address: str, path: str, body: dict[str, 
         error = json.loads(told)["error"]
         assert error["message"]
         assert error["type"] == "invalid_request_error"
+    return status
+
+
+@pytest.mark.parametrize("path", PATHS)
+@FEW
+@given(data=st.data())
+def test_what_the_api_says_it_takes_is_answered(address: str, path: str, data: st.DataObject) -> None:
+    assert ask(address, path, data.draw(bodies(path, wrong=False))) == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@FEW
+@given(data=st.data())
+def test_bodies_that_look_nearly_right(address: str, path: str, data: st.DataObject) -> None:
+    ask(address, path, data.draw(bodies(path, wrong=True)))
 
 
 def nested(levels: int) -> str:
@@ -124,7 +192,7 @@ def test_bodies_that_are_nested_deeply(address: str, place: str, levels: int) ->
     assert bool(too_deep) == (levels > 50), told
 
 
-@FEW
+@settings(FEW, max_examples=120)
 @given(path=st.sampled_from(PATHS), body=st.binary(max_size=60) | values.map(lambda value: json.dumps(value).encode()))
 def test_bodies_that_are_anything(address: str, path: str, body: bytes) -> None:
     status, told = send(address, "POST", path, body)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from gptwright.engine.batch import JUMP
 from gptwright.errors import InputError
+from gptwright.model.cache import bytes_per_token
 from gptwright.tokenizer.tokenizer import Tokenizer
 
 openai = pytest.importorskip("openai")
@@ -115,6 +119,31 @@ def test_an_answer_that_takes_too_long_is_ended(tokenizer: Tokenizer, scripted: 
             list(ask(address, max_tokens=3000, stream=True))
     assert [ticket.row.going for ticket in model.worker.tickets] == [False, False]
     assert all(len(ticket.row.completion.ids) < 3000 for ticket in model.worker.tickets)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(serving: Serving) -> None:
+    head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\nContent-Type: application/json\r\n\r\n"
+    with serving(timeout_seconds=0.3) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(head + b'{"model":')
+            told = b"".join(iter(lambda: connection.recv(4096), b""))  # until the server ends it
+        assert told.startswith(b"HTTP/1.1 408 ")
+        assert b"the body did not come within 0.3 s" in told
+        assert ask(address).choices
+
+
+def test_an_answer_is_as_long_as_the_memory_allows(serving: Serving, models: Any) -> None:
+    engine = models["assistant"].engine
+    never = {str(end): -100 for end in engine.stop_ids}
+    long, twice = ([{"role": "user", "content": "x" * length}] for length in (200, 70))
+    with serving(cache_bytes=160 * bytes_per_token(engine.model.config, torch.float32)) as address:
+        found = ask(address, max_tokens=None, seed=1, logit_bias=never)
+        assert (found.choices[0].finish_reason, found.usage.total_tokens) == ("length", 160 - JUMP)
+        with pytest.raises(openai.BadRequestError, match=r"this server's memory \(--cache\) holds 152: shorten it"):
+            ask(address, extra_body={"messages": long})
+        wishes = {"messages": [*twice, *HELLO], "truncation": "auto"}
+        assert ask(address, max_tokens=None, extra_body=wishes).model_extra["truncated_messages"] == 1
 
 
 def test_what_happened_is_counted(serving: Serving) -> None:

@@ -81,11 +81,16 @@ def test_scores_are_given_one_after_the_other_and_nobody_waits_for_ever(
         with pytest.raises(ApiError, match=r"the scores took longer than 0\.01 s"):
             await judge.score([], ["b"], 0.01)
         monkeypatch.setattr("gptwright.serve.models.MAX_SCORES_WAITING", 1)
-        with pytest.raises(Busy, match="1 requests wait already"):
+        with pytest.raises(Busy, match="1 answers wait, 1 came, and 1 may wait"):
             await judge.score([], ["c"], 30)
+        monkeypatch.setattr("gptwright.serve.models.MAX_SCORES_WAITING", 2)
+        judge.waiting.append("ann")
+        with pytest.raises(Busy, match="1 answers wait for you, 1 came, and 1 may wait for one caller"):
+            await judge.score([], ["d"], 30, "ann")
+        judge.waiting.remove("ann")
         go_on.set()
         assert await first == [0.0]
-        assert judge.waiting == 0
+        assert judge.waiting == []
 
     monkeypatch.setattr(judge, "_score", slow)
     asyncio.run(ask())
@@ -156,7 +161,7 @@ def test_scoring_ends_soon_after_the_client_has_left(address: str, judge: Served
         judge.pool.submit(lambda: None).result(timeout=30)
         left_after = len(passes)
     assert 1 <= left_after <= 8
-    assert judge.waiting == 0
+    assert judge.waiting == []
 
 
 def test_scoring_ends_soon_after_its_time_is_over(judge: ServedReward) -> None:

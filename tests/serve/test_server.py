@@ -12,8 +12,8 @@ import pytest
 
 from gptwright.engine import reading
 from gptwright.engine.params import SamplingParams
+from gptwright.engine.protocol import whole_text
 from gptwright.engine.request import Request
-from gptwright.engine.text import whole_text
 from gptwright.records import Message
 from gptwright.serve.models import ServedModel
 from gptwright.tokenizer.chat import render_prompt
@@ -59,6 +59,21 @@ def test_a_stream_brings_the_same_text_in_pieces(client: Any) -> None:
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == whole.choices[0].finish_reason
     assert chunks[-1].usage == whole.usage
     assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_the_oldest_messages_are_left_out_where_that_is_asked(client: Any) -> None:
+    old = [{"role": "user", "content": "x" * 300}, {"role": "assistant", "content": "y"}]
+    wishes: dict[str, Any] = {"model": "assistant", "messages": [*old, *HELLO], "max_tokens": 10_000, "seed": 1}
+    alone = client.chat.completions.create(model="assistant", messages=HELLO, seed=1)
+    whole = client.chat.completions.create(**wishes, extra_body={"truncation": "disabled"})
+    fitted = client.chat.completions.create(**wishes, extra_body={"truncation": "auto"})
+    assert whole.usage.prompt_tokens > 300 and "truncated_messages" not in whole.model_extra
+    assert (fitted.model_extra["truncated_messages"], fitted.usage) == (2, alone.usage)
+    assert fitted.choices[0].message.content == alone.choices[0].message.content
+    chunks = list(client.chat.completions.create(**wishes, extra_body={"truncation": "auto"}, stream=True))
+    assert {chunk.model_extra["truncated_messages"] for chunk in chunks} == {2}
+    short = client.chat.completions.create(**wishes | {"max_tokens": 8}, extra_body={"truncation": "auto"})
+    assert short.model_extra["truncated_messages"] == 0
 
 
 def test_n_answers_differ_and_are_those_of_the_seeds_that_follow(client: Any, models: dict[str, ServedModel]) -> None:

@@ -86,6 +86,23 @@ def test_parts_of_a_turn(tokenizer: Tokenizer) -> None:
     assert [part.kind for part in parts].index("tool_call") > max(i for i, p in enumerate(parts) if p.kind == "content")
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_stop_string_ends_what_is_said_alone(tokenizer: Tokenizer, scripted: Any, at_work: Any, marked: bool) -> None:
+    mark, call = [tokenizer.think, tokenizer.think_end], [tokenizer.tool_call, *tokenizer.encode('{"a":"END"}')]
+    turn = [mark[0], *tokenizer.encode("Hm END hm."), mark[1], *tokenizer.encode("Yes."), *call, mark[1]]
+    model = scripted("assistant", tokenizer, lambda _: [*turn, *tokenizer.encode("No. END And"), *mark])
+    with at_work([model]) as address, openai.OpenAI(base_url=f"{address}/v1", api_key="none") as client:
+        if marked:
+            choice = client.chat.completions.create(model="assistant", messages=HELLO, stop="END").choices[0]
+            assert choice.message.content == 'Yes.No. {"a":"END"}'  # a call that is none is shown, behind the text
+            assert choice.message.model_extra["reasoning_content"] == "Hm END hm."
+        else:
+            choice = client.completions.create(model="assistant", prompt="x", stop="END", max_tokens=99).choices[0]
+            assert choice.text == 'Hm END hm.Yes.{"a":"END"}No. '
+    assert choice.finish_reason == "stop"
+    assert model.worker.tickets[0].row.completion.ids == [*turn, *tokenizer.encode("No. END")]
+
+
 def test_thinking_and_calls_are_told_apart_from_what_is_said(talker: tuple[Any, ServedModel]) -> None:
     choice = talker[0].chat.completions.create(model="assistant", messages=HELLO).choices[0]
     assert choice.finish_reason == "tool_calls"
@@ -220,3 +237,10 @@ def test_what_cannot_be_is_refused(client: Any, wishes: dict[str, Any], named: s
 def test_a_call_that_is_nested_too_deeply_is_no_call() -> None:
     assert tool_call('{"name": "add", "arguments": ' + "[" * 100_000 + "]" * 100_000 + "}") is None
     assert tool_call('{"name": "add", "arguments": {"a": 1}}') is not None
+
+
+def test_a_call_is_told_as_json_that_can_be_sent() -> None:
+    found = tool_call('{"name": "add", "arguments": {"a": "\\ud800 \\u00e9\\n"}}')
+    assert found == {"function": {"name": "add", "arguments": '{"a": "\\ud800 é\\n"}'}}
+    for wrong in ('"add", "arguments": {"a": 1e999}', '"add", "arguments": NaN', '"\\ud800", "arguments": {}'):
+        assert tool_call(f'{{"name": {wrong}}}') is None

@@ -16,7 +16,7 @@ from gptwright.errors import InputError
 from gptwright.model.cache import bytes_per_token
 from gptwright.model.config import ModelConfig
 from gptwright.model.transformer import LanguageModel, initialise
-from gptwright.serve.worker import Busy, Ticket, Worker
+from gptwright.serve.worker import Busy, Ticket, Worker, cache_room
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,12 @@ def test_a_request_that_could_never_fit_is_refused(small: Worker) -> None:
         asyncio.run(ask())
 
 
+def test_a_device_has_a_quarter_of_its_memory_for_keys_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory, room in ((2**33, 2**31), (float("inf"), 2**30)):
+        monkeypatch.setattr("gptwright.serve.worker.device_memory", lambda _, memory=memory: memory)
+        assert cache_room("cpu") == room
+
+
 def test_a_long_answer_waits_for_short_ones_and_holds_up_the_next(small: Worker) -> None:
     async def order() -> list[str]:
         ended = list[str]()
@@ -104,6 +110,29 @@ def test_more_than_may_wait_are_refused(engine: Engine) -> None:
     asyncio.run(ask_many())
     worker.close()
     assert 10 <= refused <= 38
+
+
+def test_one_caller_leaves_others_half_of_the_queue(engine: Engine) -> None:
+    worker = worker_with_room(engine, 128, max_waiting=8)
+
+    async def crowd() -> None:
+        first = submitted(worker, Request([1], SamplingParams(110)))
+        while not worker.answered:
+            await asyncio.sleep(0.001)
+        many = [Request([1], SamplingParams(110, seed=seed)) for seed in range(5)]
+        with pytest.raises(Busy, match="0 answers wait for you, 5 came, and 4 may wait for one caller"):
+            worker.submit(many, "ann")
+        waiting = worker.submit(many[:4], "ann")
+        with pytest.raises(Busy, match="4 answers wait for you, 1 came"):
+            worker.submit(many[:1], "ann")
+        waiting += worker.submit(many[:4], "bob")
+        with pytest.raises(Busy, match="8 answers wait, 1 came, and 8 may wait"):
+            worker.submit(many[:1], "cat")
+        for ticket in (first, *waiting):
+            worker.cancel(ticket)
+
+    asyncio.run(crowd())
+    worker.close()
 
 
 def test_who_leaves_while_waiting_makes_room(engine: Engine) -> None:

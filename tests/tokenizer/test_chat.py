@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gptwright.records import ROLES, Message, message_from_json, to_json
 from gptwright.tokenizer.bpe import train_characters
-from gptwright.tokenizer.chat import render, render_prompt, response_ids, turn_ids, with_tools
+from gptwright.tokenizer.chat import fitted_prompt, render, render_prompt, response_ids, turn_ids, with_tools
 from gptwright.tokenizer.special import SpecialToken
 from gptwright.tokenizer.tokenizer import Tokenizer
 
@@ -51,6 +51,19 @@ def test_ids_and_mask_of_one_chat_by_hand() -> None:
     rendered = render(messages, tokenizer)
     assert rendered.ids == [system, 83, end, user, 72, 105, end, assistant, 89, 111, end, user, end]
     assert rendered.mask == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0]
+
+
+def test_the_oldest_turns_are_left_out_until_the_rest_leaves_room() -> None:
+    tokenizer = train_characters([])
+    call = Message("assistant", "", "", ("c",))
+    old = [Message("user", "1234567890"), call, Message("tool", "r"), Message("assistant", "2")]  # 12 + 4 + 3 + 3
+    new = [Message("user", "3"), Message("assistant", "4"), Message("user", "5")]  # 3 each
+    system = Message("system", "S")  # 3, and 1 for the assistant's mark
+    for context, room, left_out in ((45, 10, 0), (44, 10, 4), (23, 10, 4), (22, 10, 6), (10, 9, 6), (26, 999, 4)):
+        found = fitted_prompt([system, *old, *new], tokenizer, context=context, room=room)
+        assert found == (render_prompt([system, *[*old, *new][left_out:]], tokenizer), left_out), context
+    assert fitted_prompt([system, *old[:3]], tokenizer, context=8, room=4)[1] == 0
+    assert fitted_prompt([], tokenizer, context=8, room=4) == ([tokenizer.assistant], 0)
 
 
 @given(chats, contents)

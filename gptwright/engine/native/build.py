@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,23 +21,37 @@ FLAGS = (
     "-shared", "-fPIC",
 )  # fmt: skip
 """Nothing that lets a compiler change the order of sums."""
+COMPILING_SECONDS = 300
 TEAMS = "-fopenmp"
 """With it, threads take a step together: those that torch has, whose library it is. Where it is missing, one does."""
 
 
 @lru_cache(1)
 def library() -> ctypes.CDLL | None:
-    """The library; None where there is no compiler or it fails, and torch decodes."""
+    """The library; None where it cannot be had, which is warned of once, and torch decodes."""
+    try:
+        return load()
+    except OSError as error:
+        warnings.warn(f"torch decodes, which is slower: {error}", stacklevel=2)
+        return None
+
+
+def load() -> ctypes.CDLL:
+    """The library, compiled if it has to be. Raises OSError, which says why it cannot be had."""
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:
-        return None
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        told = (SOURCE.read_bytes(), compiler, TEAMS, FLAGS, platform.machine(), _processor())
-        path = cache_folder() / f"decode-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.so"
-        if not path.is_file():
+        raise OSError(f"there is no compiler, {' or '.join(COMPILERS)}")
+    told = (SOURCE.read_bytes(), compiler, TEAMS, FLAGS, platform.machine(), _processor())
+    path = cache_folder() / f"decode-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.so"
+    if not path.is_file():
+        try:
             _compile(compiler, path)
-        return ctypes.CDLL(str(path))
-    return None
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip().splitlines()
+            raise OSError(f"{compiler} fails: {said[-1] if said else error}") from None
+        except subprocess.TimeoutExpired:
+            raise OSError(f"{compiler} takes longer than {COMPILING_SECONDS} s") from None
+    return ctypes.CDLL(str(path))
 
 
 def cache_folder() -> Path:
@@ -58,7 +73,7 @@ def _compile(compiler: str, path: Path) -> None:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=COMPILING_SECONDS)
 
 
 def _processor() -> str:

@@ -18,8 +18,7 @@ function headers() {
 
 async function refused(response) {
   const body = await response.json().catch(() => null);
-  const error = new Error(body?.error?.message || `the server answered with status ${response.status}`);
-  return Object.assign(error, { code: body?.error?.code });
+  return new Error(body?.error?.message || `the server answered with status ${response.status}`);
 }
 
 /** The models that the server has: [{id, kind}]. */
@@ -63,6 +62,8 @@ const ALLOWED = {
     "pre", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
   ],
   ALLOWED_ATTR: ["href", "start", "align"],
+  ALLOW_ARIA_ATTR: false,
+  ALLOW_DATA_ATTR: false,
   ADD_URI_SAFE_ATTR: ["start", "align"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
 };

@@ -1,6 +1,7 @@
 // The chat page: one conversation at a time, answered as it is written.
 
-import { at, key, make, models, shown, stream } from "/static/api.js";
+import { at, key, make, models, stream } from "/static/api.js";
+import { body, keepOpen, paced, redraw, take } from "/static/message.js";
 import { Store, add, branches, path, turn } from "/static/store.js";
 
 const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"];
@@ -61,12 +62,6 @@ function draw() {
   log.scrollTop = log.scrollHeight;
 }
 
-/** What a reader has unfolded stays so. */
-function keepOpen(old, fresh) {
-  const before = old.querySelectorAll("details");
-  fresh.querySelectorAll("details").forEach((each, i) => (each.open = Boolean(before[i]?.open)));
-}
-
 function action(text, run, label) {
   const button = make("button", { className: "plain", textContent: text, onclick: run });
   if (label) button.setAttribute("aria-label", label);
@@ -92,8 +87,10 @@ function message(node) {
       action("›", go(1), "Next branch"),
     );
   }
-  if (node.role === "user") actions.append(action("Edit", () => edit(article, node)));
-  else actions.append(action("Again", () => answer(node.parent)));
+  if (node.role === "user") {
+    actions.append(action("Edit", () => edit(article, node)));
+    if (node.id === current.leaf) actions.append(action("Answer", () => answer(node.id))); // the page was left meanwhile
+  } else actions.append(action("Again", () => answer(node.parent)));
   actions.append(action("Copy", () => copy(node.content)));
   article.append(actions);
   return article;
@@ -106,24 +103,6 @@ async function copy(text) {
   } catch {
     say("The browser does not let this page copy.");
   }
-}
-
-function body(node) {
-  const holder = make("div", { className: "body" });
-  if (node.thinking) holder.append(folded("Thinking", shown(node.thinking)));
-  for (const call of node.calls || []) {
-    const told = make("pre", { textContent: call.function.arguments });
-    holder.append(folded(`Calls ${call.function.name}`, told));
-  }
-  holder.append(node.role === "user" ? make("div", { className: "text as-is", textContent: node.content }) : shown(node.content));
-  if (node.error) holder.append(make("p", { className: "error", textContent: node.error }));
-  if (node.dropped) holder.append(make("p", { className: "note", textContent: "The model was not given the oldest messages: its context does not hold them all." }));
-  if (node.finish === "length") holder.append(make("p", { className: "note", textContent: "The answer was cut off: it reached its longest length." }));
-  return holder;
-}
-
-function folded(title, inner) {
-  return make("details", {}, make("summary", { textContent: title }), inner);
 }
 
 function edit(article, node) {
@@ -146,7 +125,7 @@ function edit(article, node) {
 // --- what is done
 
 function choose(conversation) {
-  answering?.abort();
+  if (conversation !== current) answering?.abort();
   current = conversation;
   showSide(false);
   draw();
@@ -179,34 +158,26 @@ function ask(text, parent) {
   answer(question.id);
 }
 
-/** How many of the oldest messages the answer before left out: this model's context holds no more. */
-function droppedBefore(node) {
-  const before = path({ ...current, leaf: node }).findLast(({ role }) => role === "assistant");
-  return before?.model === current.settings.model ? before.dropped || 0 : 0;
-}
+/** Whether the model can be told of it: it says or calls something, and did not fail. */
+const answered = (node) => node.role === "assistant" && !node.error && Boolean(node.content || node.calls?.length);
 
-function request(node, dropped) {
-  const { settings } = current;
-  const said = path({ ...current, leaf: node }).slice(dropped);
-  const messages = said.map(({ role, content }) => ({ role, content }));
-  if (settings.system.trim()) messages.unshift({ role: "system", content: settings.system });
-  const found = { model: settings.model, messages };
-  for (const name of NUMBERS) if (settings[name] !== null) found[name] = settings[name];
+function asMessage({ role, content, thinking, calls }) {
+  const found = { role, content };
+  if (thinking) found.reasoning_content = thinking;
+  if (calls?.length) found.tool_calls = calls.map((call, i) => ({ id: `call_${i}`, type: "function", ...call }));
   return found;
 }
 
-/** The answer's chunks. A question and its answer are left out, the oldest first, until the context holds the rest. */
-async function* chunks(asked, node, signal) {
-  for (;;) {
-    try {
-      return yield* stream("/v1/chat/completions", asked, signal);
-    } catch (error) {
-      const oldest = asked.messages.findIndex(({ role }) => role !== "system");
-      if (error.code !== "context_length_exceeded" || asked.messages.length - oldest < 3) throw error;
-      asked.messages.splice(oldest, 2);
-      node.dropped += 2;
-    }
-  }
+/** What is asked of the server: the last question, and before it all that were answered. */
+function request(question) {
+  const { settings } = current;
+  const said = path({ ...current, leaf: question });
+  const told = said.filter((node, i) => node.id === question || answered(node.role === "user" ? said[i + 1] : node));
+  const messages = told.map(asMessage);
+  if (settings.system.trim()) messages.unshift({ role: "system", content: settings.system });
+  const found = { model: settings.model, messages, truncation: "auto" };
+  for (const name of NUMBERS) if (settings[name] !== null) found[name] = settings[name];
+  return found;
 }
 
 /** Answer the message `parent`, beside whatever answers it has. */
@@ -214,55 +185,35 @@ async function answer(parent) {
   answering?.abort();
   const controller = (answering = new AbortController());
   const conversation = current;
-  const dropped = droppedBefore(parent);
-  const asked = request(parent, dropped);
+  const asked = request(parent);
   const node = add(conversation, parent, "assistant", "");
-  Object.assign(node, { model: asked.model, dropped });
+  node.model = asked.model;
   draw();
   busy(true);
-  let next = 0;
-  const show = () => {
-    next = 0;
+  const show = paced(() => {
     const article = current === conversation && document.querySelector(`[data-id="${CSS.escape(node.id)}"]`);
     if (!article) return;
     const log = at("log");
     const below = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-    const old = article.querySelector(".body");
-    const fresh = body(node);
-    keepOpen(old, fresh);
-    const focused = [...old.querySelectorAll("summary")].indexOf(document.activeElement);
-    old.replaceWith(fresh);
-    fresh.querySelectorAll("summary")[focused]?.focus();
+    redraw(article, node);
     if (below) log.scrollTop = log.scrollHeight;
-  };
+  });
   try {
-    for await (const chunk of chunks(asked, node, controller.signal)) {
-      const choice = chunk.choices[0];
-      if (!choice) {
-        node.usage = chunk.usage;
-        continue;
-      }
-      node.content += choice.delta.content || "";
-      if (choice.delta.reasoning_content) node.thinking = (node.thinking || "") + choice.delta.reasoning_content;
-      for (const call of choice.delta.tool_calls || []) {
-        node.calls = [...(node.calls || [])];
-        const known = (node.calls[call.index] ||= { function: { name: "", arguments: "" } });
-        known.function.name += call.function.name || "";
-        known.function.arguments += call.function.arguments || "";
-      }
-      if (choice.finish_reason) node.finish = choice.finish_reason;
-      next ||= requestAnimationFrame(show);
+    for await (const chunk of stream("/v1/chat/completions", asked, controller.signal)) {
+      take(node, chunk);
+      show();
     }
   } catch (error) {
     if (error.name !== "AbortError") node.error = error.message;
   }
-  cancelAnimationFrame(next);
+  show.now();
   if (store.all.includes(conversation)) keep(conversation);
   if (answering !== controller) return;
   answering = null;
   busy(false);
   draw();
-  say(node.error ? "The answer failed." : `Answered${node.usage ? ` with ${node.usage.completion_tokens} tokens` : ""}.`);
+  const told = controller.signal.aborted ? "Stopped" : "Answered";
+  say(node.error ? "The answer failed." : `${told}${node.usage ? ` with ${node.usage.completion_tokens} tokens` : ""}.`);
 }
 
 function busy(yes) {

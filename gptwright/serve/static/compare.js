@@ -1,6 +1,7 @@
 // The compare page: what each model makes of one prompt. A base model is given it as text to go on with.
 
-import { at, key, make, models, number, shown, stream } from "/static/api.js";
+import { at, key, make, models, number, stream } from "/static/api.js";
+import { body, paced, redraw, take } from "/static/message.js";
 
 let asking = null;
 
@@ -30,27 +31,27 @@ function request(box, text) {
 
 /** Ask one model; whether it has answered to the end. */
 async function fill(box, text, signal) {
-  const holder = make("div", { className: "text" });
+  const node = { role: box.dataset.kind, content: "" };
   const note = make("p", { className: "note" });
-  at("answers").append(make("article", {}, make("h2", { textContent: box.value }), holder, note));
-  let said = "";
-  let tokens = 0;
+  const article = make("article", {}, make("h2", { textContent: box.value }), body(node), note);
+  article.setAttribute("aria-busy", "true"); // a screen reader is told of it once, when it is there
+  at("answers").append(article);
+  const show = paced(() => redraw(article, node));
   const began = performance.now();
   try {
     for await (const chunk of stream(...request(box, text), signal)) {
-      const choice = chunk.choices[0];
-      if (chunk.usage) tokens = chunk.usage.completion_tokens;
-      if (!choice) continue;
-      said += choice.delta?.content ?? choice.text ?? "";
-      if (box.dataset.kind === "base") holder.replaceChildren(make("div", { className: "as-is", textContent: said }));
-      else holder.replaceChildren(shown(said));
+      take(node, chunk);
+      show();
     }
-    note.textContent = `${tokens} tokens, ${((performance.now() - began) / 1000).toFixed(1)} s`;
+    note.textContent = `${node.usage?.completion_tokens ?? 0} tokens, ${((performance.now() - began) / 1000).toFixed(1)} s`;
     return true;
   } catch (error) {
     note.className = error.name === "AbortError" ? "note" : "error";
     note.textContent = error.name === "AbortError" ? "Stopped." : error.message;
     return false;
+  } finally {
+    show.now();
+    article.setAttribute("aria-busy", "false");
   }
 }
 

@@ -5,9 +5,31 @@ const DEFAULTS = { system: "", temperature: 0.7, top_p: 1, top_k: 0, min_p: 0, m
 
 const name = () => crypto.randomUUID?.() || `${Date.now()}-${Math.random()}`;
 
+const isText = (value) => typeof value === "string";
+const textOrNothing = (value) => value === undefined || isText(value);
+
+/** Whether these settings, where they are there, are of the kinds that ours are. */
+function fitting(settings) {
+  return Object.entries(DEFAULTS).every(([name, usual]) => {
+    const value = settings[name];
+    if (value === undefined) return true;
+    return isText(usual) ? isText(value) : value === null || Number.isFinite(value);
+  });
+}
+
+/** Whether it is a message that can be shown and asked about. */
+function message(node) {
+  const calls = node.calls === undefined ? [] : node.calls;
+  return (
+    ["user", "assistant"].includes(node.role) && isText(node.content) &&
+    [node.thinking, node.error, node.model].every(textOrNothing) &&
+    Array.isArray(calls) && calls.every((call) => isText(call?.function?.name) && isText(call.function.arguments))
+  );
+}
+
 /** Whether it is a conversation, whose messages all lead back to its beginning. */
 function whole(c) {
-  if (!c || typeof c.id !== "string" || typeof c.title !== "string" || !c.nodes || !c.settings) return false;
+  if (!c || !isText(c.id) || !isText(c.title) || !c.nodes || !c.settings || !fitting(c.settings)) return false;
   const nodes = Object.entries(c.nodes);
   const leads = (node) => {
     for (let steps = 0; steps <= nodes.length; steps++) {
@@ -16,7 +38,7 @@ function whole(c) {
     }
     return false;
   };
-  const known = ([id, node]) => node?.id === id && typeof node.role === "string" && leads(node);
+  const known = ([id, node]) => node?.id === id && message(node) && leads(node);
   return nodes.every(known) && (c.leaf === null || c.leaf in c.nodes);
 }
 
@@ -24,7 +46,7 @@ function whole(c) {
 function read(key) {
   try {
     const found = JSON.parse(localStorage.getItem(key));
-    return whole(found) ? found : null;
+    return whole(found) ? { ...found, settings: { ...DEFAULTS, ...found.settings } } : null;
   } catch {
     return null;
   }
