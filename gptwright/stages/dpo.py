@@ -79,7 +79,7 @@ class DpoTrainer:
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on a batch of prompts, each with all its pairs."""
-        lr = self.optimizers.set_rate(step, self.total)
+        rates = self.optimizers.set_rate(step, self.total)
         micros = micro_batches(self.elements, self.settings.batch_prompts, self.workspace.seed, step)
         prompts, seen = sum(len(micro) for micro in micros), list[tuple[int, float]]()
 
@@ -100,7 +100,7 @@ class DpoTrainer:
             "loss": result.loss,
             "accuracy": sum(right for right, _ in seen) / len(seen),
             "margin": sum(margin for _, margin in seen) / len(seen),
-            "lr": lr,
+            **rates,
             "grad_norm": result.grad_norm,
         }
 

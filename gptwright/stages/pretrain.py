@@ -185,7 +185,7 @@ class _Pretrainer:
     def step(self, step: int) -> Metrics:
         """One optimizer step; its rows go through in micro-batches whose losses add up to their mean."""
         settings, device, started = self.settings, self.workspace.path.device, time.perf_counter()
-        lr = self.optimizers.set_rate(step, self.total)
+        rates = self.optimizers.set_rate(step, self.total)
         self.parallel.begin_step()
         inputs, targets = self.batch(step)
         ids, wanted = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
@@ -205,7 +205,7 @@ class _Pretrainer:
             move_average(self.average, self.parallel.learner, rising_decay(settings.ema, step))
         self.speed.see(time.perf_counter() - started)
         tokens = (step + 1) * self.tokens_per_step
-        return {"tokens": tokens, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
+        return {"tokens": tokens, "loss": result.loss, **rates, "grad_norm": result.grad_norm}
 
     def before_step(self, step: int) -> None:
         """Validation loss and samples, at their steps; of several ranks the first makes them."""

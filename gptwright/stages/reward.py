@@ -175,14 +175,14 @@ class RewardTrainer:
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on a batch of prompts, each with all its pairs."""
-        lr = self.optimizers.set_rate(step, self.total)
+        rates = self.optimizers.set_rate(step, self.total)
         micros = micro_batches(self.elements, self.settings.batch_prompts, self.workspace.seed, step)
         prompts = sum(len(micro) for micro in micros)
         right: list[int] = []
         result = gradient_step(self.optimizers, [partial(self._loss, micro, prompts, right) for micro in micros])
         self.skips.see(result, step)
         pairs = sum(len(element.pairs) for micro in micros for element in micro)
-        return {"loss": result.loss, "accuracy": sum(right) / pairs, "lr": lr, "grad_norm": result.grad_norm}
+        return {"loss": result.loss, "accuracy": sum(right) / pairs, **rates, "grad_norm": result.grad_norm}
 
     def _loss(self, elements: Sequence[RankedAnswers], prompts: int, right: list[int]) -> Tensor:
         """These prompts' part of the mean over `prompts`; appends how many pairs each has right."""

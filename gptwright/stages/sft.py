@@ -102,7 +102,7 @@ class SftTrainer:
 
     def step(self, step: int) -> Metrics:
         """One optimizer step on packed conversations and, beside them, rows of pretraining text."""
-        lr = self.optimizers.set_rate(step, self.total)
+        rates = self.optimizers.set_rate(step, self.total)
         epoch, position = divmod(step, self.per_epoch)
         order = epoch_order(len(self.rows), self.workspace.seed, epoch)
         size = self.settings.batch_rows
@@ -117,7 +117,7 @@ class SftTrainer:
         on_device = [part.to(self.workspace.path.device) for part in parts]
         result = gradient_step(self.optimizers, [partial(self.loss_of, *on_device)])
         self.skips.see(result, step)
-        return {"epoch": (step + 1) / self.per_epoch, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm}
+        return {"epoch": (step + 1) / self.per_epoch, "loss": result.loss, **rates, "grad_norm": result.grad_norm}
 
     @torch.no_grad()
     def validate(self) -> float:

@@ -157,7 +157,7 @@ def _write_state(state: dict[str, Any], folder: Path) -> None:
     state = {**state, "sha256": checksums.get(WHOLE, checksums)}
     (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for path in folder.iterdir():
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # Windows syncs nothing that was opened for reading alone
             os.fsync(file.fileno())
 
 

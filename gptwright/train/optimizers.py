@@ -43,14 +43,19 @@ class Optimizers:
             self.peaks.append(peak)
         self.decays = [[group["weight_decay"] for group in optimizer.param_groups] for optimizer in self.each]
 
-    def set_rate(self, step: int, total: int) -> float:
-        """Set this step's scheduled rate and weight decay; returns AdamW's rate."""
+    def set_rate(self, step: int, total: int) -> dict[str, float]:
+        """Set this step's scheduled rates and weight decay; returns the rates as logs name them: AdamW's, and Muon's
+        where it has a peak of its own.
+        """
         share = rate(self.settings, step, total)
         kept = 1 - (1 - self.settings.weight_decay_final) * step / max(1, total - 1)
         for optimizer, peak, decays in zip(self.each, self.peaks, self.decays, strict=True):
             for group, decay in zip(optimizer.param_groups, decays, strict=True):
                 group["lr"], group["weight_decay"] = peak * share, decay * kept
-        return self.peaks[0] * share
+        rates = {"lr": self.peaks[0] * share}
+        if len(set(self.peaks)) > 1:
+            rates["lr/muon"] = self.peaks[-1] * share
+        return rates
 
     def zero_grad(self) -> None:
         for optimizer in self.each:

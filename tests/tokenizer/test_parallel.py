@@ -22,7 +22,7 @@ from gptwright.tokenizer.bpe import train_bpe, train_characters
 from gptwright.tokenizer.parallel import Encoder, encode_batch
 from gptwright.tokenizer.tokenizer import Tokenizer
 
-FILE_CHARACTERS = 100_000
+FILE_CHARACTERS = 300_000
 """Read of each real file."""
 
 

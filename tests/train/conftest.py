@@ -42,12 +42,12 @@ class Job:
         self.steps_done: list[int] = []
 
     def do_step(self, step: int) -> Metrics:
-        rate = self.optimizers.set_rate(step, self.total)
+        rates = self.optimizers.set_rate(step, self.total)
         ids = torch.randint(19, (4, 9), generator=torch.Generator().manual_seed(step))
         result = gradient_step(self.optimizers, [lambda: language_loss(self.model(ids[:, :-1]), ids[:, 1:])])
         self.trainee.counters["beta"] *= 1 + 0.1 * (result.loss - 2.9)
         self.steps_done.append(step)
-        return {"loss": result.loss, "grad_norm": result.grad_norm, "lr": rate, "beta": self.trainee.counters["beta"]}
+        return {"loss": result.loss, "grad_norm": result.grad_norm, **rates, "beta": self.trainee.counters["beta"]}
 
     def run(
         self, *, checkpoint_seconds: float = 0.0, die_after_step: int | None = None, die_before: int | None = None

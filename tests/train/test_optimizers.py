@@ -62,7 +62,7 @@ def test_norm_weights_do_not_decay(tiny_model: LanguageModel) -> None:
 def test_each_optimizer_follows_its_own_peak(tiny_model: LanguageModel) -> None:
     settings = OptimizerSettings(learning_rate=0.01, muon_learning_rate=0.04, warmup=0.2)
     optimizers = Optimizers(tiny_model, settings)
-    assert optimizers.set_rate(0, 10) == pytest.approx(0.005)
+    assert optimizers.set_rate(0, 10) == pytest.approx({"lr": 0.005, "lr/muon": 0.02})
     rates = {type(each).__name__: {group["lr"] for group in each.param_groups} for each in optimizers.each}
     assert rates == {"AdamW": {0.005}, "StackedMuon": {0.02}}
 
