@@ -157,8 +157,10 @@ class PretrainSettings(Section):
     """Decay of an average of the weights that is saved in place of the last; 0 saves the last."""
     evaluations: Count = 10
     """How often validation loss is measured, evenly over the run."""
-    sample_prompts: tuple[str, ...] = ()
-    """Continued at 0, 1, 3, 10, 30 and 100% of training, to watch it learn."""
+    sample_prompts: tuple[str, ...] | None = None
+    """Continued at 0, 1, 3, 10, 30 and 100% of training, to watch it learn; null is how three held-out documents begin,
+    and [] none.
+    """
 
     @model_validator(mode="after")
     def _rows_divide(self) -> Self:

@@ -49,7 +49,7 @@ def clean(
 ) -> None:
     """Remove bad, doubled and contaminated documents, and personal data; say what went and why.
 
-    Example: gptwright data clean clean/ web=crawl/*.warc.gz books=books/ -o language.keep=[en,de]
+    Example: gptwright data clean clean/ 'web=crawl/*.warc.gz' books=books/ -o 'language.keep=[en,de]'
     """
     from gptwright.cli.corpus import clean_corpus  # noqa: PLC0415
 

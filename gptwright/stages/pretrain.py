@@ -50,6 +50,9 @@ FINAL_ROWS = 4096
 READ_ROWS, READ_TOKENS = 8, 8192
 """What is measured together, at most."""
 SAMPLE_TOKENS = 40
+LOOKED_THROUGH = 100_000
+OPENINGS, OPENING_TOKENS = 3, 8
+"""How many held-out documents are continued where no prompts are given, and from how many tokens."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,9 @@ class _Pretrainer:
         # A batch is cut into one slice of `rows` for each rank.
         self.batch = Prefetch(lambda step: corpus.rows.batch(step * ranks.size + ranks.rank, self.rows))
         self.measured_at = {round(self.total * i / settings.evaluations) for i in range(settings.evaluations + 1)}
-        shares = SAMPLE_SHARES if settings.sample_prompts else ()
+        given = settings.sample_prompts
+        self.prompts = openings(corpus, tokenizer, model.config.context) if given is None else given
+        shares = SAMPLE_SHARES if self.prompts else ()
         self.sampled_at = {round(self.total * share) for share in shares}
         self.last = HeldOut(float("nan"), float("nan"), {})
 
@@ -224,7 +229,7 @@ class _Pretrainer:
         self.log.write("speed.jsonl", {"step": step, **self.speed.figures()})  # apart: no two runs have the same
 
     def _sample(self, model: LanguageModel, step: int) -> None:
-        for text in samples(model, self.tokenizer, self.settings.sample_prompts, seed=self.workspace.seed):
+        for text in samples(model, self.tokenizer, self.prompts, seed=self.workspace.seed):
             self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
             say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
 
@@ -306,6 +311,19 @@ def _summed_loss(model: LanguageModel, ids_BT: Tensor, target_BT: Tensor, openin
     tokens = max(1, LOGITS_BYTES // (4 * model.config.vocab_size))
     parts = zip(model.model.final(x_BTD).flatten(0, 1).split(tokens), target_BT.flatten().split(tokens), strict=True)
     return -sum(float(token_logprobs(model.lm_head(hidden_ND), target_N).sum()) for hidden_ND, target_N in parts)
+
+
+def openings(corpus: Corpus, tokenizer: Tokenizer, context: int) -> tuple[str, ...]:
+    """How the first held-out document of each source begins, then the second ones, up to `OPENINGS` of them."""
+    found: list[tuple[int, str]] = []
+    for stream in corpus.held_out.values():
+        looked = np.asarray(stream[:LOOKED_THROUGH])
+        documents = np.split(looked, np.flatnonzero(looked == tokenizer.document_end) + 1)
+        for place, document in enumerate(documents[:OPENINGS]):
+            ids = document[: min(OPENING_TOKENS, context // 4)].tolist()
+            text = tokenizer.decode(ids, skip_special=True).split("\n\n")[0].strip("\ufffd \n")
+            found += [(place, text)] if text else []
+    return tuple(text for _, text in sorted(found, key=lambda each: each[0])[:OPENINGS])
 
 
 def samples(

@@ -20,7 +20,7 @@ from gptwright.errors import InputError
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import OptimizerSettings, PretrainSettings
 from gptwright.stages.corpus import Corpus
-from gptwright.stages.pretrain import VALIDATION_ROWS, evaluate_language, measure_untrained, pretrain, samples
+from gptwright.stages.pretrain import VALIDATION_ROWS, evaluate_language, measure_untrained, openings, pretrain, samples
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.parallel import DataParallel
 
@@ -168,6 +168,20 @@ def test_samples_are_taken_from_the_start_to_the_end(
     assert [row["step"] for row in rows] == [step for step in (0, 1, 2, 6, 20) for _ in range(2)]
     assert [row["prompt"] for row in rows] == ["the", "on"] * 5
     assert {row["tokens"] for row in rows if row["step"] == 20} == {20 * 2 * CONTEXT}
+
+
+def test_without_prompts_held_out_documents_are_continued(
+    tokenizer: Tokenizer, make_model: Callable[..., LanguageModel], make_workspace: Callable[..., Any]
+) -> None:
+    held_out = {"web": ["the cat sat", "on the mat"], "books": ["a dog", "the end"]}
+    ids = {
+        name: [i for text in texts for i in (*tokenizer.encode(text), tokenizer.document_end)]
+        for name, texts in held_out.items()
+    }
+    corpus = Corpus(None, {name: np.array(each) for name, each in ids.items()})  # type: ignore[arg-type]
+    for context, length in ((256, 8), (8, 2)):
+        begun = [tokenizer.decode(tokenizer.encode(text)[:length]) for text in ("the cat sat", "a dog", "on the mat")]
+        assert openings(corpus, tokenizer, context) == tuple(text.strip() for text in begun)
 
 
 def test_samples_are_seeded(tokenizer: Tokenizer, make_model: Callable[..., LanguageModel]) -> None:
