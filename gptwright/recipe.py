@@ -121,7 +121,9 @@ class MachineSettings(Section):
     workers: Count | None = None
     """Processes that tokenize a long corpus; null is one for each core."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """Time between resumable checkpoints; 0 writes one after every step."""
+    """Time between resumable checkpoints, more where writing them would take a tenth of it; 0 writes one after every
+    step.
+    """
     shard: Literal["auto", "never", "always"] = "auto"
     """Under torchrun: whether each device holds a slice of the weights in pretraining, or all of them; 'auto' shards
     what would fill more than a quarter of a device's memory.
