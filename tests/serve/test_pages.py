@@ -162,7 +162,7 @@ def test_what_is_unfolded_stays_so_while_the_answer_goes_on(site: Any) -> None:
     site.ask("ponder")
     site.page.get_by_text("Thinking").focus()
     site.page.keyboard.press("Enter")
-    assert site.page.get_by_text("Hm, words.").is_visible()
+    site.page.get_by_text("Hm, words.").wait_for()
     site.wait("Answered")  # many frames later
     assert site.page.get_by_text("Hm, words.").is_visible()
     assert site.page.evaluate("document.activeElement.tagName") == "SUMMARY"
