@@ -135,7 +135,8 @@ def execute(run: Run, stages: list[Stage], *, until: str | None = None) -> None:
                     stage.work(run)
             else:
                 ranks.of_first(partial(stage.work, run))
-            ranks.of_first(partial(shutil.rmtree, _aside(run, stage), ignore_errors=True))
+            for folder in (_aside(run, stage), _aside(run, stage).with_suffix(".swapped")):
+                ranks.of_first(partial(shutil.rmtree, folder, ignore_errors=True))
             say(f"{stage.name:<12} done in {clock(time.monotonic() - started)}")
 
 
@@ -208,21 +209,24 @@ def _find_checkpoints(run: Run, stage: Stage, changed: list[str]) -> None:
     done: whoever gives those settings again goes on from them.
     """
     checkpoints, aside = run.folder / "checkpoints" / stage.name, _aside(run, stage)
-    mark = checkpoints / "fingerprint"
-    if checkpoints.exists() and not _made_for(run, stage, checkpoints):
-        if _made_for(run, stage, aside):
-            checkpoints.rename(swapped := aside.with_suffix(".swapped"))
-            aside.rename(checkpoints)
+    mark, swapped = checkpoints / "fingerprint", aside.with_suffix(".swapped")
+    if _made_for(run, stage, checkpoints):
+        return
+    if _made_for(run, stage, aside):
+        if checkpoints.exists():
+            checkpoints.rename(swapped)
+        aside.rename(checkpoints)  # a kill before it finds the same again
+        if swapped.exists():
             swapped.rename(aside)
-        elif any(checkpoints.glob("step-*")):
-            shutil.rmtree(aside, ignore_errors=True)
-            checkpoints.rename(aside)
-            why = f"other settings ({', '.join(changed)})" if changed else "other settings or another gptwright"
-            say(f"{stage.name:<12} begins anew: its checkpoint is of {why}; until the stage is done it is in {aside}")
-        else:
-            shutil.rmtree(checkpoints)
-    if not mark.is_file():  # never rewritten: a full disk would empty it, and the checkpoints would pass for stale
-        write_bytes_atomically(mark, run.fingerprints[stage.name].encode())
+        return
+    if any(checkpoints.glob("step-*")):
+        shutil.rmtree(aside, ignore_errors=True)
+        checkpoints.rename(aside)
+        why = f"other settings ({', '.join(changed)})" if changed else "other settings or another gptwright"
+        say(f"{stage.name:<12} begins anew: its checkpoint is of {why}; until the stage is done it is in {aside}")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    # Never rewritten: a full disk would empty it, and the checkpoints would pass for stale.
+    write_bytes_atomically(mark, run.fingerprints[stage.name].encode())
 
 
 def _aside(run: Run, stage: Stage) -> Path:
