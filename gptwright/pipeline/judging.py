@@ -247,7 +247,7 @@ def train_reward(run: Run, number: int = 1) -> None:
         demonstrations = split_conversations(run.recipe.sft.data)[1]
     spot = workspace(run, stage)
     trainer = RewardTrainer(sft_model, tokenizer, train, held_out, settings, spot)
-    result = train_reward_model(trainer, demonstrations)
+    result, scores = train_reward_model(trainer, demonstrations)
     flops = sft_model.config.flops_per_token(64) * result.tokens
-    report = reward_figures(run, trainer.model.eval(), result.scale, tokenizer, spot.path.eager(), number)
+    report = reward_figures(run, trainer, result.scale, train, scores, number)
     finish_model(run, spot, trainer.model, tokenizer, report=report, flops=flops, **dataclasses.asdict(result))

@@ -15,14 +15,13 @@ from gptwright.evaluate import preference
 from gptwright.model.folder import load_language_model
 from gptwright.model.transformer import ScalarModel
 from gptwright.pipeline.start import find_model
-from gptwright.pipeline.wiring import split_comparisons
 from gptwright.practice_settings import Practised
 from gptwright.recipe import nth
 from gptwright.records import Comparison
 from gptwright.reward_settings import ModelReward
 from gptwright.stages.answers import sample_answers, that_fit
+from gptwright.stages.reward import RewardTrainer
 from gptwright.stages.rewards import Answered, answered, choosable, model_reward
-from gptwright.stages.scoring import score_comparisons, that_fit_whole
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
@@ -56,16 +55,21 @@ def check_reward_model(run: Run, settings: Practised, number: int = 1) -> None:
 
 
 def reward_figures(
-    run: Run, model: ScalarModel, scale: float, tokenizer: Tokenizer, path: FastPath, number: int = 1
+    run: Run,
+    trainer: RewardTrainer,
+    scale: float,
+    train: Sequence[Comparison],
+    scores: Sequence[Sequence[float]],
+    number: int = 1,
 ) -> dict[str, Any]:
-    """Every figure of the report on round `number`'s reward model, whose scores were divided by `scale`; what needs the
-    truth only where the world knows it.
+    """Every figure of the report on round `number`'s reward model, whose `scores` of `trainer.held_out` were divided by
+    `scale`; what needs the truth only where the world knows it.
     """
-    train, held_out = _held_out(run, model, tokenizer, number)
+    ranked = [(c, own) for c, own in zip(trainer.held_out, scores, strict=True) if c.pairs()]
+    held_out, score_rows = [c for c, _ in ranked], [own for _, own in ranked]
     if not held_out:
         say("  no held-out comparison has a better and a worse answer: the reward model cannot be measured")
         return {}
-    score_rows = score_comparisons(model, held_out, tokenizer, path)
     flat = [score for scores in score_rows for score in scores]
     differences, outcomes = preference.pair_differences(held_out, score_rows)
     curve = preference.calibration(differences * scale, outcomes)
@@ -87,7 +91,7 @@ def reward_figures(
     }
     if _of_world(run, number):
         found |= _against_the_truth(run, held_out)
-        found["best_of_n"] = _best_of_n(run, model, tokenizer, path)
+        found["best_of_n"] = _best_of_n(run, trainer.model, trainer.tokenizer, trainer.workspace.path)
     elif agreed := preference.agreement_among([*train, *held_out]):
         found["agreement"] = agreed.to_json()
     return found
@@ -98,15 +102,6 @@ def _of_world(run: Run, number: int) -> bool:
     rounds = run.recipe.rounds
     later = number > 1 and rounds is not None and bool(rounds.data or rounds.rubric or rounds.judged)
     return run.recipe.reward is not None and run.recipe.reward.data is None and not later
-
-
-def _held_out(
-    run: Run, model: ScalarModel, tokenizer: Tokenizer, number: int = 1
-) -> tuple[list[Comparison], list[Comparison]]:
-    """(training, held out) of a round; of the latter those with a pair that can be read whole."""
-    train, aside = split_comparisons(run, number)
-    ranked = [comparison for comparison in aside if comparison.pairs()]
-    return train, that_fit_whole(ranked, tokenizer, model.config.context)
 
 
 def _against_the_truth(run: Run, held_out: Sequence[Comparison]) -> dict[str, Any]:

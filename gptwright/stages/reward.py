@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gptwright.errors import InputError, RunError
 from gptwright.losses.preference import ranking_loss
-from gptwright.model.transformer import LanguageModel, ScalarModel, scalar_from
+from gptwright.model.transformer import LanguageModel, scalar_from
 from gptwright.recipe import RewardSettings
 from gptwright.records import Comparison, Conversation, Message
 from gptwright.stages.packing import Tree, groups_of_trees, pack_trees
@@ -39,7 +39,7 @@ from gptwright.stages.workspace import Workspace
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.batches import batch_indices
 from gptwright.train.checkpoint import Trainee
-from gptwright.train.fast_path import FastPath, tree_trunk
+from gptwright.train.fast_path import tree_trunk
 from gptwright.train.loop import Metrics, run_loop
 from gptwright.train.optimizers import Optimizers
 from gptwright.train.progress import say
@@ -48,7 +48,7 @@ from gptwright.train.step import SkipCounter, gradient_step
 MOST_ANSWERS = 16
 """To one prompt in an element: "hello" may have been asked a thousand times."""
 CURVE_PROMPTS = 150
-"""Held-out prompts that are read during training; at its end, all are."""
+"""Held-out prompts that are read during training; after it, all are."""
 SCALED_BY = 1000
 """Sampled answers, at most, that set the scale of the scores: the error of a standard deviation is then about 2%."""
 START_REPETITION = -1.8
@@ -59,7 +59,9 @@ START_LIKELIHOOD = 0.1
 
 @dataclass(frozen=True)
 class RewardResult:
-    """What training spent; `scale` turns scores back into log-odds: P(a beats b) = sigmoid(scale * (r_a - r_b))."""
+    """What training spent; `scale` turns scores back into log-odds: P(a beats b) = sigmoid(scale * (r_a - r_b));
+    the share of held-out pairs that are ordered as labelled, NaN where there are none.
+    """
 
     seconds: float
     tokens: int
@@ -157,7 +159,8 @@ class RewardTrainer:
         self.held_out = that_fit_whole(held_out, tokenizer, context)
         likelihood = START_LIKELIHOOD if settings.likelihood else None
         repetition = START_REPETITION if settings.repetition else None
-        self.model = scalar_from(sft_model, workspace.seed, likelihood, repetition).to(workspace.path.device)
+        # In the SFT model's mode (no part of it knows another): what was compiled for that one serves this one too.
+        self.model = scalar_from(sft_model, workspace.seed, likelihood, repetition).to(workspace.path.device).eval()
         # A head alone keeps no output matrix of its own: next-token loss then reads with the SFT model's, unchanged.
         keeps_matrix = sft_model.config.tied or settings.likelihood
         output_VD = self.model.output_matrix if keeps_matrix else sft_model.lm_head.weight.detach()
@@ -165,7 +168,7 @@ class RewardTrainer:
         self.hidden_of = tree_trunk(self.model.model, workspace.path)
         self.optimizers = Optimizers(self.model, settings.optimizer)
         self.total = settings.epochs * -(-len(self.elements) // settings.batch_prompts)
-        self.log, self.accuracy, self.counters = workspace.log(), float("nan"), dict[str, float]()
+        self.log, self.counters = workspace.log(), dict[str, float]()
         self.skips = SkipCounter(self.counters)
         ties = sum(len(c.answers) * (len(c.answers) - 1) // 2 - len(c.pairs()) for c in whole)
         pairs = sum(len(element.pairs) for element in self.elements)
@@ -211,11 +214,14 @@ class RewardTrainer:
         return torch.stack(losses).sum() / prompts
 
     def before_step(self, step: int) -> None:
-        """Measure on held-out prompts now and then, and at the end."""
+        """Measure on a few held-out prompts now and then."""
         if step % max(1, self.total // 4) == 0 or step == self.total:
-            shown = self.held_out if step == self.total else _of_first_prompts(self.held_out, CURVE_PROMPTS)
-            self.accuracy = pair_accuracy(self.model, shown, self.tokenizer, self.workspace.path)
-            self.log.metrics({"step": step, "validation_accuracy": self.accuracy})
+            shown = _of_first_prompts(self.held_out, CURVE_PROMPTS)
+            self.log.metrics({"step": step, "validation_accuracy": share_right(shown, self.scores(shown))})
+
+    def scores(self, comparisons: Sequence[Comparison]) -> list[list[float]]:
+        """A score for every answer of every comparison."""
+        return score_comparisons(self.model, comparisons, self.tokenizer, self.workspace.path)
 
     def normalise(self, demonstrations: Sequence[Conversation]) -> float:
         """Scale to deviation 1 over sampled answers, bias to mean 0 over demonstrations; returns the old deviation."""
@@ -242,8 +248,12 @@ class RewardTrainer:
         return scale
 
 
-def train_reward_model(trainer: RewardTrainer, demonstrations: Sequence[Conversation]) -> RewardResult:
-    """Train, then set scale and bias from `demonstrations`; the result is `trainer.model`."""
+def train_reward_model(
+    trainer: RewardTrainer, demonstrations: Sequence[Conversation]
+) -> tuple[RewardResult, list[list[float]]]:
+    """Train `trainer.model`, then set scale and bias from `demonstrations`. With the result come its scores of
+    `trainer.held_out`.
+    """
     seconds = run_loop(
         "reward",
         Trainee({"model": trainer.model}, {"model": trainer.optimizers}, trainer.counters),
@@ -257,7 +267,8 @@ def train_reward_model(trainer: RewardTrainer, demonstrations: Sequence[Conversa
     )
     scale = trainer.normalise(demonstrations)
     tokens = trainer.settings.epochs * sum(element.tokens for element in trainer.elements)
-    return RewardResult(seconds, tokens, scale, trainer.accuracy)
+    scores = trainer.scores(trainer.held_out)
+    return RewardResult(seconds, tokens, scale, share_right(trainer.held_out, scores)), scores
 
 
 def _of_first_prompts(comparisons: Sequence[Comparison], count: int) -> list[Comparison]:
@@ -265,10 +276,10 @@ def _of_first_prompts(comparisons: Sequence[Comparison], count: int) -> list[Com
     return [c for c in comparisons if c.prompt in chosen]
 
 
-def pair_accuracy(model: ScalarModel, comparisons: Sequence[Comparison], tokenizer: Tokenizer, path: FastPath) -> float:
-    """Share of ranked pairs that the model orders as the labeller did."""
+def share_right(comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]]) -> float:
+    """Share of ranked pairs whose scores are in the labeller's order; NaN without a pair."""
     right = pairs = 0
-    for comparison, scores in zip(comparisons, score_comparisons(model, comparisons, tokenizer, path), strict=True):
-        right += sum(scores[better] > scores[worse] for better, worse in comparison.pairs())
+    for comparison, own in zip(comparisons, scores, strict=True):
+        right += sum(own[better] > own[worse] for better, worse in comparison.pairs())
         pairs += len(comparison.pairs())
     return right / pairs if pairs else float("nan")

@@ -18,8 +18,8 @@ from gptwright.records import Comparison, Conversation, Message, Prompt
 from gptwright.stages.reward import (
     START_REPETITION,
     RewardTrainer,
-    pair_accuracy,
     ranked_answers,
+    share_right,
     train_reward_model,
 )
 from gptwright.stages.scoring import comparison_rows, score_all, score_comparisons, scored_row
@@ -180,7 +180,7 @@ def test_a_slip_that_no_ranking_held_is_seen_by_likelihood(
     for step in range(8):
         trainer.step(step)
     assert weight.item() > before  # it found out that likelihood tells
-    assert pair_accuracy(trainer.model, trainer.held_out, trainer.tokenizer, trainer.workspace.path) == 1.0
+    assert share_right(trainer.held_out, trainer.scores(trainer.held_out)) == 1.0
 
 
 def test_gradient_does_not_depend_on_the_micro_batches(
@@ -206,22 +206,26 @@ def test_it_learns_to_prefer_a_word(
 ) -> None:
     unseen = [compared(letter, [f"yes {word}", f"no {word}"], [0, 1]) for letter in "ghi" for word in WORDS]
     trainer = make_trainer(TOY, unseen, epochs=6, batch_prompts=6, optimizer=plain_adam(5e-3))
-    result = train_reward_model(trainer, [chat("a", "yes tea")])
+    result, scores = train_reward_model(trainer, [chat("a", "yes tea")])
     assert result.validation_accuracy == 1.0
-    assert pair_accuracy(trainer.model, TOY, trainer.tokenizer, trainer.workspace.path) == 1.0
+    assert scores == trainer.scores(unseen)  # scaled and shifted as the model is kept
+    assert share_right(TOY, trainer.scores(TOY)) == 1.0
 
 
-def test_pair_accuracy_counts_pairs_of_all_prompts(make_trainer: Callable[..., RewardTrainer]) -> None:
-    trainer = make_trainer(MIXED, MIXED)
-    scores = score_comparisons(trainer.model, MIXED, trainer.tokenizer, trainer.workspace.path)
-    ranked_right = [
-        Comparison(c.prompt, c.answers, tuple(sorted(row, reverse=True).index(s) for s in row))
-        for c, row in zip(MIXED, scores, strict=True)
-    ]
+def test_share_right_counts_pairs_of_all_prompts() -> None:
     # Four answers give six pairs, two give one, three give three; turning the second around makes one of ten wrong.
-    second = Comparison(ranked_right[1].prompt, ranked_right[1].answers, tuple(1 - r for r in ranked_right[1].ranks))
-    judged = [ranked_right[0], second, ranked_right[2]]
-    assert pair_accuracy(trainer.model, judged, trainer.tokenizer, trainer.workspace.path) == pytest.approx(0.9)
+    ranked = [[0, 1, 2, 3], [0, 1], [0, 1, 2]]
+    judged = [compared(str(i), list("abcd"[: len(ranks)]), ranks) for i, ranks in enumerate(ranked)]
+    scores = [[3.0, 2.0, 1.0, 0.0], [-1.0, 1.0], [0.5, 0.2, 0.1]]
+    assert share_right(judged, scores) == pytest.approx(0.9)
+    assert share_right(judged[1:2], [[1.0, 1.0]]) == 0  # a tie is not in the labeller's order
+    assert math.isnan(share_right([], []))
+
+
+def test_it_goes_on_with_the_program_compiled_for_the_sft_model(make_trainer: Callable[..., RewardTrainer]) -> None:
+    assert not any(
+        part.training for part in make_trainer(MIXED, MIXED).model.modules()
+    )  # another mode, another program
 
 
 @pytest.mark.parametrize("likelihood", [False, True])
