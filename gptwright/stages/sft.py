@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gptwright.errors import InputError
+from gptwright.lanes import Lanes
 from gptwright.model.transformer import LanguageModel
 from gptwright.recipe import SftSettings
 from gptwright.records import Conversation
@@ -35,6 +36,8 @@ Measure = Callable[[LanguageModel], Metrics]
 PretrainBatch = Callable[[int, int], tuple[Tensor, Tensor]]
 """(index of the batch, rows) -> inputs and targets (rows, T) of pretraining text."""
 VALIDATION_ROWS = 16
+LANE_ROWS = 8
+"""Rows from which a lane is worth having: two of nine rows take 14% less time than all at once, two of five as long."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class SftTrainer:
         self.pretrain_batch = pretrain_batch
         self.loss_of = packed_loss(model, workspace.path)
         self.optimizers = Optimizers(model, settings.optimizer)
+        lanes, rows = workspace.path.lanes, settings.batch_rows + settings.pretrain_rows
+        self.lanes = Lanes(lanes if rows % lanes == 0 and rows >= lanes * LANE_ROWS else 1)
         # Every step has the same shape: the rows that don't fill a last batch wait for the next epoch's order.
         self.per_epoch = max(1, len(self.rows) // settings.batch_rows)
         self.total = self.per_epoch * settings.epochs
@@ -114,8 +119,9 @@ class SftTrainer:
             weight = torch.full(ids.shape, self.settings.pretrain_weight / ids.numel())
             beside = [ids, targets, weight, torch.zeros_like(ids)]
             parts = [torch.cat(pair) for pair in zip(parts, beside, strict=True)]
-        on_device = [part.to(self.workspace.path.device) for part in parts]
-        result = gradient_step(self.optimizers, [partial(self.loss_of, *on_device)])
+        of_lanes = [part.to(self.workspace.path.device).chunk(self.lanes.count) for part in parts]
+        losses = [partial(self.loss_of, *fields) for fields in zip(*of_lanes, strict=True)]
+        result = gradient_step(self.optimizers, losses, lanes=self.lanes)
         self.skips.see(result, step)
         return {"epoch": (step + 1) / self.per_epoch, "loss": result.loss, **rates, "grad_norm": result.grad_norm}
 
@@ -141,17 +147,18 @@ def sft(trainer: SftTrainer, measure: Measure | None = None) -> SftResult:
             row = {"step": step, "epoch": step // trainer.per_epoch, "validation_loss": trainer.validation_loss}
             trainer.log.metrics(row | (measure(trainer.model) if measure else {}))
 
-    seconds = run_loop(
-        "sft",
-        Trainee({"model": trainer.model}, {"model": trainer.optimizers}, trainer.counters),
-        trainer.step,
-        total=trainer.total,
-        folder=trainer.workspace.checkpoints,
-        log=trainer.log,
-        checkpoint_seconds=trainer.workspace.machine.checkpoint_seconds,
-        before_step=before_step,
-        note=lambda metrics: f"loss {metrics['loss']:.3f}",
-    )
+    with trainer.lanes:
+        seconds = run_loop(
+            "sft",
+            Trainee({"model": trainer.model}, {"model": trainer.optimizers}, trainer.counters),
+            trainer.step,
+            total=trainer.total,
+            folder=trainer.workspace.checkpoints,
+            log=trainer.log,
+            checkpoint_seconds=trainer.workspace.machine.checkpoint_seconds,
+            before_step=before_step,
+            note=lambda metrics: f"loss {metrics['loss']:.3f}",
+        )
     settings = trainer.settings
     rows_per_step = settings.batch_rows + settings.pretrain_rows
     return SftResult(seconds, trainer.total * rows_per_step * trainer.model.config.context, trainer.validation_loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,9 +40,14 @@ def make_trainer(
     chats = [chat(letter, letter * 3) for letter in string.ascii_lowercase[:20]]
 
     def make(
-        settings: SftSettings, name: str = "run", checkpoint_seconds: float = 1e9, train: list[Conversation] = chats
+        settings: SftSettings,
+        name: str = "run",
+        checkpoint_seconds: float = 1e9,
+        train: list[Conversation] = chats,
+        lanes: int = 1,
     ) -> SftTrainer:
         spot = make_workspace(name, checkpoint_seconds=checkpoint_seconds)
+        spot = replace(spot, path=replace(spot.path, lanes=lanes))
         return SftTrainer(make_model(), tokenizer, train, chats[:4], pretrain_batch, settings, spot)
 
     return make
@@ -149,6 +155,22 @@ def test_finetuning_lowers_the_validation_loss(make_trainer: Callable[..., SftTr
     before = trainer.validate()
     result = sft(trainer)
     assert result.validation_loss == trainer.validate() < before - 1
+
+
+@pytest.mark.parametrize(("batch_rows", "lanes"), [(6, 2), (5, 1)])
+def test_halves_side_by_side_learn_the_same(
+    make_trainer: Callable[..., SftTrainer], monkeypatch: pytest.MonkeyPatch, batch_rows: int, lanes: int
+) -> None:
+    monkeypatch.setattr("gptwright.stages.sft.LANE_ROWS", 4)
+    optimizer = OptimizerSettings(muon=False, learning_rate=1e-3)
+    settings = SftSettings(batch_rows=batch_rows, pretrain_rows=2, epochs=2, optimizer=optimizer)
+    whole, halves, again = make_trainer(settings), *(make_trainer(settings, name, lanes=2) for name in "ab")
+    assert (halves.lanes.count, make_trainer(settings, "c", lanes=8).lanes.count) == (lanes, 1)
+    for trainer in (whole, halves, again):
+        sft(trainer)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(halves.model.state_dict()[name], again.model.state_dict()[name])
+        assert torch.allclose(halves.model.state_dict()[name], value, atol=2e-5)
 
 
 def test_a_killed_run_ends_at_the_same_bits(make_trainer: Callable[..., SftTrainer]) -> None:
