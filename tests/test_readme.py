@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINE = {"cpu": "Example CPU", "cores": 2, "memory_gib": 8.0, "python": "3.12.1", "torch": "2.13.0"}
@@ -25,6 +27,15 @@ def test_measured_section_is_what_the_results_give(table: ModuleType) -> None:
         pytest.skip("benchmarks/results/ is empty: run benchmarks/run.py")
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert page == table.with_measured(page, results), "run: .venv/bin/python benchmarks/table.py"
+
+
+def test_the_quickstart_that_was_measured_is_the_one_that_is_here(table: ModuleType) -> None:
+    commit, recipe = table.read_results()["quickstart"]["commit"], "gptwright/recipes/quickstart.yaml"
+    told = subprocess.run(["git", "show", f"{commit}:{recipe}"], cwd=ROOT, capture_output=True, check=False)
+    if told.returncode:
+        pytest.skip(f"commit {commit} is not to be had here: this is no clone, or one without its history")
+    measured, here = yaml.safe_load(told.stdout), yaml.safe_load((ROOT / recipe).read_text(encoding="utf-8"))
+    assert measured == here, "the figures are of another recipe: python benchmarks/quickstart.py, table.py"
 
 
 def test_only_the_text_between_the_markers_changes(table: ModuleType) -> None:

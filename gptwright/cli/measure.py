@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gptwright import world
 from gptwright.cli.disk import report_full_disk
-from gptwright.cli.talk import load
+from gptwright.cli.talk import load_assistant
 from gptwright.errors import InputError
 from gptwright.evaluate.generative import by_use_case
 from gptwright.evaluate.pairwise import win_rate
@@ -25,7 +25,7 @@ def evaluate(models: list[str], *, prompts: int, temperature: float, seed: int, 
     gold: list[list[float]] = []
     table = {}
     wins = []
-    loaded = [load(name, device) for name in models]
+    loaded = [load_assistant(name, device) for name in models]
     for model, tokenizer in loaded:  # all answer the same prompts
         asked = that_fit(asked, tokenizer, model.config.context)
     result["prompts"], progress = len(asked), Progress("evaluate", len(asked) * len(models))

@@ -12,7 +12,7 @@ from gptwright.allocator import FREED_MEMORY
 from gptwright.cli.disk import report_full_disk
 from gptwright.errors import InputError
 from gptwright.pipeline.lock import alone_in
-from gptwright.pipeline.run import execute, open_run
+from gptwright.pipeline.run import Run, Stage, execute, open_run, outdated
 from gptwright.pipeline.stages import stages_of
 from gptwright.recipe import Recipe
 from gptwright.train.distributed import joined
@@ -33,11 +33,20 @@ def run_recipe(recipe: Recipe, folder: Path | None, until: str | None) -> None:
         run = open_run(recipe, folder, ranks)
         execute(run, stages, until=until)
     say(f"\n{recipe.name} done in {clock(time.monotonic() - started)}")
-    if (run.folder / "report.html").is_file():
+    _say_what_is_there(run, stages)
+
+
+def _say_what_is_there(run: Run, stages: list[Stage]) -> None:
+    """Where the report is and whom to talk to, of what this recipe made as it is now."""
+    old = outdated(run, stages)
+    if old:
+        say(f"outdated {', '.join(old)}: of other settings or models; {program()} run makes them anew")
+    made = {stage.name for stage in stages} - set(old)
+    if "report" in made and (run.folder / "report.html").is_file():
         say(f"report:  {run.folder / 'report.html'}")
-    for stage in ("ppo", "grpo", "rejection", "dpo", "sft"):
-        if (run.folder / stage / "config.json").is_file():
-            say(f"talk:    {program()} chat {run.folder}:{stage}")
+    for name in ("ppo", "grpo", "rejection", "dpo", "sft"):
+        if name in made and (run.folder / name / "config.json").is_file():
+            say(f"talk:    {program()} chat {run.folder}:{name}")
             return
     say(f'try:     {program()} complete {run.folder}:base "Once upon a time"')
 

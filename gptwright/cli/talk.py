@@ -38,6 +38,17 @@ def load(name: str, device: str) -> tuple[LanguageModel, Tokenizer]:
     return load_language_model(folder).to(placed), Tokenizer.load(folder)
 
 
+def load_assistant(name: str, device: str) -> tuple[LanguageModel, Tokenizer]:
+    """`load`, for models that answer. Raises InputError for a base model."""
+    model, tokenizer = load(name, device)
+    if kind_of(find_model(name), tokenizer) == "base":
+        raise InputError(
+            f"{name} is a base model: it continues text and is no assistant; ask it with gptwright complete, or give "
+            "a finetuned model"
+        )
+    return model, tokenizer
+
+
 def grammar_of(
     *, regex: str | None, choice: list[str] | None, schema: Path | None, template: str | None
 ) -> Grammar | None:
@@ -106,12 +117,7 @@ def chat(name: str, *, device: str, system: str | None, **sampling: Any) -> None
     Raises InputError for values that none of them can have, and for a base model.
     """
     params = _params(sampling)
-    model, tokenizer = load(name, device)
-    if kind_of(find_model(name), tokenizer) == "base":
-        raise InputError(
-            f"{name} is a base model: it continues text and is no assistant; ask it with gptwright complete, or give "
-            "a finetuned model"
-        )
+    model, tokenizer = load_assistant(name, device)
     engine = Engine(model, stop_ids={tokenizer.end_of_turn, tokenizer.document_end}, tokenizer=tokenizer, frozen=True)
     talk = Talk(engine, tokenizer, params, system or "")
     sys.stderr.write("Ask something; /help tells what else there is, an empty line ends the talk.\n")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gptwright.cli.disk import report_full_disk
-from gptwright.cli.talk import load
+from gptwright.cli.talk import load_assistant
 from gptwright.data.conversations import read_prompts
 from gptwright.data.jsonl import write_jsonl
 from gptwright.errors import InputError
@@ -61,7 +61,7 @@ def evaluate_file(
             raise InputError(f"prompt {prompt.id!r} in {data} has no details.{by}: give another --by, or none")
     progress, table = Progress("evaluate", len(asked) * len(models)), dict[str, dict[str, Figure]]()
     for number, name in enumerate(models):
-        model, tokenizer = load(name, device)
+        model, tokenizer = load_assistant(name, device)
         fit = that_fit(asked, tokenizer, model.config.context)
         sampled = sample_answers(
             model, tokenizer, fit, seed=seed, temperature=temperature, max_new_tokens=tokens, progress=progress

@@ -19,7 +19,7 @@ from gptwright.evaluate.intervals import Figure, Floats
 ANCHOR = 1000.0
 """The rating of the model that the others are compared with."""
 PRIOR = 0.1
-RESAMPLES = 100
+RESAMPLES = 1_000
 ITERATIONS, TOLERANCE = 10_000, 1e-7
 
 

@@ -8,7 +8,7 @@ The gold judge scores; nothing learns from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ def evaluate_run(run: Run) -> None:
     tokenizer = Tokenizer.load(run.folder / "base")
     prompts = world.prompts("test", settings.prompts, seed=run.recipe.seed)
     prompts = that_fit(prompts, tokenizer, run.recipe.model.context)
-    names = [name for name in ASSISTANTS if (run.folder / name / "config.json").is_file()]
+    names = [name for name in ASSISTANTS if name in run.fingerprints]  # another recipe's may lie beside them
     device = workspace(run, "evaluation").path.device
     models = {name: load_language_model(run.folder / name).to(device) for name in ["base", *names]}
     progress = Progress("evaluation", 2 * len(models))
@@ -82,7 +82,7 @@ def evaluate_run(run: Run) -> None:
         "base_behaviour": base_behaviour(models["base"], tokenizer, prompts, run.recipe.seed),
         "bits_per_byte": bits_per_byte(run, models, tokenizer),
         "panel": panel(models, tokenizer, run),
-        "stages": stage_table(run.folder, run.recipe),
+        "stages": stage_table(run.folder, run.recipe, run.fingerprints),
     }
     figures |= reward_models(run)
     progress.advance("likelihood and panel")
@@ -251,7 +251,7 @@ def reward_models(run: Run) -> dict[str, Any]:
     found = {
         number: json.loads(file.read_text(encoding="utf-8"))
         for number in range(1, MOST_ROUNDS + 1)
-        if (file := run.folder / nth("reward", number) / FIGURES).is_file()
+        if (name := nth("reward", number)) in run.fingerprints and (file := run.folder / name / FIGURES).is_file()
     }
     later = {
         str(number): {key: figures[key] for key in ("accuracy", "ceiling", "agreement") if key in figures}
@@ -328,15 +328,17 @@ def _besides(stage: str, recipe: Recipe) -> str:
     return added.get(stage) or ""
 
 
-def stage_table(folder: Path, recipe: Recipe) -> list[dict[str, Any]]:
-    """The talk's four columns with this run's numbers; sampling comparisons counts with the reward model."""
+def stage_table(folder: Path, recipe: Recipe, asked: Collection[str]) -> list[dict[str, Any]]:
+    """The talk's four columns with this run's numbers, of the stages that are `asked` for and there; sampling
+    comparisons counts with the reward model.
+    """
     rounds = range(1, MOST_ROUNDS + 1)
     trained = {name: name for name in _WORDS}
     trained |= {nth(name, number): name for number in rounds for name in ("reward", "ppo")}
     lineages = {
         name: json.loads((folder / name / "lineage.json").read_text(encoding="utf-8"))
         for name in [*trained, *(nth("comparisons", number) for number in rounds)]
-        if (folder / name / "lineage.json").is_file()
+        if name in asked and (folder / name / "lineage.json").is_file()
     }
     for number in rounds:
         sampling, training = (lineages.get(nth(stage, number), {}) for stage in ("comparisons", "reward"))

@@ -144,10 +144,14 @@ def _finish_practice(
     read: int,
     trained: int,
 ) -> None:
-    """`read` models read each answer besides (policy, reference, reward and perhaps value), `trained` of them learn."""
-    per_token = policy.model.config.flops_per_token(64)
+    """`read` models read each answer besides (policy, reference, reward and perhaps value), `trained` of them learn; of
+    the pretraining text beside them the policy alone.
+    """
+    config = policy.model.config
+    per_token = config.flops_per_token(64)
     forward = result.tokens_sampled + read * result.tokens_trained
     flops = per_token / 3 * forward + per_token * trained * result.tokens_trained
+    flops += config.flops_per_token(config.context) * result.tokens_mixed
     figures = {"seconds": result.seconds, "tokens": result.tokens_trained, "tokens_sampled": result.tokens_sampled}
     final = policy.result()  # of sharded weights, all ranks have a part
     run.ranks.of_first(lambda: _finish(run, spot, final, tokenizer, flops=flops, **figures))

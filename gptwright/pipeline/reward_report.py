@@ -25,7 +25,7 @@ from gptwright.stages.rewards import Answered, answered, choosable, model_reward
 from gptwright.tasks import world as world_task
 from gptwright.tokenizer.tokenizer import Tokenizer
 from gptwright.train.fast_path import FastPath
-from gptwright.train.progress import say
+from gptwright.train.progress import Progress, say
 
 if TYPE_CHECKING:
     from gptwright.pipeline.run import Run
@@ -128,7 +128,14 @@ def _best_of_n(run: Run, model: ScalarModel, tokenizer: Tokenizer, path: FastPat
     limit, each = run.recipe.reward.max_new_tokens, max(BEST_OF)
     prompts = that_fit(prompts, tokenizer, sft.config.context, room=limit + 1)
     sampled = sample_answers(
-        sft, tokenizer, prompts, seed=run.recipe.seed + 3, temperature=1.0, max_new_tokens=limit, each=each
+        sft,
+        tokenizer,
+        prompts,
+        seed=run.recipe.seed + 3,
+        temperature=1.0,
+        max_new_tokens=limit,
+        each=each,
+        progress=Progress(f"best of {each}", each * len(prompts)),
     )
     answers = answered(prompts, sampled, tokenizer)
     return best_figures(answers, model_reward(model, tokenizer, path)(answers))

@@ -186,22 +186,44 @@ def _file_state(path: Path) -> list[Any]:
 
 
 def is_fresh(run: Run, stage: Stage) -> bool:
-    """Whether the stage's output is there and was made from exactly this. Raises RunError when weights are damaged."""
+    """Whether the stage's output is there and was made from exactly this. Raises RunError when it is damaged."""
     folder = run.folder / stage.name
     if not (folder / "lineage.json").is_file() or not all((run.folder / name).is_file() for name in stage.leaves):
         return False
-    try:
-        lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
-        fresh, written = lineage["fingerprint"] == run.fingerprints[stage.name], lineage.get("sha256", {})
-    except (ValueError, TypeError, KeyError):
-        return False
-    for name, checksum in written.items() if fresh else ():
+    made_from, written = _made_from(folder)
+    for name, checksum in written.items() if made_from == run.fingerprints[stage.name] else ():
         if not (folder / name).is_file() or file_checksum(folder / name) != checksum:
             raise RunError(
-                f"{folder / name} is not what stage {stage.name} wrote (damaged, changed or deleted): restore it, or "
-                f"delete {folder} and give the same command again, which makes this stage anew"
+                f"{folder / name} is not what stage {stage.name} wrote (damaged, changed or deleted): "
+                f"{_restore(folder)}"
             )
-    return bool(fresh)
+    return made_from == run.fingerprints[stage.name]
+
+
+def _made_from(folder: Path) -> tuple[str, dict[str, str]]:
+    """A stage's fingerprint when it was made, and the checksums of its weights. Raises RunError where its lineage is
+    damaged: weights beside it may have taken days.
+    """
+    try:
+        lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
+        return str(lineage["fingerprint"]), dict(lineage.get("sha256", {}))
+    except (ValueError, TypeError, KeyError):
+        raise RunError(f"{folder / 'lineage.json'} is damaged: {_restore(folder)}") from None
+
+
+def _restore(folder: Path) -> str:
+    return f"restore it, or delete {folder} and give the same command again, which makes this stage anew"
+
+
+def outdated(run: Run, stages: list[Stage]) -> list[str]:
+    """Of a recipe's stages those that are there, but were made by other settings or from other stages."""
+    found = []
+    for stage in stages:
+        run.fingerprints.setdefault(stage.name, fingerprint(run, stage))
+        folder = run.folder / stage.name
+        if (folder / "lineage.json").is_file() and _made_from(folder)[0] != run.fingerprints[stage.name]:
+            found.append(stage.name)
+    return found
 
 
 def _find_checkpoints(run: Run, stage: Stage, changed: list[str]) -> None:
@@ -210,12 +232,14 @@ def _find_checkpoints(run: Run, stage: Stage, changed: list[str]) -> None:
     """
     checkpoints, aside = run.folder / "checkpoints" / stage.name, _aside(run, stage)
     mark, swapped = checkpoints / "fingerprint", aside.with_suffix(".swapped")
+    if swapped.exists():  # a kill within the swap below: back to how it was, or on to its end
+        swapped.rename(checkpoints if aside.exists() else aside)
     if _made_for(run, stage, checkpoints):
         return
     if _made_for(run, stage, aside):
         if checkpoints.exists():
             checkpoints.rename(swapped)
-        aside.rename(checkpoints)  # a kill before it finds the same again
+        aside.rename(checkpoints)
         if swapped.exists():
             swapped.rename(aside)
         return

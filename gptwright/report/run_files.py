@@ -54,10 +54,11 @@ class RunFiles:
 def read_run(run_dir: Path) -> RunFiles:
     if not run_dir.is_dir():
         raise InputError(f"{run_dir} is not a directory: give the directory of a run, such as runs/quickstart")
-    stages = {stage: _read_lines(run_dir / stage / "metrics.jsonl") for stage in STAGES}
     recipe = _read_recipe(run_dir / "recipe.yaml")
+    asked = [stage for stage in STAGES if _asks_for(recipe, stage)]
+    stages = {stage: _read_lines(run_dir / stage / "metrics.jsonl") for stage in asked}
     evaluation = _read_object(run_dir / "evaluation.json")
-    reward_model = _read_object(run_dir / "reward" / "figures.json")
+    reward_model = _read_object(run_dir / "reward" / "figures.json") if "reward" in asked else None
     return RunFiles(
         directory=str(run_dir),
         name=str(recipe.get("name", run_dir.resolve().name)),
@@ -71,6 +72,16 @@ def read_run(run_dir: Path) -> RunFiles:
         # Runs of earlier versions have it in evaluation.json alone.
         reward_model=(evaluation or {}).get("reward_model") if reward_model is None else reward_model,
     )
+
+
+def _asks_for(recipe: Row, stage: str) -> bool:
+    """Whether the run's recipe has this stage: another one may have left its own in the folder."""
+    if stage in LATER_ROUNDS:
+        count = (recipe.get("rounds") or {}).get("count", 1) if recipe else len(STAGES)
+        return int(stage.rpartition("_")[2]) <= int(count)
+    if stage == "ppo_without_mix":
+        return not recipe or bool((recipe.get("evaluate") or {}).get("without_mix"))
+    return recipe.get(stage, {}) is not None
 
 
 def required(row: Row, name: str, where: str) -> Any:

@@ -74,7 +74,7 @@ def finetuning_plots(run: RunFiles, stage: str, rows: Sequence[Row]) -> tuple[Pl
         shown = [curve for curve in quality if curve.y]
         caption = (
             "Accuracy and gold score on a few hundred prompts of the validation pool, sampled at temperature 1: not to "
-            "be compared with the final figures. The last epochs bring most, because the learning rate falls with them."
+            "be compared with the final figures. The learning rate falls over all epochs."
         )
         drawn.append(curve_plot(f"{stage}-quality", shown, caption, "epoch"))
     return tuple(drawn)

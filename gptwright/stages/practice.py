@@ -63,6 +63,8 @@ class PracticeResult:
     seconds: float
     tokens_sampled: int
     tokens_trained: int
+    tokens_mixed: int
+    """Of pretraining text."""
 
 
 class Policy:
@@ -76,7 +78,7 @@ class Policy:
         self.settings, self.workspace, self.pretrain_batch = settings, workspace, pretrain_batch
         self.ranks = workspace.ranks
         self.average = average_of(model) if settings.ema else None
-        self.counters: dict[str, float] = {}
+        self.counters: dict[str, float] = {"tokens_mixed": 0.0}
         self.guard = Guard(settings.guard, self.model, self.counters) if settings.guard else None
         self.learner = learner_of(self.model, workspace)
         if self.average is not None:
@@ -171,6 +173,7 @@ class Policy:
         ranks, batch = self.ranks, self.pretrain_batch(done, self.settings.pretrain_rows)
         ids_RT, target_RT = (field[ranks.rank :: ranks.size].to(device) for field in batch)
         count = batch[1].numel()
+        self.counters["tokens_mixed"] += count
 
         def read(ids_RT: Tensor, target_RT: Tensor) -> Tensor:
             hidden_RTD = without_parents(self.read.hidden_of, ids_RT, torch.zeros_like(ids_RT))
@@ -361,7 +364,8 @@ def practise(
     )
     policy.return_to_sound()
     counters = trainee.counters
-    return PracticeResult(seconds, int(counters["tokens_sampled"]), int(counters["tokens_trained"]))
+    spent = (int(counters[f"tokens_{what}"]) for what in ("sampled", "trained", "mixed"))
+    return PracticeResult(seconds, *spent)
 
 
 def _check_ratio(logprob_BT: Tensor, batch: MicroBatch) -> None:

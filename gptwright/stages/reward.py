@@ -277,9 +277,10 @@ def _of_first_prompts(comparisons: Sequence[Comparison], count: int) -> list[Com
 
 
 def share_right(comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]]) -> float:
-    """Share of ranked pairs whose scores are in the labeller's order; NaN without a pair."""
-    right = pairs = 0
+    """Share of ranked pairs whose scores are in the labeller's order, equal ones by half; NaN without a pair."""
+    right, pairs = 0.0, 0
     for comparison, own in zip(comparisons, scores, strict=True):
-        right += sum(own[better] > own[worse] for better, worse in comparison.pairs())
-        pairs += len(comparison.pairs())
+        differences = [own[better] - own[worse] for better, worse in comparison.pairs()]
+        right += sum(1.0 if each > 0 else 0.5 if each == 0 else 0.0 for each in differences)
+        pairs += len(differences)
     return right / pairs if pairs else float("nan")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gptwright.data.atomic import sync_folder, sync_names
 from gptwright.recipe import MachineSettings
 from gptwright.train.checkpoint import file_checksum
 from gptwright.train.distributed import ALONE, Ranks
@@ -58,6 +59,8 @@ class Workspace:
         (partial / "lineage.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
         for name in checksums:  # safetensors lets only their maker read them
             shutil.copymode(partial / "lineage.json", partial / name)
+        sync_folder(partial)  # before checkpoints are gone, from which a power cut could be mended
         shutil.rmtree(self.output, ignore_errors=True)
         partial.replace(self.output)
+        sync_names(self.run)
         shutil.rmtree(self.checkpoints, ignore_errors=True)

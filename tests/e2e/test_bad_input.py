@@ -125,6 +125,8 @@ def test_bad_conversations_are_found_before_pretraining(cli: Any, tiny: Path) ->
         (("-o", "pretrain.tokens=100"), ("pretrain.tokens (100)", "raise it")),
         (("-o", "model.layers"), ("'model.layers'", "key=value")),
         (("-o", "model.context=many"), ("model.context", "many")),
+        (("-o", "seed=99999999999999"), ("seed", "less than or equal to")),
+        (("-o", "sft.optimizer.learning_rate=.inf"), ("sft.optimizer.learning_rate", "finite")),
         (("-o", "machine.float8=true", "-o", "machine.device=cpu"), ("machine.float8", "set machine.float8=false")),
     ],
 )

@@ -142,6 +142,26 @@ def test_override_runs_only_what_depends_on_it(cli: Any, tiny: Path, run_copy: P
     assert {stage for stage in MODELS if before[stage] != after[stage]} == {"ppo"}
 
 
+def test_what_another_recipe_left_in_the_folder_is_not_this_runs(cli: Any, tiny: Path, run_copy: Path) -> None:
+    assert "Direct preference optimization" in (run_copy / "report.html").read_text()
+    result = cli("run", tiny, "--dir", run_copy, "-o", "dpo=null")
+    assert result.returncode == 0, result.stderr
+    assert (run_copy / "dpo" / "config.json").is_file()
+    told = json.loads((run_copy / "evaluation.json").read_text())
+    assert told["models"] == ["base", "base_few_shot", "sft", "rejection", "grpo", "ppo"]
+    assert not {"dpo"} & {*told["bits_per_byte"], *told["kl"], *told["ratings"]}
+    assert "Direct preference optimization" not in (run_copy / "report.html").read_text()
+
+
+def test_a_single_stage_tells_what_is_of_earlier_settings(cli: Any, tiny: Path, run_copy: Path) -> None:
+    result = cli("sft", tiny, "--dir", run_copy, "-o", "sft.pretrain_weight=0.1")
+    assert result.returncode == 0, result.stderr
+    last = result.stderr.rpartition("tiny done in")[2].splitlines()[1:]
+    later = "comparisons, reward, dpo, rejection, grpo, ppo, evaluation, report"
+    assert last[0].startswith(f"outdated {later}: of other settings or models; ")
+    assert len(last) == 2 and last[1].endswith(f"chat {run_copy}:sft")
+
+
 def test_deleted_report_is_drawn_again(cli: Any, tiny: Path, run_copy: Path) -> None:
     page = (run_copy / "report.html").read_bytes()
     (run_copy / "report.html").unlink()
@@ -210,6 +230,12 @@ def test_evaluate_prints_one_json_object_and_nothing_else(cli: Any, finished: An
     figures = json.loads(result.stdout)
     assert set(figures["models"]) == {sft, ppo}
     assert [(row["a"], row["b"]) for row in figures["win_rates"]] == [(ppo, sft)]
+
+
+def test_a_base_model_is_not_evaluated_as_an_assistant(cli: Any, finished: Any) -> None:
+    result = cli("evaluate", f"{finished[0]}:base", "--prompts", "20")
+    assert result.returncode == 2
+    assert "is a base model: it continues text and is no assistant" in result.stderr
 
 
 def test_report_rewrites_the_page(cli: Any, run_copy: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from gptwright.errors import InputError, RunError
-from gptwright.pipeline.run import Run, Stage, execute, fingerprint, is_fresh, open_run
+from gptwright.pipeline.run import Run, Stage, execute, fingerprint, is_fresh, open_run, outdated
 from gptwright.pipeline.stages import stages_of
 from gptwright.pipeline.wiring import place
 from gptwright.recipe import Recipe
@@ -227,10 +227,17 @@ def test_a_stage_whose_file_outside_its_folder_is_gone_runs_again(
     assert work() == ["three"]
 
 
-def test_a_stage_with_a_damaged_lineage_runs_again(work: Callable[..., list[str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["{", "[]", "{}"])
+def test_a_damaged_lineage_does_not_cost_the_weights_beside_it(
+    work: Callable[..., list[str]], tmp_path: Path, damage: str
+) -> None:
     work()
-    (tmp_path / "two" / "lineage.json").write_text("{", encoding="utf-8")
-    assert work() == ["two"]
+    whole = (tmp_path / "two" / "lineage.json").read_text(encoding="utf-8")
+    (tmp_path / "two" / "lineage.json").write_text(damage, encoding="utf-8")
+    with pytest.raises(RunError, match=r"two/lineage\.json is damaged: restore it, or delete .*two and give the same"):
+        work()
+    (tmp_path / "two" / "lineage.json").write_text(whole, encoding="utf-8")
+    assert work() == []
 
 
 def test_changed_weights_end_the_run(work: Callable[..., list[str]], tmp_path: Path) -> None:
@@ -260,6 +267,65 @@ def test_checkpoints_of_other_settings_are_set_aside_until_the_stage_is_done(
     assert half_done.is_dir()
     work()
     assert list((tmp_path / "checkpoints").glob("two*")) == []
+
+
+@pytest.mark.parametrize("done", [1, 2])
+@pytest.mark.parametrize("others", [(), (2, 1)])
+def test_a_kill_while_checkpoints_change_places_loses_none(
+    work: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    done: int,
+    others: tuple[int, ...],
+) -> None:
+    """Killed after one or two of the three renames that bring set-aside checkpoints back."""
+
+    def killed(world_seed: int) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            work(fails="two", world_seed=world_seed)
+
+    for world_seed in (0, 1):
+        killed(world_seed)
+        (tmp_path / "checkpoints" / "two" / f"step-0000000{world_seed}").mkdir()
+    killed(0)  # 1's are set aside
+    killed(1)
+    with monkeypatch.context() as patch:
+        rename, count = Path.rename, list[Path]()
+
+        def dies(path: Path, target: Path) -> Path:
+            if len(count) == done:
+                raise KeyboardInterrupt
+            count.append(path)
+            return rename(path, target)
+
+        patch.setattr(Path, "rename", dies)
+        killed(0)
+    for world_seed in (*others, 0):
+        killed(world_seed)
+    if not others:  # of two settings; a third one takes the place of those set aside
+        assert (tmp_path / "checkpoints" / "two" / "step-00000000").is_dir()
+        assert (tmp_path / "checkpoints" / "two.aside" / "step-00000001").is_dir()
+    work()
+    assert list((tmp_path / "checkpoints").glob("two*")) == []
+
+
+def test_stages_of_earlier_settings_are_outdated(work: Callable[..., list[str]], tmp_path: Path) -> None:
+    names = ["one", "two", "three"]
+
+    def of_now(world_seed: int) -> list[str]:
+        recipe = Recipe.model_validate({"name": "test", "data": {"world_seed": world_seed}})
+        sections = ("tokenizer",), ("data",), ()
+        stages = [
+            Stage(name, section, needs, lambda run: None)
+            for name, section, needs in zip(names, sections, [(), ("one",), ("two",)], strict=True)
+        ]
+        return outdated(open_run(recipe, tmp_path), stages)
+
+    assert of_now(0) == []  # nothing is there
+    work()
+    assert (of_now(0), of_now(1)) == ([], ["two", "three"])
+    work(until="two", world_seed=1)
+    assert (of_now(0), of_now(1)) == (["two"], ["three"])
 
 
 def test_checks_come_before_any_work(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from gptwright.pipeline.evaluation import stage_table
 from gptwright.recipe import Recipe
 
@@ -16,5 +18,8 @@ def test_sampling_comparisons_counts_with_the_reward_model_of_its_round(tmp_path
         (tmp_path / stage).mkdir()
         told = {"parameters": 1000, "flops": flops, "seconds": seconds}
         (tmp_path / stage / "lineage.json").write_text(json.dumps(told), encoding="utf-8")
-    rows = stage_table(tmp_path, Recipe.model_validate({"name": "mine", "sft": {}, "reward": {}}))
+    recipe = Recipe.model_validate({"name": "mine", "sft": {}, "reward": {}})
+    rows = stage_table(tmp_path, recipe, costs)
     assert [(row["flops"], row["seconds"]) for row in rows] == [(50.0, 20.0), (8.0, 40.0), (7.0, 36.0)]
+    of_round_1 = stage_table(tmp_path, recipe, {"base", "comparisons", "reward"})  # the rest is another recipe's
+    assert [row["share"] for row in of_round_1] == pytest.approx([50 / 58, 8 / 58])

@@ -192,5 +192,6 @@ def test_the_table_of_stages_says_whose_data_it_was(own: bool, tmp_path: Path) -
     for stage in ("base", "sft", "reward"):
         (tmp_path / stage).mkdir()
         (tmp_path / stage / "lineage.json").write_text(json.dumps({"parameters": 1000, "flops": 1.0}))
-    told = [row["data"] for row in stage_table(tmp_path, Recipe.model_validate({"name": "mine", **sections}))]
+    recipe = Recipe.model_validate({"name": "mine", **sections})
+    told = [row["data"] for row in stage_table(tmp_path, recipe, {"base", "sft", "reward"})]
     assert [("one's own" in words) for words in told] == [own] * 3

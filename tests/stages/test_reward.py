@@ -218,7 +218,7 @@ def test_share_right_counts_pairs_of_all_prompts() -> None:
     judged = [compared(str(i), list("abcd"[: len(ranks)]), ranks) for i, ranks in enumerate(ranked)]
     scores = [[3.0, 2.0, 1.0, 0.0], [-1.0, 1.0], [0.5, 0.2, 0.1]]
     assert share_right(judged, scores) == pytest.approx(0.9)
-    assert share_right(judged[1:2], [[1.0, 1.0]]) == 0  # a tie is not in the labeller's order
+    assert share_right(judged[1:2], [[1.0, 1.0]]) == 0.5
     assert math.isnan(share_right([], []))
 
 

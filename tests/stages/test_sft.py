@@ -173,9 +173,14 @@ def test_halves_side_by_side_learn_the_same(
         assert torch.allclose(halves.model.state_dict()[name], value, atol=2e-5)
 
 
-def test_a_killed_run_ends_at_the_same_bits(make_trainer: Callable[..., SftTrainer]) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_killed_run_ends_at_the_same_bits(
+    make_trainer: Callable[..., SftTrainer], monkeypatch: pytest.MonkeyPatch, lanes: int
+) -> None:
+    monkeypatch.setattr("gptwright.stages.sft.LANE_ROWS", 2)
     settings = SftSettings(epochs=3, batch_rows=2)
-    unbroken = make_trainer(settings, "unbroken")
+    unbroken = make_trainer(settings, "unbroken", lanes=lanes)
+    assert unbroken.lanes.count == lanes
     result = sft(unbroken)
 
     def dies(step: int) -> dict[str, float]:
@@ -183,11 +188,11 @@ def test_a_killed_run_ends_at_the_same_bits(make_trainer: Callable[..., SftTrain
             raise Killed
         return step_of(step)
 
-    first = make_trainer(settings, "killed", checkpoint_seconds=0.0)
+    first = make_trainer(settings, "killed", checkpoint_seconds=0.0, lanes=lanes)
     step_of, first.step = first.step, dies  # type: ignore[method-assign]
     with pytest.raises(Killed):
         sft(first)
-    second = make_trainer(settings, "killed", checkpoint_seconds=0.0)
+    second = make_trainer(settings, "killed", checkpoint_seconds=0.0, lanes=lanes)
     resumed = sft(second)
     for name, weight in unbroken.model.state_dict().items():
         assert torch.equal(weight, second.model.state_dict()[name]), name

@@ -10,7 +10,8 @@ import pytest
 from gptwright.errors import InputError
 from gptwright.records import prompt_from_json, to_json
 from gptwright.world import PANEL, USE_CASE_PERCENT, few_shot, few_shot_prompt, judge, plain_prompt, prompts
-from gptwright.world.claims import find_fact, side_of_fact
+from gptwright.world.arithmetic import Sum
+from gptwright.world.claims import find_fact, side_of_fact, side_of_sum
 from gptwright.world.pools import apportion
 from gptwright.world.splits import topic_side
 
@@ -70,7 +71,10 @@ def test_the_panel_holds_twelve_judgeable_prompts_from_the_test_side():
         fact = prompt.details["fact"]
         if fact:
             assert side_of_fact(find_fact(fact)) == "test"
-        elif prompt.details["kind"] != "sum":
+        elif prompt.details["kind"] == "sum":
+            asked = (prompt.details[part] for part in ("left", "operator", "right"))
+            assert side_of_sum(Sum(*asked)) == "test"
+        else:
             assert {topic_side(key) for key in prompt.details["keys"]} == {"test"}
 
 
