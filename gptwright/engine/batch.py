@@ -10,7 +10,9 @@ Shapes: B rows, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -23,12 +25,26 @@ from gptwright.engine.reading import Reading, next_logits, portions
 from gptwright.engine.row import Row
 from gptwright.engine.sampling import distribution, draw
 from gptwright.model.cache import KVCache
-from gptwright.model.transformer import LanguageModel
+from gptwright.model.transformer import LanguageModel, is_sharded
 
 COMPACT_SHARE = 0.75
 """Ended rows are dropped once no more than this share of a batch goes on: dropping copies the cache."""
 JUMP = 8
 """Forced tokens that a row may take in one step; the others of the batch are padded to as many."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _without_gradients(method: Callable[Concatenate[Batch, P], R]) -> Callable[Concatenate[Batch, P], R]:
+    @wraps(method)
+    def quiet(self: Batch, *arguments: P.args, **named: P.kwargs) -> R:
+        # What is gathered of a sharded model in inference mode could not be trained with afterwards.
+        with torch.no_grad() if self.sharded else torch.inference_mode():
+            return method(self, *arguments, **named)
+
+    return quiet
 
 
 class Batch:
@@ -46,6 +62,7 @@ class Batch:
         decoder: Decoder | None = None,
     ) -> None:
         self.model, self.stop_ids, self.prefixes, self.decoder = model, stop_ids, prefixes, decoder
+        self.sharded = decoder is None and is_sharded(model)
         self.rows: list[Row] = []
         self.readings: list[Reading] = []
         self.oldest_next = True
@@ -65,7 +82,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows) + sum(len(reading.rows) for reading in self.readings)
 
-    @torch.inference_mode()
+    @_without_gradients
     def join(self, rows: Sequence[Row]) -> None:
         """Add new rows; the next steps read their prompts. With `prefixes` others come and go meanwhile, so that they
         are read in portions.
@@ -73,7 +90,7 @@ class Batch:
         for portion in [list(rows)] if self.prefixes is None else portions(rows):
             self.readings.append(Reading(self.model, portion, self.prefixes, self.decoder))
 
-    @torch.inference_mode()
+    @_without_gradients
     def step(self) -> list[tuple[Row, int]]:
         """Read a chunk of what waits to be read; give a token, or several that are forced, to every row that goes on.
         Returns them, and drops rows that have ended.

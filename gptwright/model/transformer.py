@@ -202,6 +202,28 @@ def initialise(model: LanguageModel, seed: int) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
 
+def without_weights(config: ModelConfig) -> LanguageModel:
+    """The model's shape alone, on the meta device: it takes no memory."""
+    with torch.device("meta"):
+        return LanguageModel(config)
+
+
+def allocated(config: ModelConfig, device: str) -> LanguageModel:
+    """A model whose weights have a place but no values yet; memory of a CPU is taken when they are written."""
+    model = without_weights(config).to_empty(device=device)
+    if config.tied:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    table = rope_table(config.context, config.head_dim, config.rope_theta, config.rope_scaling)
+    for own, values in zip((model.model.cos, model.model.sin), table, strict=True):
+        own.copy_(values)
+    return model
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether other processes hold parts of its weights (FSDP)."""
+    return any(hasattr(parameter, "to_local") for parameter in model.parameters())
+
+
 def scalar_from(
     language: LanguageModel, seed: int, likelihood: float | None = None, repetition: float | None = None
 ) -> ScalarModel:

@@ -13,7 +13,7 @@ import torch
 from gptwright import world
 from gptwright.data.conversations import read_comparisons
 from gptwright.model.folder import load_language_model
-from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.model.transformer import LanguageModel, initialise, without_weights
 from gptwright.pipeline.data_card import data_card, what_was_cleaned
 from gptwright.pipeline.evaluation import evaluate_run
 from gptwright.pipeline.judging import collect_comparisons, train_reward
@@ -130,12 +130,18 @@ def train_base(run: Run, stage: str = "base") -> None:
     say(f"{stage:<12} {config.parameter_count():,} parameters, {recipe.pretrain.tokens:,} tokens")
     spot = workspace(run, stage)
     torch.manual_seed(recipe.seed)
-    parent = {}
-    if recipe.pretrain.start is not None:
-        model, parent = start_model(recipe, recipe.pretrain.start, tokenizer), {"parent": recipe.pretrain.start}
-    else:
-        model = LanguageModel(config)
-        initialise(model, recipe.seed)
+    parent = {} if recipe.pretrain.start is None else {"parent": recipe.pretrain.start}
+    model = without_weights(config)  # rank 0 alone needs them: the others get theirs, or their slices, from it
+
+    def begin() -> None:
+        nonlocal model
+        if recipe.pretrain.start is not None:
+            model = start_model(recipe, recipe.pretrain.start, tokenizer)
+        else:
+            model = LanguageModel(config)
+            initialise(model, recipe.seed)
+
+    run.ranks.of_first(begin)
     if recipe.pretrain.tokens:
         result = pretrain(model, tokenizer, corpus, recipe.pretrain, spot)
     else:

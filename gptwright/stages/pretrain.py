@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,9 @@ class PretrainResult:
 def pretrain(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, settings: PretrainSettings, workspace: Workspace
 ) -> PretrainResult:
-    """Train `model` in place; with several ranks all call this together, and rank 0's `model` is the result."""
+    """Train `model` in place; with several ranks all call this together, and rank 0's `model` is the result. Those of
+    the others may be on the meta device, without weights.
+    """
     trainer = _Pretrainer(model, tokenizer, corpus, settings, workspace)
     with trainer.lanes:
         seconds = run_loop(
@@ -84,7 +87,7 @@ def pretrain(
             ranks=workspace.ranks,
         )
     final = trainer.parallel.whole(trainer.best)
-    if final is not model:
+    if final is not model and not model.lm_head.weight.is_meta:
         model.load_state_dict(final.state_dict())
     tokens, last = trainer.total * trainer.tokens_per_step, trainer.last
     return PretrainResult(seconds, tokens, last.loss, last.bits_per_byte)
@@ -107,7 +110,9 @@ def measure_untrained(
     model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace
 ) -> PretrainResult:
     """What pretraining leaves when a model is taken as it is: its figures on held-out text."""
-    found = evaluate_language(model.to(workspace.path.device), tokenizer, corpus, workspace)
+    found = workspace.ranks.of_first(
+        lambda: evaluate_language(model.to(workspace.path.device), tokenizer, corpus, workspace)
+    )
     final = {f"final_{name}": figure for name, figure in found.named().items()}
     workspace.log().metrics({"step": 0, **found.named(), **final})
     return PretrainResult(0.0, 0, found.loss, found.bits_per_byte)
@@ -124,7 +129,7 @@ class _Pretrainer:
         settings: PretrainSettings,
         workspace: Workspace,
     ) -> None:
-        self.model, self.tokenizer, self.corpus = model.to(workspace.path.device), tokenizer, corpus
+        self.tokenizer, self.corpus = tokenizer, corpus
         self.settings, self.workspace = settings, workspace
         self.tokens_per_step = settings.batch_rows * model.config.context
         self.total = settings.tokens // self.tokens_per_step
@@ -133,9 +138,7 @@ class _Pretrainer:
                 f"pretrain.tokens is {settings.tokens}, less than one step "
                 f"of {settings.batch_rows} rows of {model.config.context} tokens: raise it"
             )
-        machine, ranks = workspace.machine, workspace.ranks
-        if machine.float8:
-            use_float8(self.model, workspace.path.device)
+        machine, ranks, device = workspace.machine, workspace.ranks, workspace.path.device
         loss_for = partial(
             pretraining_loss,
             path=workspace.path,
@@ -145,8 +148,15 @@ class _Pretrainer:
         )
         self.ranks, self.rows = ranks, rows_of_rank(settings, ranks.size)
         self.parallel = DataParallel(
-            self.model, loss_for, ranks, device=workspace.path.device, shard=machine.shard, average=settings.ema > 0
+            model,
+            loss_for,
+            ranks,
+            device=device,
+            shard=machine.shard,
+            average=settings.ema > 0,
+            prepare=partial(use_float8, device=device) if machine.float8 else lambda model: None,
         )
+        self.config = model.config
         self.optimizers = Optimizers(self.parallel.learner, settings.optimizer)
         self.average = self.parallel.average
         self.best = self.parallel.learner if self.average is None else self.average
@@ -176,7 +186,7 @@ class _Pretrainer:
         that a run that goes on where there is more memory ends at the same bits; with other ranks it is found anew.
         """
         fitting = rows_at_once(
-            self.model.config,
+            self.config,
             self.rows,
             device_memory(self.workspace.path.device),
             self.workspace.path,
@@ -213,23 +223,39 @@ class _Pretrainer:
         return {"tokens": tokens, "loss": result.loss, **rates, "grad_norm": result.grad_norm}
 
     def before_step(self, step: int) -> None:
-        """Validation loss and samples, at their steps; of several ranks the first makes them."""
+        """Validation loss and samples, at their steps; of several ranks the first writes them down."""
         if step in self.measured_at:
-            self.ranks.of_first(partial(self._measure, self.parallel.whole(self.best), step))
+            self._measure(step)
         if step in self.sampled_at:
-            self.ranks.of_first(partial(self._sample, self.parallel.whole(self.parallel.learner), step))
+            self._sample(step)
 
-    def _measure(self, model: LanguageModel, step: int) -> None:
+    def _measure(self, step: int) -> None:
         """A point of the curves, all on the same rows; at the end also the figures on many more."""
-        figures = evaluate_language(model, self.tokenizer, self.corpus, self.workspace, VALIDATION_ROWS).named()
+
+        def held_out(most_rows: int) -> HeldOut:
+            alone = self.parallel.sharded  # slices are gathered for one reader at a time
+            return self.parallel.look(
+                self.best,
+                lambda model: evaluate_language(
+                    model, self.tokenizer, self.corpus, self.workspace, most_rows, one_by_one=alone
+                ),
+            )
+
+        figures = held_out(VALIDATION_ROWS).named()
         if step == self.total:
-            self.last = evaluate_language(model, self.tokenizer, self.corpus, self.workspace)
+            self.last = held_out(FINAL_ROWS)
             figures |= {f"final_{name}": figure for name, figure in self.last.named().items()}
         self.log.metrics({"step": step, **figures})
         self.log.write("speed.jsonl", {"step": step, **self.speed.figures()})  # apart: no two runs have the same
 
-    def _sample(self, model: LanguageModel, step: int) -> None:
-        for text in samples(model, self.tokenizer, self.prompts, seed=self.workspace.seed):
+    def _sample(self, step: int) -> None:
+        found = self.parallel.look(
+            self.parallel.learner,
+            lambda model: samples(
+                model, self.tokenizer, self.prompts, seed=self.workspace.seed, together=self.parallel.sharded
+            ),
+        )
+        for text in found if self.ranks.first else ():
             self.log.write("samples.jsonl", {"step": step, "tokens": step * self.tokens_per_step, **text})
             say(f"  sample at step {step}: {text['prompt']}|{text['text']}".replace("\n", "\\n"))
 
@@ -251,17 +277,26 @@ def rows_of_rank(settings: PretrainSettings, size: int) -> int:
 
 @torch.no_grad()
 def evaluate_language(
-    model: LanguageModel, tokenizer: Tokenizer, corpus: Corpus, workspace: Workspace, max_rows: int = FINAL_ROWS
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    corpus: Corpus,
+    workspace: Workspace,
+    max_rows: int = FINAL_ROWS,
+    *,
+    one_by_one: bool = False,
 ) -> HeldOut:
     """The figures of at most `max_rows` held-out rows of every source, weighted by their shares; sources of the
-    finishing mixture alone have figures of their own, and no weight.
+    finishing mixture alone have figures of their own, and no weight. On a CPU a few rows on each core are read side by
+    side, unless `one_by_one`.
     """
+    on_cpu = workspace.path.device == "cpu" and not one_by_one
+    lanes = torch.get_num_threads() if on_cpu else 1
     shares = dict(zip(corpus.rows.mixture.names, corpus.rows.mixture.shares, strict=True))
     nats, size, tokens = 0.0, 0.0, 0.0
     sources = {}
     for name, stream in corpus.held_out.items():
         share = shares.get(name, 0.0)
-        loss, text_bytes, count = _source_loss(model, tokenizer, stream, workspace, max_rows, corpus.opening)
+        loss, text_bytes, count = _source_loss(model, tokenizer, stream, workspace, max_rows, corpus.opening, lanes)
         nats += share * loss / count
         size += share * text_bytes / count
         tokens += share
@@ -276,6 +311,7 @@ def _source_loss(
     workspace: Workspace,
     max_rows: int,
     opening: int | None,
+    lanes: int,
 ) -> tuple[float, int, int]:
     """Summed loss of one source's first held-out rows, the bytes of text in them, and their tokens."""
     context = model.config.context
@@ -296,7 +332,7 @@ def _source_loss(
             losses[start] = _summed_loss(model, inputs[part], targets[part], opening)
 
     starts = range(0, rows, together)
-    side_by_side(read, starts, torch.get_num_threads() if workspace.path.device == "cpu" else 1)
+    side_by_side(read, starts, lanes)
     return (
         sum(losses[start] for start in starts),
         int(tokenizer.byte_lengths[stream[1 : rows * width + 1]].sum()),
@@ -333,8 +369,11 @@ def samples(
     *,
     seed: int,
     max_new_tokens: int = SAMPLE_TOKENS,
+    together: bool = False,
 ) -> list[dict[str, str]]:
-    """Each prompt as the start of a new document, continued until its end or the limit."""
+    """Each prompt as the start of a new document, continued until its end or the limit; with `together` always to the
+    limit, since ranks that share the weights must read equally often, whatever each of them draws.
+    """
     requests = [
         Request(
             [tokenizer.opening, *tokenizer.encode(prompt)],
@@ -342,8 +381,10 @@ def samples(
         )
         for i, prompt in enumerate(prompts)
     ]
-    completions = Engine(model, stop_ids={tokenizer.document_end}).generate(requests)
+    end = tokenizer.document_end
+    completions = Engine(model, stop_ids=set() if together else {end}).generate(requests)
+    texts = [[*takewhile(lambda token: token != end, completion.ids)] for completion in completions]
     return [
-        {"prompt": prompt, "text": tokenizer.decode(completion.ids, skip_special=True)}
-        for prompt, completion in zip(prompts, completions, strict=True)
+        {"prompt": prompt, "text": tokenizer.decode(ids, skip_special=True)}
+        for prompt, ids in zip(prompts, texts, strict=True)
     ]

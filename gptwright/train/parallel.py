@@ -7,7 +7,6 @@ are gathered while it is used. Both give the step of one process that read the w
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,9 +15,9 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from gptwright.model.transformer import LanguageModel, ScalarModel
+from gptwright.model.transformer import LanguageModel, ScalarModel, allocated
 from gptwright.train.average import average_of
-from gptwright.train.distributed import Ranks, StragglerWatch
+from gptwright.train.distributed import Ranks, StragglerWatch, others_alive
 from gptwright.train.fast_path import LossFunction
 from gptwright.train.progress import say
 from gptwright.train.room import BYTES_PER_PARAMETER, device_memory
@@ -29,12 +28,15 @@ SHARD_ABOVE = 0.25
 
 Sharded = LanguageModel | ScalarModel
 M = TypeVar("M", LanguageModel, ScalarModel)
+Result = TypeVar("Result")
 
 
 class DataParallel:
     """A model on all ranks, and its loss. Give `learner` to optimizers and checkpoints, and `average`, if asked for.
 
-    The learner is `model` itself, unless it is sharded: then it is a copy, and `whole` fills `model` from it.
+    Weights are rank 0's; the other ranks may give a model without (on the meta device). The learner is `model` itself,
+    moved to `device`, unless it is sharded: then `model` stays in rank 0's memory, where `whole` fills it, and need not
+    fit on any device. What `prepare` changes of a model is changed before it is laid out.
     """
 
     def __init__(
@@ -46,26 +48,63 @@ class DataParallel:
         device: str,
         shard: Literal["auto", "never", "always"] = "auto",
         average: bool = False,
+        prepare: Callable[[LanguageModel], object] = lambda model: None,
     ) -> None:
-        self.ranks, self.model, self.learner = ranks, model, model
-        ranks.take_from_first([value.data for value in model.parameters()])
+        self.ranks, self.model, self.device, self.prepare = ranks, model, device, prepare
         # Ranks on unlike machines must decide alike.
         large = shard == "auto" and any(ranks.gather(_too_large(model, device)))
         self.sharded = ranks.size > 1 and (shard == "always" or large)
         self.watch = StragglerWatch()
         self.started = self.ready = 0.0
-        self.average = average_of(model) if average else None
+        self.average: LanguageModel | None = None
+        self._loss_of: Callable[..., Any]
         if not self.sharded:
-            self._loss_of: Callable[..., Any] = loss_for(model)
+            meta = model.lm_head.weight.is_meta
+            self.model = self.learner = allocated(model.config, device) if meta else model.to(device)
+            prepare(self.learner)
+            ranks.take_from_first([value.data for value in self.learner.parameters()])
+            self.average = average_of(self.learner) if average else None
+            self._loss_of = loss_for(self.learner)
             return
-        self.learner = copy.deepcopy(model)
+        self._roots = [self._laid_out() for _ in range(1 + average)]
+        self.learner = self._roots[0].model
+        if average:
+            self.average = self._roots[1].model.requires_grad_(False).eval()
         if not ranks.first:
             model.to("meta")  # filled on rank 0 alone
-        within = _Within(self.learner)
-        _shard(within, self.learner, ranks, device)
-        if self.average is not None:
-            _shard(self.average, self.average, ranks, device)
-        self._loss_of = partial(within, loss_for(self.learner))
+        self._loss_of = partial(self._roots[0], loss_for(self.learner))
+
+    def _laid_out(self) -> _Within[LanguageModel]:
+        """A model of which each rank has its slices, filled from rank 0's, one weight at a time."""
+        from torch.distributed.tensor import DTensor, distribute_tensor  # noqa: PLC0415
+
+        model = allocated(self.model.config, "cpu")
+        self.prepare(model)
+        root, given = _Within(model), dict(self.model.named_parameters())
+        _shard(root, model, self.ranks, self.device)
+        for name, slices in model.named_parameters():
+            assert isinstance(slices, DTensor)
+            whole = torch.empty(slices.shape, dtype=slices.dtype, device=self.device)
+            if self.ranks.first:
+                whole.copy_(given[name].detach())
+            with others_alive():
+                mine = distribute_tensor(whole, slices.device_mesh, slices.placements)
+            slices.to_local().data.copy_(mine.to_local())
+        return root
+
+    @torch.no_grad()
+    def look(self, module: LanguageModel, work: Callable[[LanguageModel], Result]) -> Result:
+        """What `work` finds when it reads the learner or the average. All ranks call this together, and read equally
+        often where it is sharded; else rank 0 alone works, and the others get what it returned.
+        """
+        if not self.sharded:
+            return self.ranks.of_first(partial(work, module))
+        root = self._roots[0 if module is self.learner else 1]
+        was_training = module.training
+        found: Result = root(work, module)
+        module.train(was_training)
+        _in_slices_again(root)
+        return found
 
     def loss_of(self, *batch: Tensor) -> Any:
         """The loss of this rank's rows. With one process this is the function that was given."""
@@ -117,7 +156,7 @@ class Learner(Generic[M]):
         large = shard == "auto" and any(ranks.gather(_too_large(model, device)))
         self.sharded = ranks.size > 1 and (shard == "always" or large)
         self._whole: M | None = None
-        self._within = _Within(model)
+        self._within: _Within[M] = _Within(model)
         if self.sharded:
             # It is looked at after forward passes that no backward pass follows: the root must be in slices then too.
             _shard(self._within, model, ranks, device, root_again=True)
@@ -163,12 +202,12 @@ def _gather(module: nn.Module, into: nn.Module | None) -> None:
             own[name].copy_(weights)
 
 
-class _Within(nn.Module):
+class _Within(nn.Module, Generic[M]):
     """Whatever reads a model as a module, because FSDP gathers the weights of a module when that module is called."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: M) -> None:
         super().__init__()
-        self.model = model
+        self.model: M = model
 
     def forward(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return work(*arguments)
@@ -193,6 +232,15 @@ def _shard(root: nn.Module, model: Sharded, ranks: Ranks, device: str, *, root_a
             # Each rank's loss is already divided by the whole batch's tokens, so gradients are summed, not averaged.
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)  # gloo has no other
+
+
+def _in_slices_again(root: nn.Module) -> None:
+    """After a forward pass that no backward pass follows."""
+    from torch.distributed.fsdp import FSDPModule  # noqa: PLC0415
+
+    for module in root.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def _too_large(model: nn.Module, device: str) -> bool:

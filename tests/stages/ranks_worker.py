@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from gptwright.data.packing import PackedCorpus
 from gptwright.errors import InputError, RunError
 from gptwright.model.config import ModelConfig
-from gptwright.model.transformer import LanguageModel, initialise
+from gptwright.model.transformer import LanguageModel, initialise, without_weights
 from gptwright.recipe import MachineSettings, OptimizerSettings, PretrainSettings
 from gptwright.stages.corpus import Corpus
 from gptwright.stages.pretrain import pretrain
@@ -56,10 +56,11 @@ def train(
     dies: bool = False,
     prompts: tuple[str, ...] = (),
     ema: float = 0.0,
+    bare: bool = False,
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """(weights, each step's loss and gradient norm) after six steps, or nothing after a death before the fourth.
 
-    `folder` keeps checkpoints and log.
+    `folder` keeps checkpoints and log. `bare` ranks but the first give a model without weights.
     """
     tokenizer = train_characters([])
     text = "the cat sat on the mat, and what the dog saw was a hat and a bat"
@@ -69,9 +70,10 @@ def train(
         vocab_size=tokenizer.vocab_size, context=CONTEXT, width=32, layers=2, heads=2, kv_heads=1, head_dim=16,
         hidden=48, tied=tied,
     )  # fmt: skip
-    model = LanguageModel(shape)
-    # Each rank begins elsewhere: that they train one model is theirs to see to.
-    initialise(model, seed=ranks.rank)
+    # Each rank begins elsewhere, or with nothing: that they train one model is theirs to see to.
+    model = without_weights(shape) if bare and not ranks.first else LanguageModel(shape)
+    if not model.lm_head.weight.is_meta:
+        initialise(model, seed=ranks.rank)
     machine = MachineSettings(device="cpu", precision="float32", checkpoint_seconds=0.0 if dies else 1e9, shard=shard)
     spot = Workspace(folder, "base", 0, machine, FastPath("cpu", precision), ranks)
     # A large eps keeps the update in proportion to the gradient, so that rounding stays rounding.
@@ -108,8 +110,9 @@ def on_two_ranks(folder: Path, ranks: Ranks) -> None:
         # The test's process left this one behind, killed.
         ranks.of_first(lambda shard=shard: shutil.copytree(folder / "from-one", folder / f"from-one-{shard}"))
         keep(f"from-one-{shard}", *train(folder / f"from-one-{shard}", ranks, shard=shard))
-    how: dict[str, Any] = {"shard": "always", "tied": False, "micro": 2, "prompts": ("the",), "ema": 0.5}
-    keep("untied-micro", *train(folder / "untied-micro", ranks, **how))
+    how: dict[str, Any] = {"tied": False, "micro": 2, "prompts": ("the",), "ema": 0.5, "bare": True}
+    for shard in ("never", "always"):
+        keep(f"untied-micro-{shard}", *train(folder / f"untied-micro-{shard}", ranks, shard=shard, **how))
     keep("bfloat16", *train(folder / "bfloat16", ranks, shard="always", precision="bfloat16"))
 
 

@@ -69,10 +69,23 @@ def test_two_ranks_equal_one(folder: Path, alone: Callable[..., Trained], shard:
     assert found == pytest.approx(losses, rel=1e-5)
 
 
-def test_average_of_an_untied_model_in_micro_batches_equals_one(folder: Path, alone: Callable[..., Trained]) -> None:
-    weights, losses = read(folder, "untied-micro")
-    assert furthest(weights, alone(tied=False, ema=0.5)[0]) < 1e-5
+@pytest.mark.parametrize("shard", SHARDS)
+def test_what_one_process_finds_two_ranks_find_of_untied_weights_and_their_average(
+    folder: Path, worker: Any, tmp_path: Path, shard: str
+) -> None:
+    """Weights that rank 0 alone had at first; held-out figures; samples, which sharded ranks draw together."""
+    weights, losses = read(folder, f"untied-micro-{shard}")
+    wanted, _ = worker.train(tmp_path, tied=False, ema=0.5, prompts=("the",))
+    assert furthest(weights, wanted) < 1e-5
     assert len(losses) == 2 * 6
+    logs = tmp_path / "checkpoints/base/log", folder / f"untied-micro-{shard}/checkpoints/base/log"
+    samples = [(log / "samples.jsonl").read_text(encoding="utf-8") for log in logs]
+    assert samples[0] == samples[1] and samples[0].count("\n") == 4
+    rows = [map(json.loads, (log / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) for log in logs]
+    held_out = [[row for row in each if "loss" not in row] for each in rows]
+    assert len(held_out[0]) == len(held_out[1]) == 2
+    for one, two in zip(*held_out, strict=True):
+        assert two == pytest.approx(one, rel=1e-5)
 
 
 @pytest.mark.parametrize("shard", SHARDS)
@@ -120,7 +133,7 @@ def test_two_ranks_go_on_from_one_process(folder: Path, alone: Callable[..., Tra
 
 
 def test_only_the_first_rank_writes_logs(folder: Path) -> None:
-    rows = (folder / "untied-micro/checkpoints/base/log/samples.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = (folder / "untied-micro-always/checkpoints/base/log/samples.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(row)["step"] for row in rows] == [0, 1, 2, 6]  # 0, 1, 3, 10, 30 and 100% of 6 steps
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from gptwright.engine.native.build import library
 from gptwright.engine.native.team import Team
 from gptwright.model.cache import KVCache
-from gptwright.model.transformer import Block, LanguageModel
+from gptwright.model.transformer import Block, LanguageModel, is_sharded
 
 Weights = Literal["float32", "bfloat16", "int8"]
 FORMATS: tuple[Weights, ...] = ("float32", "bfloat16", "int8")
@@ -88,10 +88,12 @@ class Decoder:
 
     @classmethod
     def of(cls, model: LanguageModel, *, weights: Weights = "float32") -> Decoder | None:
-        """None where it cannot be: without a compiler, or for a model that is not in a CPU's memory in float32."""
+        """None where it cannot be: without a compiler, or for a model that is not in a CPU's memory in float32, or not
+        whole (slices of a sharded one are gathered where a block is called, and nowhere else).
+        """
         weight = model.model.embed_tokens.weight
         fits = model.config.head_dim <= MAX_HEAD_DIM
-        possible = fits and weight.device.type == "cpu" and weight.dtype == torch.float32
+        possible = fits and not is_sharded(model) and weight.device.type == "cpu" and weight.dtype == torch.float32
         code = library() if possible else None
         if code is None:
             return None
