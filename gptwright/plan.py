@@ -146,8 +146,7 @@ def _assumptions(
     ]
     if sharded:
         said.append(
-            "not counted: until training starts each device holds the model twice and whole, and the first one keeps "
-            "a copy to measure with"
+            "not counted: the first process keeps the whole model in its machine's own memory, to write it from"
         )
     if recipe.tokenizer.kind == "characters":
         said.append(f"a vocabulary of {config.vocab_size}, all of ASCII, since the text is not read")

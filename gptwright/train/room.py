@@ -65,11 +65,11 @@ def rows_at_once(
     average: bool = False,
 ) -> int:
     """The rows of one forward pass where a device reads `rows` of a batch in as many `lanes` side by side: all of a
-    lane's, or the largest part of them that memory has room for beside weights, gradients and moments, their `average`
-    and, of a model in slices, the whole one that the first rank measures with.
+    lane's, or the largest part of them that memory has room for beside weights, gradients and moments and their
+    `average`, whole or in `shards`.
     """
     of_lane = rows // lanes
-    held = (BYTES_PER_PARAMETER + 4 * average) / shards + 4 * (shards > 1)
+    held = (BYTES_PER_PARAMETER + 4 * average) / shards
     room = FILLED * memory - held * config.parameter_count()
     parts = [part for part in range(1, of_lane + 1) if of_lane % part == 0]
     fitting = [part for part in parts if lanes * reading_bytes(config, part, path, recompute=recompute) <= room]

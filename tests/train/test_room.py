@@ -48,9 +48,9 @@ def test_what_lies_beside_the_weights_leaves_less_room() -> None:
     memory = (reading_bytes(MEDIUM, 48, PATH) * 1.0001 + whole) / FILLED
     assert rows_at_once(MEDIUM, 48, memory, PATH) == 48
     assert rows_at_once(MEDIUM, 48, memory, PATH, average=True) == 24
-    # An eighth of the weights, and on the first rank a whole copy in float32: 2 + 4 bytes of a parameter, not 2.
-    memory = (reading_bytes(MEDIUM, 48, PATH) * 1.0001 + 5 / 16 * whole) / FILLED
-    assert rows_at_once(MEDIUM, 48, memory, PATH, shards=8) == 24
+    memory = (reading_bytes(MEDIUM, 48, PATH) * 1.0001 + whole / 8) / FILLED
+    assert rows_at_once(MEDIUM, 48, memory, PATH, shards=8) == 48
+    assert rows_at_once(MEDIUM, 48, memory, PATH, shards=7) == 24
 
 
 def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
