@@ -296,6 +296,13 @@ def test_every_way_to_go_on_from_sft_has_its_curves(run_dir):
     for stage, rows in (("dpo", dpo), ("rejection", rejection), ("ppo_without_mix", read_run(run_dir).metrics["ppo"])):
         (run_dir / stage).mkdir()
         (run_dir / stage / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_run(run_dir)
+    assert [section.slug for section in practice_sections(found)] == [
+        "dpo",
+        "rejection",
+        "ppo",
+    ]  # a leftover is left out
+    (run_dir / "recipe.yaml").write_text("name: quickstart\nevaluate: {without_mix: true}\n", encoding="utf-8")
     sections = practice_sections(read_run(run_dir))
     assert [section.slug for section in sections] == ["dpo", "rejection", "ppo", "ppo_without_mix"]
     captions = [[plot.caption for block in section.blocks for plot in block.plots] for section in sections]
