@@ -40,7 +40,8 @@ def _say_what_is_there(run: Run, stages: list[Stage]) -> None:
     """Where the report is and whom to talk to, of what this recipe made as it is now."""
     old = outdated(run, stages)
     if old:
-        say(f"outdated {', '.join(old)}: of other settings or models; {program()} run makes them anew")
+        again = f"{program()} run {run.recipe.name}"
+        say(f"outdated {', '.join(old)}: of other settings or models; {again} makes them anew")
     made = {stage.name for stage in stages} - set(old)
     if "report" in made and (run.folder / "report.html").is_file():
         say(f"report:  {run.folder / 'report.html'}")
