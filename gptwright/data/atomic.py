@@ -26,24 +26,6 @@ def open_atomically(path: str | Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Have a folder's files on the disk before anything relies on them; where a folder cannot be synced, its files."""
-    for file in (path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb+") as opened:
-            os.fsync(opened.fileno())
-    sync_names(folder)
-
-
-def sync_names(folder: Path) -> None:
-    """Have what a folder's files are called on the disk. Windows has no such thing."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def write_bytes_atomically(path: str | Path, content: bytes) -> None:
     with open_atomically(path) as file:
         file.write(content)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gptwright.data.atomic import sync_folder, sync_names
 from gptwright.recipe import MachineSettings
-from gptwright.train.checkpoint import file_checksum
+from gptwright.train.checkpoint import file_checksum, sync_folder, sync_names
 from gptwright.train.distributed import ALONE, Ranks
 from gptwright.train.fast_path import FastPath
 from gptwright.train.runlog import RunLog

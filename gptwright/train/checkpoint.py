@@ -156,9 +156,26 @@ def _write_state(state: dict[str, Any], folder: Path) -> None:
     checksums = {file.name: file_checksum(file) for file in sorted(folder.glob("*.safetensors"))}
     state = {**state, "sha256": checksums.get(WHOLE, checksums)}
     (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    for path in folder.iterdir():
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """See a folder's files, and what they are called, onto the disk."""
+    for path in filter(Path.is_file, folder.rglob("*")):
         with path.open("r+b") as file:  # Windows syncs nothing that was opened for reading alone
             os.fsync(file.fileno())
+    sync_names(folder)
+
+
+def sync_names(folder: Path) -> None:
+    """See what a folder holds onto the disk; Windows has no such thing."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def file_checksum(path: Path) -> str:

@@ -100,9 +100,7 @@ class DataParallel:
         if not self.sharded:
             return self.ranks.of_first(partial(work, module))
         root = self._roots[0 if module is self.learner else 1]
-        was_training = module.training
         found: Result = root(work, module)
-        module.train(was_training)
         _in_slices_again(root)
         return found
 
